@@ -1,0 +1,116 @@
+/**
+ * The vocabulary of the journal. A transaction is a list of row-level changes; applying them needs no
+ * thought, no clock and no generator, so live traffic, replay at start, the checkpointer, a standby
+ * and the simulator all use the same rows. Every choice (ids, stamps, times, targets) is a field.
+ */
+import type { Millis } from '../../base/brand.ts'
+import type { BlockId, ClientName, GenerationStamp, InodeId, TxId } from '../../protocol/ids.ts'
+import type { BlockState } from '../../protocol/states.ts'
+import type { CachedReply } from './requests.ts'
+
+/** Who may write a file that is open for writing. Renewals are soft state and not journaled. */
+export interface LeaseRow {
+  readonly holder: ClientName
+  /** Host name or address of the writer, for reports and placement. */
+  readonly clientHost: string
+}
+
+/** A file, directory or symbolic link. `parent` and `name` are its primary entry. */
+export interface InodeRow {
+  readonly id: InodeId
+  readonly kind: 'file' | 'directory' | 'symlink'
+  readonly parent: InodeId
+  readonly name: string
+  readonly owner: string
+  readonly group: string
+  /** Permission bits, `0o1777` mask. */
+  readonly mode: number
+  readonly mtime: Millis
+  readonly atime: Millis
+  /** Number of entries that refer to the inode. */
+  readonly nlink: number
+  /** Directories: number of entries. Otherwise 0. */
+  readonly childCount: number
+  /** Files: wanted replicas of each block. Otherwise 0. */
+  readonly replication: number
+  /** Files: preferred bytes per block. Otherwise 0. */
+  readonly blockSize: number
+  /** Files: bytes in committed and complete blocks plus what `fsync` declared for the open one. */
+  readonly length: number
+  /** Files open for writing only. */
+  readonly lease?: LeaseRow | undefined
+  /** Symbolic links only. */
+  readonly target?: string | undefined
+}
+
+/** One block of a file; `index` is its position in the file. */
+export interface BlockRow {
+  readonly id: BlockId
+  readonly inode: InodeId
+  readonly index: number
+  readonly generationStamp: GenerationStamp
+  /** Bytes; for a block under construction the length the namenode was last told. */
+  readonly length: number
+  readonly state: BlockState
+  /** XXH64 over the whole finalized block, once known. */
+  readonly digest?: bigint | undefined
+}
+
+/** Journaled. Replay applies exactly these. `created` and deletes keep the namespace totals exact. */
+export type NamespaceChange =
+  | { readonly kind: 'inode.put'; readonly created: boolean; readonly inode: InodeRow }
+  | { readonly kind: 'inode.delete'; readonly id: InodeId; readonly inodeKind: InodeRow['kind'] }
+  | {
+      readonly kind: 'entry.put'
+      readonly parent: InodeId
+      readonly name: string
+      readonly inode: InodeId
+    }
+  | { readonly kind: 'entry.delete'; readonly parent: InodeId; readonly name: string }
+  | { readonly kind: 'block.put'; readonly created: boolean; readonly block: BlockRow }
+  | {
+      readonly kind: 'block.delete'
+      readonly id: BlockId
+      readonly inode: InodeId
+      readonly index: number
+    }
+  /** The next values to hand out; fields that did not move are absent. */
+  | {
+      readonly kind: 'ids.allocated'
+      readonly nextInodeId?: InodeId | undefined
+      readonly nextBlockId?: BlockId | undefined
+      readonly nextGenerationStamp?: GenerationStamp | undefined
+    }
+
+/** Identity of a call: repeated by the client when it did not see the answer. */
+export interface RequestId {
+  /** Hexadecimal of the client's 16 bytes. */
+  readonly clientId: string
+  readonly callId: number
+}
+
+/** What the journal stores atomically: all changes of one request, and its answer for the retry cache. */
+export interface Transaction {
+  readonly txid: TxId
+  /** Fencing epoch of the namenode that wrote it. */
+  readonly epoch: number
+  readonly wallTime: Millis
+  readonly changes: readonly NamespaceChange[]
+  /** Present for at-most-once methods (hdfs-wire §2, class A). */
+  readonly answered?: { readonly request: RequestId; readonly reply: CachedReply } | undefined
+}
+
+/** Totals of the namespace, kept exact by `apply`. */
+export interface NamespaceTotals {
+  readonly files: number
+  readonly directories: number
+  readonly symlinks: number
+  readonly blocks: number
+}
+
+/** Next ids to hand out. */
+export interface NextIds {
+  readonly inodeId: InodeId
+  readonly blockId: BlockId
+  readonly generationStamp: GenerationStamp
+}

@@ -1,0 +1,272 @@
+/**
+ * Requests and replies of the namesystem in domain terms, one member per ClientProtocol method (and a
+ * few of our own). The shell maps wire messages to these and back; no bytes here.
+ */
+import type { Millis } from '../../base/brand.ts'
+import type {
+  BlockId,
+  ClientName,
+  DatanodeUuid,
+  GenerationStamp,
+  InodeId,
+  StorageUuid,
+} from '../../protocol/ids.ts'
+import type { BlockRow, InodeRow, NamespaceTotals, RequestId } from './changes.ts'
+
+/** Who calls, as established by the connection. */
+export interface Caller {
+  readonly user: string
+  readonly groups: readonly string[]
+  /** The user that runs the namenode, or a member of the supergroup. */
+  readonly isSuperuser: boolean
+  /** Peer address, for placement and the audit log. */
+  readonly host: string
+  /** Present when the method is at-most-once. */
+  readonly request?: RequestId | undefined
+}
+
+/** A block as a client names it. */
+export interface BlockReference {
+  readonly id: BlockId
+  readonly generationStamp: GenerationStamp
+  readonly length: number
+}
+
+/** Where one replica is, or should be written. */
+export interface ReplicaLocation {
+  readonly datanode: DatanodeUuid
+  readonly storage: StorageUuid
+}
+
+/** A block with its place in the file and its replicas, nearest to the caller first. */
+export interface LocatedBlockView {
+  readonly block: BlockReference
+  /** Offset of the block in the file. */
+  readonly offset: number
+  readonly locations: readonly ReplicaLocation[]
+  /** All known replicas are corrupt. */
+  readonly isCorrupt: boolean
+}
+
+export interface LocatedBlocksView {
+  /** Without the last block while it is not complete. */
+  readonly fileLength: number
+  readonly blocks: readonly LocatedBlockView[]
+  readonly isUnderConstruction: boolean
+  readonly lastBlock?: LocatedBlockView | undefined
+  readonly isLastBlockComplete: boolean
+}
+
+/** What `stat` and listings show. `name` is empty when the caller knows the path. */
+export interface FileStatusView {
+  readonly name: string
+  readonly inode: InodeRow
+  /** Bytes to show; for open files what readers may count on. */
+  readonly length: number
+  readonly located?: LocatedBlocksView | undefined
+}
+
+export interface ListingView {
+  readonly entries: readonly FileStatusView[]
+  /** 0 exactly when this page is the last one. */
+  readonly remainingEntries: number
+}
+
+export interface ContentSummaryView {
+  readonly length: number
+  readonly fileCount: number
+  readonly directoryCount: number
+  /** Bytes times replication. */
+  readonly spaceConsumed: number
+}
+
+/** Answer kept by the retry cache: everything an at-most-once method can return. */
+export type CachedReply =
+  | { readonly kind: 'void' }
+  | { readonly kind: 'boolean'; readonly value: boolean }
+  | { readonly kind: 'file-status'; readonly inodeId: InodeId; readonly status: FileStatusView }
+
+interface PathRequest<Kind extends string> {
+  readonly kind: Kind
+  readonly path: string
+}
+
+/** A request of a lease holder. `inodeId` addresses the file even after a rename; absent = by path. */
+interface WriterRequest<Kind extends string> {
+  readonly kind: Kind
+  readonly path: string
+  readonly inodeId?: InodeId | undefined
+  readonly clientName: ClientName
+}
+
+export type ReadRequest =
+  | PathRequest<'getFileInfo'>
+  | (PathRequest<'getListing'> & {
+      readonly startAfter: string
+      readonly needLocation: boolean
+      readonly limit: number
+    })
+  | (PathRequest<'getBlockLocations'> & { readonly offset: number; readonly length: number })
+  | PathRequest<'getPreferredBlockSize'>
+  | PathRequest<'isFileClosed'>
+  /** `access`: bits 4 read, 2 write, 1 execute. */
+  | (PathRequest<'checkAccess'> & { readonly access: number })
+  | PathRequest<'getLinkTarget'>
+  /** Totals of the directory's direct files plus the ids of its subdirectories; the shell adds up a tree page by page. */
+  | { readonly kind: 'summarizeDirectory'; readonly path: string; readonly startAfter: string }
+
+export interface DirectorySummary {
+  readonly isDirectory: boolean
+  readonly length: number
+  readonly fileCount: number
+  readonly spaceConsumed: number
+  readonly subdirectories: readonly string[]
+  /** Name to continue after, absent when done. */
+  readonly next?: string | undefined
+}
+
+export type WriteRequest =
+  | (PathRequest<'mkdirs'> & { readonly mode: number; readonly createParent: boolean })
+  | (PathRequest<'create'> & {
+      readonly mode: number
+      readonly clientName: ClientName
+      readonly overwrite: boolean
+      /** The CREATE bit: without it the file must exist (HDFS: FileNotFoundException). */
+      readonly createIfMissing: boolean
+      readonly createParent: boolean
+      readonly replication: number
+      readonly blockSize: number
+    })
+  | (WriterRequest<'addBlock'> & {
+      readonly previous?: BlockReference | undefined
+      readonly excluded: readonly DatanodeUuid[]
+      readonly favored: readonly string[]
+      /** The shell's bounded wait for reports is over: answer with what is known. */
+      readonly isLastTry: boolean
+    })
+  | (WriterRequest<'abandonBlock'> & { readonly block: BlockReference })
+  | (WriterRequest<'complete'> & {
+      readonly last?: BlockReference | undefined
+      readonly isLastTry: boolean
+    })
+  | (WriterRequest<'fsync'> & { readonly lastBlockLength: number })
+  | {
+      readonly kind: 'updateBlockForPipeline'
+      readonly block: BlockReference
+      readonly clientName: ClientName
+    }
+  | {
+      readonly kind: 'updatePipeline'
+      readonly clientName: ClientName
+      readonly oldBlock: BlockReference
+      readonly newBlock: BlockReference
+      readonly locations: readonly ReplicaLocation[]
+    }
+  | (PathRequest<'recoverLease'> & { readonly clientName: ClientName })
+  | (PathRequest<'delete'> & { readonly recursive: boolean })
+  | { readonly kind: 'rename'; readonly source: string; readonly target: string }
+  | {
+      readonly kind: 'rename2'
+      readonly source: string
+      readonly target: string
+      readonly overwrite: boolean
+      readonly toTrash: boolean
+    }
+  | (PathRequest<'setPermission'> & { readonly mode: number })
+  | (PathRequest<'setOwner'> & {
+      readonly owner?: string | undefined
+      readonly group?: string | undefined
+    })
+  | (PathRequest<'setTimes'> & {
+      readonly mtime?: Millis | undefined
+      readonly atime?: Millis | undefined
+    })
+  | (PathRequest<'setReplication'> & { readonly replication: number })
+  /** From the primary datanode of a block recovery. */
+  | {
+      readonly kind: 'commitBlockSynchronization'
+      readonly block: BlockReference
+      readonly newGenerationStamp: GenerationStamp
+      readonly newLength: number
+      readonly closeFile: boolean
+      readonly deleteBlock: boolean
+      readonly locations: readonly ReplicaLocation[]
+    }
+
+export type Request = ReadRequest | WriteRequest
+
+/** Reply of each request, by its kind. */
+export interface ReplyByKind {
+  readonly getFileInfo: FileStatusView | undefined
+  readonly getListing: ListingView | undefined
+  readonly getBlockLocations: LocatedBlocksView
+  readonly getPreferredBlockSize: number
+  readonly isFileClosed: boolean
+  readonly checkAccess: undefined
+  readonly getLinkTarget: string
+  readonly summarizeDirectory: DirectorySummary
+  readonly mkdirs: boolean
+  readonly create: FileStatusView
+  readonly addBlock: LocatedBlockView
+  readonly abandonBlock: undefined
+  readonly complete: boolean
+  readonly fsync: undefined
+  readonly updateBlockForPipeline: BlockReference
+  readonly updatePipeline: undefined
+  readonly recoverLease: boolean
+  readonly delete: boolean
+  readonly rename: boolean
+  readonly rename2: undefined
+  readonly setPermission: undefined
+  readonly setOwner: undefined
+  readonly setTimes: undefined
+  readonly setReplication: boolean
+  readonly commitBlockSynchronization: undefined
+}
+
+export type ReplyOf<R extends Request> = ReplyByKind[R['kind']]
+
+/** A row, or a page of rows, that `propose` needs and memory does not hold. */
+export type Miss =
+  | { readonly kind: 'inode'; readonly id: InodeId }
+  | { readonly kind: 'entry'; readonly parent: InodeId; readonly name: string }
+  | { readonly kind: 'blocks-of-inode'; readonly inode: InodeId }
+  | { readonly kind: 'block'; readonly id: BlockId }
+  /** Entries of a directory with their inodes, names strictly after `startAfter` in UTF-8 byte order. */
+  | {
+      readonly kind: 'children'
+      readonly parent: InodeId
+      readonly startAfter: string
+      readonly limit: number
+    }
+
+/** Rows answering a miss, as SQLite held them at some transaction. Absent rows are reported as absent. */
+export type Loaded =
+  | { readonly kind: 'inode'; readonly id: InodeId; readonly inode: InodeRow | undefined }
+  | {
+      readonly kind: 'entry'
+      readonly parent: InodeId
+      readonly name: string
+      /** The entry's inode row, loaded along with it. */
+      readonly inode: InodeRow | undefined
+    }
+  | {
+      readonly kind: 'blocks-of-inode'
+      readonly inode: InodeId
+      readonly blocks: readonly BlockRow[]
+    }
+  | { readonly kind: 'block'; readonly id: BlockId; readonly block: BlockRow | undefined }
+  | {
+      readonly kind: 'children'
+      readonly parent: InodeId
+      readonly startAfter: string
+      readonly children: readonly { readonly name: string; readonly inode: InodeRow }[]
+      /** No entry follows the last one here. */
+      readonly isEnd: boolean
+    }
+
+export interface NamespaceStatus {
+  readonly totals: NamespaceTotals
+  readonly residentInodes: number
+  readonly openFiles: number
+}

@@ -1,0 +1,55 @@
+/**
+ * Every bound in the system, with its unit in the name and the reason for its value. A bound that an
+ * operator may change is a configuration default in the role's config.ts and refers to this file.
+ */
+
+const kibibyte = 1024
+const mebibyte = 1024 * kibibyte
+
+export const limits = {
+  /** Largest RPC frame either side accepts (ipc.maximum.data.length of HDFS). */
+  rpcFrameBytesMax: 128 * mebibyte,
+  /** Largest frame accepted before the connection context names a user; bounds what a stranger can make us hold. */
+  rpcFrameBeforeContextBytesMax: 64 * kibibyte,
+  /** Calls of one connection that may wait for their answer; further ones are not read from the socket. */
+  rpcCallsInFlightPerConnectionMax: 1024,
+  /** A connection that has not finished its preamble and context by then is closed. */
+  rpcHandshakeMs: 30_000,
+  /** Retry-cache entries live this long (dfs.namenode.retrycache.expirytime.millis). */
+  retryCacheMs: 600_000,
+
+  /** Whole data-transfer packet, PLEN + HLEN (dfs.data.transfer.max.packet.size). */
+  packetBytesMax: 16 * mebibyte,
+  /** Encoded packet header message; 25 or 27 bytes in practice. */
+  packetHeaderBytesMax: 64,
+  /** Encoded operation (OpWriteBlock with many targets is below 10 KiB). */
+  operationBytesMax: 1 * mebibyte,
+  /** Data of a packet we send. Bigger ones gain nothing (measured). */
+  packetDataBytes: 64 * kibibyte,
+  /** Concurrent transfers of one datanode (dfs.datanode.max.transfer.threads is 4096). */
+  transfersPerDatanodeMax: 4096,
+  /** Unacknowledged packets of one writer (dfs.client.write.max-packets-in-flight). */
+  packetsInFlightMax: 80,
+  /** A data connection is kept open this long between operations (dfs.datanode.socket.reuse.keepalive). */
+  transferKeepAliveMs: 4_000,
+
+  /** Bytes covered by one XXH64 in a meta file. */
+  digestSpanBytes: 64 * kibibyte,
+  bytesPerChecksumMax: 1 * mebibyte,
+
+  /** One path component, UTF-8 bytes (dfs.namenode.fs-limits.max-component-length). */
+  pathComponentBytesMax: 255,
+  /** Whole path, characters, and its components (HDFS: MAX_PATH_LENGTH, MAX_PATH_DEPTH). */
+  pathCharactersMax: 8000,
+  pathDepthMax: 1000,
+  /** Entries one getListing answers (dfs.ls.limit). */
+  listingEntriesMax: 1000,
+  blocksPerFileMax: 10_000,
+  blockSizeBytesMin: 1 * mebibyte,
+  replicationMin: 1,
+  replicationMax: 512,
+
+  /** Soft limit after which another client may take a lease over, hard limit after which the namenode closes the file. */
+  leaseSoftLimitMs: 60_000,
+  leaseHardLimitMs: 1_200_000,
+} as const

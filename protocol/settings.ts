@@ -1,0 +1,147 @@
+/**
+ * Every setting an operator may change: HDFS's own name where HDFS has one, its unit in the
+ * description, and a default that is right for most. Configuration files and `--set` use these keys.
+ */
+import { limits } from './limits.ts'
+
+interface IntegerSetting {
+  readonly kind: 'integer'
+  readonly default: number
+  readonly min: number
+  readonly description: string
+}
+
+interface TextSetting {
+  readonly kind: 'text'
+  readonly default: string
+  readonly description: string
+}
+
+interface BooleanSetting {
+  readonly kind: 'boolean'
+  readonly default: boolean
+  readonly description: string
+}
+
+/** One row of {@link settings}. */
+export type Setting = IntegerSetting | TextSetting | BooleanSetting
+
+export const settings = {
+  'fs.defaultFS': text('hdfs://127.0.0.1:8020', 'Cluster that clients talk to'),
+  'dfs.replication': integer(3, 1, 'Replicas of a new file'),
+  'dfs.blocksize': integer(
+    128 * 1024 * 1024,
+    limits.blockSizeBytesMin,
+    'Bytes per block of a new file',
+  ),
+  'dfs.bytes-per-checksum': integer(512, 1, 'Bytes per chunk checksum of a new block'),
+  'dfs.client-write-packet-size': integer(65536, 1024, 'Bytes per write packet told to clients'),
+  'fs.permissions.umask-mode': text('022', 'Octal umask our own client applies'),
+  'fs.trash.interval': integer(0, 0, 'Minutes a deleted file stays in the trash; 0 is off'),
+  'dfs.permissions.superusergroup': text('supergroup', 'Group whose members are superusers'),
+  'dfs.namenode.bind-host': text('127.0.0.1', 'Address the namenode listens on'),
+  'dfs.namenode.rpc-port': integer(8020, 0, 'RPC port of the namenode; 0 picks a free one'),
+  'dfs.namenode.http-port': integer(9870, 0, 'HTTP port of the namenode; 0 picks a free one'),
+  'dfs.namenode.resident-inodes': integer(
+    200_000,
+    1000,
+    'Inodes kept in memory beside those not yet in SQLite',
+  ),
+  'dfs.namenode.stale.datanode.interval': integer(
+    10_000,
+    100,
+    'Milliseconds of silence after which a datanode is stale',
+  ),
+  'dfs.namenode.dead.datanode.interval': integer(
+    60_000,
+    100,
+    'Milliseconds of silence after which a datanode is dead',
+  ),
+  'dfs.namenode.safemode.threshold-permille': integer(
+    999,
+    0,
+    'Blocks out of 1000 with a replica that end safe mode at start',
+  ),
+  'dfs.namenode.safemode.wait': integer(
+    60_000,
+    0,
+    'Milliseconds after which start-up safe mode ends in any case',
+  ),
+  'dfs.namenode.reports.wait': integer(
+    1000,
+    0,
+    'Milliseconds complete and addBlock wait for datanode reports',
+  ),
+  'dfs.namenode.mass-failure.percent': integer(
+    34,
+    1,
+    'Share of datanodes lost at once that stops repair until an operator or their return',
+  ),
+  'dfs.namenode.replication.max-streams': integer(
+    0,
+    0,
+    'Replica copies one datanode sends at a time; 0 derives it from its speed',
+  ),
+  'dfs.namenode.lease.soft-limit': integer(
+    limits.leaseSoftLimitMs,
+    100,
+    'Milliseconds without renewal after which a lease may be taken over',
+  ),
+  'dfs.namenode.lease.hard-limit': integer(
+    limits.leaseHardLimitMs,
+    100,
+    'Milliseconds without renewal after which the file is closed',
+  ),
+  'net.topology.table.file.name': text(
+    '',
+    'File with lines "host /rack"; empty puts all in /default-rack',
+  ),
+  'dfs.datanode.bind-host': text('127.0.0.1', 'Address the datanode listens on'),
+  'dfs.datanode.port': integer(0, 0, 'Data transfer port; 0 picks a free one'),
+  'dfs.datanode.ipc-port': integer(0, 0, 'RPC port of the datanode; 0 picks a free one'),
+  'dfs.datanode.http-port': integer(0, 0, 'HTTP port of the datanode; 0 picks a free one'),
+  'dfs.datanode.reserved-bytes': integer(
+    1024 * 1024 * 1024,
+    0,
+    "Bytes of each data directory's disk left to others",
+  ),
+  'dfs.datanode.max.transfer.threads': integer(
+    limits.transfersPerDatanodeMax,
+    1,
+    'Concurrent transfers of a datanode',
+  ),
+  'dfs.datanode.direct-io': boolean(
+    true,
+    'Write bulk data around the page cache where the file system allows it',
+  ),
+  'dfs.heartbeat.interval': integer(1000, 50, 'Milliseconds between heartbeats of a datanode'),
+  'dfs.blockreport.interval': integer(21_600_000, 1000, 'Milliseconds between full block reports'),
+  'dfs.client.socket-timeout': integer(
+    60_000,
+    100,
+    'Milliseconds a client waits for bytes from a server',
+  ),
+} as const satisfies Record<string, Setting>
+
+export type SettingName = keyof typeof settings
+
+type ValueOf<S> = S extends { kind: 'integer' }
+  ? number
+  : S extends { kind: 'boolean' }
+    ? boolean
+    : string
+
+/** A complete, validated configuration: every setting has a value of its kind. */
+export type Settings = { readonly [Name in SettingName]: ValueOf<(typeof settings)[Name]> }
+
+function integer(value: number, min: number, description: string): IntegerSetting {
+  return { kind: 'integer', default: value, min, description }
+}
+
+function text(value: string, description: string): TextSetting {
+  return { kind: 'text', default: value, description }
+}
+
+function boolean(value: boolean, description: string): BooleanSetting {
+  return { kind: 'boolean', default: value, description }
+}
