@@ -5,12 +5,12 @@ const xx = await xxhash()
 
 /** CRC-32C (Castagnoli) of `data`, continuing from `initial`; an unsigned 32-bit number. */
 export function crc32c(data: Uint8Array, initial = 0): number {
-  return nativeCrc32c(data as Buffer, initial)
+  return nativeCrc32c(data, initial)
 }
 
 /** CRC-32 (zlib) of `data`, continuing from `initial`; an unsigned 32-bit number. */
 export function crc32(data: Uint8Array, initial = 0): number {
-  return nativeCrc32(data as Buffer, initial)
+  return nativeCrc32(data, initial)
 }
 
 /** XXH64 of `data` with seed 0. A bigint, because all 64 bits count. */
