@@ -1,0 +1,139 @@
+/**
+ * `npm run interop`: Hadoop's own shell, unmodified, against a cluster of ours. Jars come from Maven Central
+ * through the pom beside this file and are kept under the user's cache directory.
+ */
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import t from 'tap'
+import { startCluster } from '../support/cluster.ts'
+import { writeRandomFile } from '../support/random-file.ts'
+import { repositoryRoot } from '../support/repository.ts'
+
+const versions = (process.env['HADOOP_VERSIONS'] ?? '3.4.2,3.5.0').split(',')
+const bulkBytes = Number(process.env['INTEROP_BULK_BYTES'] ?? 2 ** 30)
+
+/** Folder with the client jars of a Hadoop release; downloads them on first use. */
+function clientJars(version: string): string {
+  const folder = join(
+    process.env['HADOOP_JARS'] ?? join(homedir(), '.cache', 'trefoil-interop'),
+    version,
+  )
+  if (existsSync(join(folder, 'complete'))) return folder
+  mkdirSync(folder, { recursive: true })
+  const pom = join(repositoryRoot, 'test/interop/hadoop/pom.xml')
+  const fetched = spawnSync(
+    'mvn',
+    [
+      '-B',
+      '-q',
+      '-f',
+      pom,
+      `-Dhadoop.version=${version}`,
+      'dependency:copy-dependencies',
+      `-DoutputDirectory=${folder}`,
+    ],
+    { stdio: ['ignore', 'inherit', 'inherit'] },
+  )
+  if (fetched.status !== 0)
+    throw new Error(`cannot fetch Hadoop ${version}: install Maven and Java 17`)
+  writeFileSync(join(folder, 'complete'), '')
+  return folder
+}
+
+const opens = [
+  'java.base/java.lang',
+  'java.base/java.net',
+  'java.base/java.nio',
+  'java.base/java.util',
+]
+
+interface ShellResult {
+  readonly status: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs `hadoop fs ARGUMENTS` of one release against `uri`. */
+function hadoopShell(jars: string, uri: string, args: readonly string[]): ShellResult {
+  const result = spawnSync(
+    'java',
+    [
+      ...opens.flatMap((name) => ['--add-opens', `${name}=ALL-UNNAMED`]),
+      '-cp',
+      `${jars}/*`,
+      'org.apache.hadoop.fs.FsShell',
+      `-Dfs.defaultFS=${uri}`,
+      ...args,
+    ],
+    { encoding: 'utf8', maxBuffer: 2 ** 28 },
+  )
+  return { status: result.status ?? -1, stdout: result.stdout, stderr: result.stderr }
+}
+
+async function sha256(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(path), hash)
+  return hash.digest('hex')
+}
+
+for (const version of versions) {
+  t.test(`Hadoop ${version}: FsShell works unmodified`, async (t) => {
+    const jars = clientJars(version)
+    const cluster = await startCluster({ datanodes: 3 })
+    const scratch = mkdtempSync(join(tmpdir(), 'trefoil-interop-'))
+    t.teardown(async () => {
+      await cluster.stop()
+      rmSync(scratch, { recursive: true, force: true })
+    })
+    const shell = (...args: string[]): ShellResult => hadoopShell(jars, cluster.uri, args)
+    const succeeds = (...args: string[]): string => {
+      const { status, stdout, stderr } = shell(...args)
+      t.equal(status, 0, `fs ${args.join(' ')}${status === 0 ? '' : `\n${stderr}`}`)
+      return stdout
+    }
+
+    const small = join(scratch, 'small.txt')
+    writeFileSync(small, 'hello, world\n')
+    const bulk = join(scratch, 'bulk')
+    await writeRandomFile(bulk, bulkBytes)
+
+    succeeds('-mkdir', '-p', '/h/a/b')
+    succeeds('-put', small, '/h/a/small.txt')
+    t.equal(succeeds('-cat', '/h/a/small.txt'), 'hello, world\n', '-cat returns what -put stored')
+    succeeds('-put', '-f', small, '/h/a/small.txt')
+    t.not(shell('-put', small, '/h/a/small.txt').status, 0, '-put refuses to overwrite')
+    t.match(succeeds('-ls', '-R', '/h'), /\/h\/a\/small\.txt/)
+    succeeds('-mv', '/h/a/small.txt', '/h/a/b/moved.txt')
+    t.equal(
+      succeeds('-stat', '%n %b %r %F', '/h/a/b/moved.txt').trim(),
+      'moved.txt 13 3 regular file',
+    )
+    t.match(succeeds('-du', '/h'), /13\s+39\s+\/h\/a/)
+    t.match(succeeds('-df', '/'), /hdfs:\/\//)
+    t.match(succeeds('-count', '/h'), /\s3\s+1\s+13\s/)
+    succeeds('-chmod', '600', '/h/a/b/moved.txt')
+    t.match(succeeds('-ls', '/h/a/b'), /^-rw-------/m)
+    succeeds('-touchz', '/h/empty')
+    succeeds('-setrep', '2', '/h/a/b/moved.txt')
+    succeeds('-checksum', '/h/a/b/moved.txt')
+    succeeds('-put', bulk, '/h/bulk')
+    const back = join(scratch, 'back')
+    succeeds('-get', '/h/bulk', back)
+    t.equal(await sha256(back), await sha256(bulk), `${bulkBytes} bytes come back equal`)
+    t.not(shell('-rm', '/h/a').status, 0, '-rm refuses a directory')
+    succeeds('-rm', '-r', '-skipTrash', '/h')
+    t.not(shell('-ls', '/h').status, 0, '-rm -r removed the tree')
+    t.match(shell('-cat', '/none').stderr, /No such file or directory/)
+  })
+}
