@@ -1,0 +1,68 @@
+import type { AddressInfo } from 'node:net'
+import express from 'express'
+import { DfsClient } from '../index.ts'
+import { filesFace } from './files.ts'
+
+/** Parameters of {@link runGateway}. */
+export interface GatewayOptions {
+  /** Cluster to serve, `hdfs://host:port`. */
+  readonly uri: string
+  readonly host: string
+  /** 0 picks a free port. */
+  readonly port: number
+  readonly user?: string
+}
+
+/** A listening gateway. */
+export interface RunningGateway {
+  readonly port: number
+  stop(): Promise<void>
+}
+
+/** Serves the faces of the HTTP gateway; the caller decides the address, loopback unless configured. */
+export async function runGateway(options: GatewayOptions): Promise<RunningGateway> {
+  const client = new DfsClient({
+    uri: options.uri,
+    ...(options.user === undefined ? {} : { user: options.user }),
+  })
+  const application = express()
+  application.disable('x-powered-by')
+  application.use(refuseOtherSites)
+  application.use('/files', filesFace(client))
+  const server = application.listen(options.port, options.host)
+  await new Promise<void>((resolve, reject) => {
+    server.once('listening', resolve)
+    server.once('error', reject)
+  })
+  return {
+    port: (server.address() as AddressInfo).port,
+    async stop() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+      await client.close()
+    },
+  }
+}
+
+/**
+ * Refuses changes that a page of another site asks a browser to make: the gateway trusts whoever reaches its
+ * address, and a browser on this machine reaches loopback on behalf of any page.
+ */
+function refuseOtherSites(
+  request: express.Request,
+  response: express.Response,
+  next: express.NextFunction,
+): void {
+  const { origin, host } = request.headers
+  const isReading = request.method === 'GET' || request.method === 'HEAD'
+  if (isReading || origin === undefined || hostOf(origin) === host) {
+    next()
+    return
+  }
+  const message = `Requests from pages of ${origin} are refused`
+  response.status(403).json({ error: { code: 'PERMISSION_DENIED', message } })
+}
+
+function hostOf(origin: string): string | undefined {
+  return URL.canParse(origin) ? new URL(origin).host : undefined
+}
