@@ -28,6 +28,9 @@ export interface EnumKind<Name extends string> extends Kind<Name> {
   nameOf(number: number): Name | undefined
 }
 
+/** Member names of an enumeration as a union. */
+export type EnumOf<T> = T extends EnumKind<infer Name> ? Name : never
+
 const safe = Number.MAX_SAFE_INTEGER
 const uint32Max = 0xffff_ffff
 const int32Min = -0x8000_0000
