@@ -1,0 +1,125 @@
+import fs from 'node:fs'
+import { DfsError } from '../../protocol/errors.ts'
+
+/**
+ * File operations on descriptors as promises. They wrap the callback functions of node:fs, which cost
+ * about half of what node:fs/promises costs per call, and none of them blocks the event loop.
+ */
+
+type Done = (error: NodeJS.ErrnoException | null) => void
+
+function run(operation: (done: Done) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    operation((error) => {
+      if (error === null) resolve()
+      else reject(error)
+    })
+  })
+}
+
+export function openFile(path: string, flags: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.open(path, flags, 0o644, (error, descriptor) => {
+      if (error === null) resolve(descriptor)
+      else reject(error)
+    })
+  })
+}
+
+export function closeFile(descriptor: number): Promise<void> {
+  return run((done) => fs.close(descriptor, done))
+}
+
+export function syncFile(descriptor: number): Promise<void> {
+  return run((done) => fs.fsync(descriptor, done))
+}
+
+export function syncFileData(descriptor: number): Promise<void> {
+  return run((done) => fs.fdatasync(descriptor, done))
+}
+
+export function renameFile(source: string, target: string): Promise<void> {
+  return run((done) => fs.rename(source, target, done))
+}
+
+export function truncateFile(descriptor: number, length: number): Promise<void> {
+  return run((done) => fs.ftruncate(descriptor, length, done))
+}
+
+/** Unlinks `path`; that it is gone already is fine. */
+export function removeFile(path: string): Promise<void> {
+  return run((done) => {
+    fs.unlink(path, (error) => {
+      done(error?.code === 'ENOENT' ? null : error)
+    })
+  })
+}
+
+/** Makes a directory and its parents; that it exists is fine. */
+export function makeDirectory(path: string): Promise<void> {
+  return run((done) => {
+    fs.mkdir(path, { recursive: true }, (error) => done(error))
+  })
+}
+
+/** Size of an open file. */
+export function fileBytes(descriptor: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.fstat(descriptor, (error, stats) => {
+      if (error === null) resolve(stats.size)
+      else reject(error)
+    })
+  })
+}
+
+/** Writes all of `bytes` at `position`; they must not change until the promise settles. */
+export function writeAt(descriptor: number, bytes: Uint8Array, position: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const step = (done: number): void => {
+      fs.write(descriptor, bytes, done, bytes.length - done, position + done, (error, written) => {
+        if (error !== null) reject(error)
+        else if (done + written === bytes.length) resolve()
+        else step(done + written)
+      })
+    }
+    step(0)
+  })
+}
+
+/** Reads into `target` from `position` on and returns how many bytes there were: fewer only at the end of the file. */
+export function readAt(descriptor: number, target: Uint8Array, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const step = (done: number): void => {
+      fs.read(descriptor, target, done, target.length - done, position + done, (error, read) => {
+        if (error !== null) reject(error)
+        else if (read === 0 || done + read === target.length) resolve(done + read)
+        else step(done + read)
+      })
+    }
+    if (target.length === 0) resolve(0)
+    else step(0)
+  })
+}
+
+/** Reads exactly `target.length` bytes. @throws DfsError CORRUPTION when the file ends before */
+export async function readExactlyAt(
+  descriptor: number,
+  target: Uint8Array,
+  position: number,
+  path: string,
+): Promise<void> {
+  const read = await readAt(descriptor, target, position)
+  if (read === target.length) return
+  throw new DfsError(
+    'CORRUPTION',
+    `Cannot read "${path}": it ends at offset ${position + read}, ` +
+      `need ${target.length} bytes from offset ${position}`,
+    { path },
+  )
+}
+
+/** The errno name of a system error, or `undefined` for anything else. */
+export function errnoOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
+}

@@ -1,0 +1,84 @@
+import { constants } from 'node:fs'
+import type { ReplicaInfo } from '../core/replica.ts'
+import {
+  decodeMetaHeader,
+  type MetaLayout,
+  metaFileBytes,
+  metaHeader,
+  stripeOffset,
+} from '../format/block-meta.ts'
+import { closeFile, openFile, readAt, readExactlyAt } from './files.ts'
+import type { ReplicaWriter } from './replica-writer.ts'
+import type { ReplicaFiles } from './volume.ts'
+
+/** CRC of the chunk that a replica being written ended in when it was opened. */
+export interface OpenChunk {
+  readonly chunk: number
+  readonly checksum: number
+}
+
+/** A replica open for reading; its first `length` bytes do not change any more. */
+export interface StoredReplica {
+  readonly replica: ReplicaInfo
+  readonly layout: MetaLayout
+  readonly length: number
+  readonly path: string
+  /** Set when the stored CRC of the last chunk may already cover more than `length` bytes. */
+  readonly openChunk: OpenChunk | undefined
+  readData(target: Uint8Array, position: number): Promise<void>
+  /** Reads whole stripes, from that of span `first` to that of `last`; the last one may be short. */
+  readStripes(first: number, last: number): Promise<Buffer>
+  close(): Promise<void>
+}
+
+/** Opens the files of a replica for reading; what a writer still holds in memory is flushed first. */
+export async function openStoredReplica({
+  replica,
+  files,
+  writer,
+}: {
+  readonly replica: ReplicaInfo
+  readonly files: ReplicaFiles
+  readonly writer: ReplicaWriter | undefined
+}): Promise<StoredReplica> {
+  const length = writer?.length ?? replica.length
+  const openChunk = writer === undefined ? undefined : openChunkOf(writer)
+  await writer?.flush()
+  const data = await openFile(files.data, constants.O_RDONLY)
+  let meta = -1
+  try {
+    meta = await openFile(files.meta, constants.O_RDONLY)
+    const header = Buffer.alloc(metaHeader.sizeOf)
+    const found = await readAt(meta, header, 0)
+    const layout = decodeMetaHeader(header.subarray(0, found), replica.blockId, files.meta)
+    return {
+      replica,
+      layout,
+      length,
+      path: files.data,
+      openChunk,
+      readData: (target, position) => readExactlyAt(data, target, position, files.data),
+      async readStripes(first, last) {
+        const start = stripeOffset(layout, first)
+        const end = Math.min(stripeOffset(layout, last + 1), metaFileBytes(layout, length))
+        const stripes = Buffer.allocUnsafe(end - start)
+        await readExactlyAt(meta, stripes, start, files.meta)
+        return stripes
+      },
+      async close() {
+        await Promise.all([closeFile(data), closeFile(meta)])
+      },
+    }
+  } catch (error) {
+    await closeFile(data)
+    if (meta !== -1) await closeFile(meta)
+    throw error
+  }
+}
+
+function openChunkOf(writer: ReplicaWriter): OpenChunk | undefined {
+  const { bytesPerChecksum, checksumBytes } = writer.meta.layout
+  if (writer.length % bytesPerChecksum === 0 || checksumBytes === 0) return undefined
+  const chunk = Math.floor(writer.length / bytesPerChecksum)
+  return { chunk, checksum: writer.meta.lastChecksum() }
+}

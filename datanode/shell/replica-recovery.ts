@@ -1,0 +1,138 @@
+import { dirname } from 'node:path'
+import { defined } from '../../base/assert.ts'
+import { DfsError } from '../../protocol/errors.ts'
+import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
+import { type ReplicaInfo, type ReplicaRecovery, reportedState } from '../core/replica.ts'
+import type { ReplicaMap } from '../core/replica-map.ts'
+import { renameFile } from './files.ts'
+import { cutReplica } from './replica-repair.ts'
+import type { ReplicaFiles, Volume } from './volume.ts'
+
+/** What recovery needs of the store that owns the replicas. */
+export interface RecoveryHost {
+  readonly map: ReplicaMap
+  exclusively<T>(blockId: BlockId, action: () => Promise<T>): Promise<T>
+  stopWriter(blockId: BlockId): Promise<void>
+  filesOf(replica: ReplicaInfo): ReplicaFiles
+  volumeOf(storage: StorageUuid): Volume
+  received(replica: ReplicaInfo): void
+}
+
+/** A replica as it was when its recovery began. */
+export interface RecoverableReplica {
+  readonly blockId: BlockId
+  readonly generationStamp: GenerationStamp
+  readonly length: number
+  readonly state: ReplicaRecovery['stateBefore']
+}
+
+/** This datanode's part in a block recovery (InterDatanodeProtocol; FsDatasetImpl.initReplicaRecovery). */
+export class ReplicaRecoveryDesk {
+  readonly #host: RecoveryHost
+
+  constructor(host: RecoveryHost) {
+    this.#host = host
+  }
+
+  /**
+   * Stops the writer of a replica and holds it for recovery `recoveryStamp`.
+   *
+   * @returns the replica as it was, or `undefined` when there is none to recover
+   * @throws {@link DfsError} RECOVERY_IN_PROGRESS when an equal or younger recovery holds it, IO_ERROR
+   * when its stamp is below `generationStamp` or not below `recoveryStamp`
+   */
+  initReplicaRecovery(
+    blockId: BlockId,
+    generationStamp: GenerationStamp,
+    recoveryStamp: GenerationStamp,
+  ): Promise<RecoverableReplica | undefined> {
+    const { map } = this.#host
+    return this.#host.exclusively(blockId, async () => {
+      const before = map.find(blockId)
+      if (before === undefined || before.state === 'temporary') return undefined
+      requireYounger(before, { generationStamp, recoveryStamp })
+      await this.#host.stopWriter(blockId)
+      map.beginRecovery(blockId, recoveryStamp)
+      const replica = defined(map.find(blockId), 'replica under recovery')
+      const state = defined(reportedState(replica), 'state before recovery')
+      return { blockId, generationStamp: replica.generationStamp, length: replica.length, state }
+    })
+  }
+
+  /**
+   * Ends a recovery: cuts the replica to `newLength`, gives it the recovery's stamp and finalizes it,
+   * all durably.
+   *
+   * @throws {@link DfsError} REPLICA_NOT_FOUND without a replica, IO_ERROR when another recovery, or
+   * none, holds it or it is shorter than `newLength`
+   */
+  updateReplicaUnderRecovery(
+    blockId: BlockId,
+    recoveryStamp: GenerationStamp,
+    newLength: number,
+  ): Promise<StorageUuid> {
+    return this.#host.exclusively(blockId, async () => {
+      const { map } = this.#host
+      map.check(blockId, 'end-recovery')
+      const replica = defined(map.find(blockId), 'replica under recovery')
+      requireHeld(replica, recoveryStamp, newLength)
+      const volume = this.#host.volumeOf(replica.storage)
+      try {
+        const from = this.#host.filesOf(replica)
+        await cutReplica(from, blockId, { length: replica.length, newLength })
+        map.setLength(blockId, newLength)
+        const to = volume.files('finalized', blockId, recoveryStamp)
+        await volume.ensureDirectory(dirname(to.data))
+        if (from.data !== to.data) await renameFile(from.data, to.data)
+        await renameFile(from.meta, to.meta)
+        await volume.syncer.sync(to.directory)
+      } catch (error) {
+        throw volume.judge(error, `recover block ${blockId}`)
+      }
+      map.restamp(blockId, recoveryStamp)
+      map.move(blockId, 'end-recovery')
+      this.#host.received(replica)
+      return replica.storage
+    })
+  }
+}
+
+function requireYounger(
+  replica: ReplicaInfo,
+  stamps: { generationStamp: GenerationStamp; recoveryStamp: GenerationStamp },
+): void {
+  const { blockId } = replica
+  const { generationStamp, recoveryStamp } = stamps
+  const held = replica.recovery?.recoveryStamp
+  if (held !== undefined && held >= recoveryStamp) {
+    throw new DfsError(
+      'RECOVERY_IN_PROGRESS',
+      `Cannot begin recovery ${recoveryStamp} of block ${blockId}: recovery ${held} runs`,
+      { blockId },
+    )
+  }
+  if (replica.generationStamp >= generationStamp && replica.generationStamp < recoveryStamp) return
+  throw new DfsError(
+    'IO_ERROR',
+    `Cannot begin recovery ${recoveryStamp} of block ${blockId}: the replica has stamp ` +
+      `${replica.generationStamp}, need at least ${generationStamp} and less than the recovery's`,
+    { blockId },
+  )
+}
+
+function requireHeld(
+  replica: ReplicaInfo,
+  recoveryStamp: GenerationStamp,
+  newLength: number,
+): void {
+  const { blockId, length } = replica
+  const held = replica.recovery?.recoveryStamp
+  if (held === recoveryStamp && newLength <= length) return
+  throw new DfsError(
+    'IO_ERROR',
+    held === recoveryStamp
+      ? `Cannot recover block ${blockId} at ${newLength} bytes: the replica has ${length}`
+      : `Cannot end recovery ${recoveryStamp} of block ${blockId}: it is held by ${held ?? 'none'}`,
+    { blockId },
+  )
+}

@@ -1,0 +1,282 @@
+import { constants } from 'node:fs'
+import { crc32, crc32c, xxh64 } from '../../base/checksum.ts'
+import { crcCombiner } from '../../protocol/crc-combine.ts'
+import { DfsError } from '../../protocol/errors.ts'
+import type { BlockId } from '../../protocol/ids.ts'
+import {
+  checksumOffset,
+  chunkCount,
+  decodeMetaHeader,
+  decodeSyncMark,
+  type MetaLayout,
+  metaFileBytes,
+  metaHeader,
+  readSpanDigest,
+  type SyncMark,
+  stripeChecksums,
+  stripeOffset,
+} from '../format/block-meta.ts'
+import { MetaBuilder } from '../format/meta-builder.ts'
+import {
+  closeFile,
+  fileBytes,
+  openFile,
+  readAt,
+  readExactlyAt,
+  syncFileData,
+  truncateFile,
+  writeAt,
+} from './files.ts'
+import type { ReplicaFiles } from './volume.ts'
+
+/** Both files of a replica, open for reading and writing. */
+interface OpenReplica {
+  readonly files: ReplicaFiles
+  readonly blockId: BlockId
+  readonly data: number
+  readonly meta: number
+  readonly layout: MetaLayout
+  readonly syncMark: SyncMark | undefined
+}
+
+/** Opens a replica's files, lets `use` work on them, and closes them. */
+async function withReplica<T>(
+  files: ReplicaFiles,
+  blockId: BlockId,
+  use: (replica: OpenReplica) => Promise<T>,
+): Promise<T> {
+  const data = await openFile(files.data, constants.O_RDWR)
+  try {
+    const meta = await openFile(files.meta, constants.O_RDWR)
+    try {
+      const header = Buffer.alloc(metaHeader.sizeOf)
+      const found = await readAt(meta, header, 0)
+      const layout = decodeMetaHeader(header.subarray(0, found), blockId, files.meta)
+      const syncMark = decodeSyncMark(header)
+      return await use({ files, blockId, data, meta, layout, syncMark })
+    } finally {
+      await closeFile(meta)
+    }
+  } finally {
+    await closeFile(data)
+  }
+}
+
+/** CRC of the type a block uses; 0 for the type without checksums. */
+export function chunkCrc(layout: MetaLayout, data: Uint8Array, initial = 0): number {
+  if (layout.checksumType === 'crc32c') return crc32c(data, initial)
+  return layout.checksumType === 'crc32' ? crc32(data, initial) : 0
+}
+
+/**
+ * Brings a replica that was being written when its datanode stopped to the longest prefix its stored
+ * checksums vouch for, on disk and durably, and returns its length.
+ *
+ * Data and checksums of an unfinished chunk are overwritten in place, so after a crash either may be
+ * newer than the other. The last chunk is therefore kept as far as its stored CRC matches *some*
+ * prefix of it, and at least as far as the last hsync said (sync mark).
+ *
+ * @throws {@link DfsError} CORRUPTION or UNSUPPORTED_LAYOUT when the meta file's head is unusable
+ */
+export function recoverPrefix(files: ReplicaFiles, blockId: BlockId): Promise<number> {
+  return withReplica(files, blockId, async (replica) => {
+    const { length, chunkChecksum } = await verifiedPrefix(replica)
+    await rewriteTail(replica, length, chunkChecksum)
+    return length
+  })
+}
+
+/**
+ * Cuts a replica of `length` bytes to `newLength`, durably: data, chunk CRCs and span digest.
+ *
+ * @throws {@link DfsError} CHECKSUM_MISMATCH when the chunk to be cut is damaged: nothing is changed then
+ */
+export function cutReplica(
+  files: ReplicaFiles,
+  blockId: BlockId,
+  { length, newLength }: { readonly length: number; readonly newLength: number },
+): Promise<void> {
+  return withReplica(files, blockId, async (replica) => {
+    const { layout } = replica
+    const chunk = Math.floor(newLength / layout.bytesPerChecksum)
+    const start = chunk * layout.bytesPerChecksum
+    const end = Math.min(length, start + layout.bytesPerChecksum)
+    let checksum: number | undefined
+    if (start < newLength && layout.checksumBytes > 0) {
+      const data = Buffer.alloc(end - start)
+      await readExactlyAt(replica.data, data, start, files.data)
+      const stored = Buffer.alloc(4)
+      await readExactlyAt(replica.meta, stored, checksumOffset(layout, chunk), files.meta)
+      requireChecksum(replica, start, { expected: stored.readUInt32BE(), data })
+      checksum = chunkCrc(layout, data.subarray(0, newLength - start))
+    }
+    await rewriteTail(replica, newLength, checksum)
+  })
+}
+
+/**
+ * Reads what a writer needs to go on behind `length` bytes.
+ *
+ * @throws {@link DfsError} CHECKSUM_MISMATCH when the bytes of the last span are damaged
+ */
+export function resumeMeta(
+  files: ReplicaFiles,
+  blockId: BlockId,
+  length: number,
+): Promise<MetaBuilder> {
+  return withReplica(files, blockId, async (replica) => {
+    const { layout } = replica
+    const span = Math.floor(length / layout.spanBytes)
+    const spanData = Buffer.alloc(length - span * layout.spanBytes)
+    await readExactlyAt(replica.data, spanData, span * layout.spanBytes, files.data)
+    const stripeBytes = metaFileBytes(layout, length) - stripeOffset(layout, span)
+    const stripe = Buffer.alloc(stripeBytes)
+    await readExactlyAt(replica.meta, stripe, stripeOffset(layout, span), files.meta)
+    const chunks = chunkCount(layout, spanData.length)
+    const good = goodChunks(layout, spanData, stripeChecksums(layout, stripe, 0, chunks))
+    if (good < chunks) {
+      const at = span * layout.spanBytes + good * layout.bytesPerChecksum
+      throw damaged(replica, at)
+    }
+    return MetaBuilder.resume(layout, { length, stripe, spanData })
+  })
+}
+
+/** Number of leading chunks of `data` that match `checksums`, one CRC each; the last may be short. */
+function goodChunks(layout: MetaLayout, data: Buffer, checksums: Buffer): number {
+  const { bytesPerChecksum, checksumType } = layout
+  const count = Math.ceil(data.length / bytesPerChecksum)
+  if (checksumType === 'null' || count === 0) return count
+  const lastBytes = data.length - (count - 1) * bytesPerChecksum
+  const combiner = crcCombiner(checksumType, bytesPerChecksum)
+  if (chunkCrc(layout, data) === combiner.combine(checksums, 0, count, lastBytes)) return count
+  for (let chunk = 0; chunk < count; chunk += 1) {
+    const bytes = data.subarray(chunk * bytesPerChecksum, (chunk + 1) * bytesPerChecksum)
+    if (chunkCrc(layout, bytes) !== checksums.readUInt32BE(4 * chunk)) return chunk
+  }
+  return count
+}
+
+interface Prefix {
+  readonly length: number
+  /** CRC of the last chunk when `length` ends inside it. */
+  readonly chunkChecksum: number | undefined
+}
+
+async function verifiedPrefix(replica: OpenReplica): Promise<Prefix> {
+  const { layout, files } = replica
+  const dataBytes = await fileBytes(replica.data)
+  const chunks = await storedChunks(replica, dataBytes)
+  const vouched = Math.min(dataBytes, chunks * layout.bytesPerChecksum)
+  const span = Buffer.alloc(layout.spanBytes)
+  const stripe = Buffer.alloc(layout.stripeBytes)
+  for (let start = 0; start < vouched; start += layout.spanBytes) {
+    const data = span.subarray(0, Math.min(layout.spanBytes, vouched - start))
+    await readExactlyAt(replica.data, data, start, files.data)
+    const at = stripeOffset(layout, Math.floor(start / layout.spanBytes))
+    stripe.fill(0)
+    await readAt(replica.meta, stripe, at)
+    const count = chunkCount(layout, data.length)
+    const checksums = stripeChecksums(layout, stripe, 0, count)
+    const good = goodChunks(layout, data, checksums)
+    const digest = xxh64(data)
+    if (good === count) {
+      const isLast = data.length < layout.spanBytes
+      if (layout.checksumBytes === 0 && readSpanDigest(stripe) !== digest) {
+        return { length: start, chunkChecksum: undefined }
+      }
+      if (!isLast && readSpanDigest(stripe) !== digest) await writeDigest(replica, at, digest)
+      continue
+    }
+    return await endInChunk(replica, { start, data, checksums, good })
+  }
+  const rest = vouched % layout.bytesPerChecksum
+  if (rest === 0 || layout.checksumBytes === 0) return { length: vouched, chunkChecksum: undefined }
+  const stored = Buffer.alloc(4)
+  const last = checksumOffset(layout, Math.floor(vouched / layout.bytesPerChecksum))
+  await readExactlyAt(replica.meta, stored, last, files.meta)
+  return { length: vouched, chunkChecksum: stored.readUInt32BE() }
+}
+
+/** Decides how much of the first chunk that does not match its CRC as a whole can be kept. */
+async function endInChunk(
+  replica: OpenReplica,
+  span: { start: number; data: Buffer; checksums: Buffer; good: number },
+): Promise<Prefix> {
+  const { layout, syncMark } = replica
+  const within = span.good * layout.bytesPerChecksum
+  const chunk = span.data.subarray(within, within + layout.bytesPerChecksum)
+  const stored = span.checksums.readUInt32BE(4 * span.good)
+  const start = span.start + within
+  let best: Prefix = { length: start, chunkChecksum: undefined }
+  let crc = 0
+  for (let bytes = 1; bytes < chunk.length; bytes += 1) {
+    crc = chunkCrc(layout, chunk.subarray(bytes - 1, bytes), crc)
+    if (crc === stored) best = { length: start + bytes, chunkChecksum: crc }
+  }
+  if (syncMark === undefined || syncMark.length <= best.length) return best
+  const marked = syncMark.length - span.start
+  const isHere = syncMark.length > start && marked <= span.data.length
+  if (!isHere || xxh64(span.data.subarray(0, marked)) !== syncMark.spanDigest) return best
+  return { length: syncMark.length, chunkChecksum: syncMark.chunkChecksum }
+}
+
+/** Number of chunks whose CRCs the meta file has; for a type without CRCs, those the data has. */
+async function storedChunks(replica: OpenReplica, dataBytes: number): Promise<number> {
+  const { layout } = replica
+  const bytes = Math.max(0, (await fileBytes(replica.meta)) - metaHeader.sizeOf)
+  const stripes = Math.floor(bytes / layout.stripeBytes)
+  if (layout.checksumBytes === 0) {
+    return Math.min(chunkCount(layout, dataBytes), stripes * layout.chunksPerSpan)
+  }
+  const rest =
+    bytes - stripes * layout.stripeBytes - (layout.stripeBytes - layout.chunksPerSpan * 4)
+  return stripes * layout.chunksPerSpan + Math.max(0, Math.floor(rest / 4))
+}
+
+/** Ends both files at `length` and makes digest, last CRC and the loss of the rest durable. */
+async function rewriteTail(
+  replica: OpenReplica,
+  length: number,
+  chunkChecksum: number | undefined,
+): Promise<void> {
+  const { layout, data, meta, files } = replica
+  await truncateFile(data, length)
+  await truncateFile(meta, metaFileBytes(layout, length))
+  const span = Math.floor(length / layout.spanBytes)
+  const spanData = Buffer.alloc(length - span * layout.spanBytes)
+  if (spanData.length > 0) {
+    await readExactlyAt(data, spanData, span * layout.spanBytes, files.data)
+    await writeDigest(replica, stripeOffset(layout, span), xxh64(spanData))
+  }
+  if (chunkChecksum !== undefined) {
+    const bytes = Buffer.alloc(4)
+    bytes.writeUInt32BE(chunkChecksum)
+    await writeAt(meta, bytes, checksumOffset(layout, Math.floor(length / layout.bytesPerChecksum)))
+  }
+  await writeAt(meta, Buffer.alloc(2 * metaHeader.syncMarkBytes), metaHeader.syncMarks)
+  await Promise.all([syncFileData(data), syncFileData(meta)])
+}
+
+async function writeDigest(replica: OpenReplica, offset: number, digest: bigint): Promise<void> {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64BE(digest)
+  await writeAt(replica.meta, bytes, offset)
+}
+
+function requireChecksum(
+  replica: OpenReplica,
+  start: number,
+  { expected, data }: { readonly expected: number; readonly data: Buffer },
+): void {
+  if (chunkCrc(replica.layout, data) !== expected) throw damaged(replica, start)
+}
+
+function damaged(replica: OpenReplica, offset: number): DfsError {
+  return new DfsError(
+    'CHECKSUM_MISMATCH',
+    `Block ${replica.blockId} is damaged: "${replica.files.data}" does not match its chunk ` +
+      `checksum at offset ${offset}`,
+    { blockId: replica.blockId, path: replica.files.data },
+  )
+}

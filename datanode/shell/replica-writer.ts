@@ -1,0 +1,382 @@
+import { constants } from 'node:fs'
+import { assert } from '../../base/assert.ts'
+import type { TimerHandle, Timers } from '../../base/clock.ts'
+import { DfsError } from '../../protocol/errors.ts'
+import type { BlockId } from '../../protocol/ids.ts'
+import { encodeMetaHeader, encodeSyncMark, syncMarkOffset } from '../format/block-meta.ts'
+import type { MetaBuilder } from '../format/meta-builder.ts'
+import { type BufferPool, largeBufferBytes, pageBytes, smallBufferBytes } from './buffer-pool.ts'
+import { closeFile, openFile, syncFileData, writeAt } from './files.ts'
+import type { ReplicaFiles, Volume } from './volume.ts'
+import { WriteWindow } from './write-window.ts'
+
+/** Bytes of one replica that may be on their way to the disk: four large writes keep it busy. */
+const inFlightBytesMax = 4 * largeBufferBytes
+/** Bytes received are handed to the kernel when nothing followed them for about this long. */
+const idleFlushMs = 4
+/** A stretch shorter than this goes through the page cache although it could be written directly. */
+const directBytesMin = 64 * 1024
+
+export interface ReplicaWriterOptions {
+  readonly blockId: BlockId
+  readonly volume: Volume
+  readonly files: ReplicaFiles
+  readonly meta: MetaBuilder
+  readonly pool: BufferPool
+  readonly timers: Timers
+  /** True when the files are to be created, false when they exist with `meta.length` bytes. */
+  readonly isNew: boolean
+}
+
+/**
+ * Puts a growing replica on disk. Bytes land in page-aligned windows, straight from the socket, and
+ * leave them for the disk without a copy: full windows around the page cache, the tail through it.
+ *
+ *     0          written windows            window being filled
+ *     |------------------------------------|=======+-------+......|
+ *                                           written length  landed  end
+ *
+ * `length` bytes are verified; those from there to `landed` belong to a packet that is still arriving.
+ */
+export class ReplicaWriter {
+  readonly blockId: BlockId
+  readonly files: ReplicaFiles
+  readonly meta: MetaBuilder
+  readonly volume: Volume
+  readonly #pool: BufferPool
+  readonly #timers: Timers
+  readonly #data: Promise<number>
+  readonly #metaFile: Promise<number>
+  #direct: Promise<number> | undefined
+  #windows: WriteWindow[] = []
+  #landed: number
+  readonly #inFlight = new Set<Promise<void>>()
+  #inFlightBytes = 0
+  #metaWrites: Promise<void> = Promise.resolve()
+  #flushing: Promise<void> | undefined
+  #nextFlush: Promise<void> | undefined
+  #flushedLength: number
+  #syncMarkTurn = 0
+  #wasSynced = false
+  #idleTimer: TimerHandle | undefined
+  #lengthAtTimer = 0
+  #failure: DfsError | undefined
+  #isClosed = false
+  #onSpace: (() => boolean) | undefined
+
+  constructor(options: ReplicaWriterOptions) {
+    this.blockId = options.blockId
+    this.files = options.files
+    this.meta = options.meta
+    this.volume = options.volume
+    this.#pool = options.pool
+    this.#timers = options.timers
+    this.#landed = options.meta.length
+    this.#flushedLength = options.meta.length
+    const creation = options.isNew ? constants.O_CREAT | constants.O_TRUNC : 0
+    this.#data = openFile(options.files.data, constants.O_RDWR | creation)
+    this.#metaFile = openFile(options.files.meta, constants.O_RDWR | creation)
+    for (const opened of [this.#data, this.#metaFile]) opened.catch((error) => this.#fail(error))
+    if (options.isNew) {
+      const header = encodeMetaHeader(options.meta.layout, options.blockId)
+      this.#queueMetaWrite(header, 0)
+    }
+  }
+
+  /** Resolves when both files are open. @throws {@link DfsError} when they cannot be */
+  async opened(): Promise<void> {
+    try {
+      await Promise.all([this.#data, this.#metaFile])
+    } catch (error) {
+      throw this.#fail(error)
+    }
+  }
+
+  /** Bytes received and verified. */
+  get length(): number {
+    return this.meta.length
+  }
+
+  get failure(): DfsError | undefined {
+    return this.#failure
+  }
+
+  /**
+   * Returns memory for the next bytes of the block, at most `wanted`, or `undefined` when there is none
+   * now; `retry` is then called when there may be, and says whether it is still interested.
+   */
+  space(wanted: number, retry: () => boolean): Buffer | undefined {
+    let window = this.#windows.at(-1)
+    if (window === undefined || this.#landed === window.end) {
+      if (this.#inFlightBytes >= inFlightBytesMax) {
+        this.#onSpace = retry
+        return undefined
+      }
+      window = this.#addWindow()
+      if (window === undefined) {
+        this.#pool.wait(retry)
+        return undefined
+      }
+    }
+    return window.view(this.#landed, Math.min(this.#landed + wanted, window.end))
+  }
+
+  /** Notes that `count` bytes were put where {@link space} said. */
+  landed(count: number): void {
+    this.#landed += count
+  }
+
+  /**
+   * Lists the landed bytes that are not accepted yet; each part with the window that holds it, to be
+   * retained by whoever needs the part after {@link accept}.
+   */
+  arrived(): { readonly window: WriteWindow; readonly bytes: Buffer }[] {
+    const parts: { window: WriteWindow; bytes: Buffer }[] = []
+    for (const window of this.#windows) {
+      const from = Math.max(this.length, window.base)
+      const to = Math.min(this.#landed, window.end)
+      if (from < to) parts.push({ window, bytes: window.view(from, to) })
+    }
+    return parts
+  }
+
+  /** Forgets landed bytes that did not pass verification. */
+  reject(): void {
+    this.#landed = this.length
+  }
+
+  /**
+   * Takes the landed bytes as verified: their chunk CRCs go to the meta file from chunk `chunk` on,
+   * and windows that are full go to the disk.
+   */
+  accept(chunk: number, checksums: Uint8Array): void {
+    this.meta.append(chunk, checksums, this.#landed)
+    for (let window = this.#windows[0]; window !== undefined; window = this.#windows[0]) {
+      if (this.length < window.end) break
+      this.#windows.shift()
+      this.#startWindowWrite(window)
+    }
+    this.#armIdleFlush()
+  }
+
+  /**
+   * Hands everything received so far to the kernel, data and checksums, so that readers see it and
+   * the end of this process does not lose it.
+   *
+   * @throws {@link DfsError} when the disk failed
+   */
+  flush(): Promise<void> {
+    if (this.#nextFlush !== undefined) return this.#nextFlush
+    if (this.#flushing === undefined) return this.#startFlush()
+    const start = (): Promise<void> => {
+      this.#nextFlush = undefined
+      return this.#startFlush()
+    }
+    this.#nextFlush = this.#flushing.then(start, start)
+    return this.#nextFlush
+  }
+
+  /** Makes everything received so far durable. @throws {@link DfsError} when the disk failed */
+  async sync(): Promise<void> {
+    const mark = this.#takeSyncMark()
+    await this.flush()
+    try {
+      if (mark !== undefined) await this.#queueMetaWrite(mark, syncMarkOffset(this.#syncMarkTurn++))
+      await this.#syncFiles()
+      if (!this.#wasSynced) await this.volume.syncer.sync(this.files.directory)
+      this.#wasSynced = true
+    } catch (error) {
+      throw this.#fail(error)
+    }
+  }
+
+  /** Makes the complete replica durable and closes its files. @throws {@link DfsError} when the disk failed */
+  async finish(): Promise<void> {
+    await this.flush()
+    try {
+      await this.#syncFiles()
+    } catch (error) {
+      throw this.#fail(error)
+    }
+    await this.#close()
+  }
+
+  /** Ends in mid-block: keeps what was received, as far as the disk lets it, and closes the files. */
+  async abandon(): Promise<void> {
+    this.reject()
+    // The failure, if any, was reported when it happened.
+    await this.flush().catch(() => undefined)
+    await this.#close()
+  }
+
+  #addWindow(): WriteWindow | undefined {
+    const isLong = this.#landed >= largeBufferBytes
+    const large = isLong ? this.#pool.take('large') : undefined
+    const buffer = large ?? this.#pool.take('small')
+    if (buffer === undefined) return undefined
+    const size = large === undefined ? smallBufferBytes : largeBufferBytes
+    const base = Math.floor(this.#landed / pageBytes) * pageBytes
+    const end = (Math.floor(this.#landed / size) + 1) * size
+    const window = new WriteWindow(buffer, { base, end, written: this.#landed })
+    this.volume.consume(end - this.#landed)
+    this.#windows.push(window)
+    return window
+  }
+
+  #startWindowWrite(window: WriteWindow): void {
+    const bytes = window.end - window.written
+    this.#inFlightBytes += bytes
+    const written = window.tailWrite
+      .then(() => this.#writeStretch(window, window.end, pageBytes))
+      .finally(() => {
+        this.#inFlightBytes -= bytes
+        window.release()
+        const retry = this.#onSpace
+        this.#onSpace = undefined
+        retry?.()
+      })
+    this.#track(written)
+    this.#writeMeta(written)
+  }
+
+  /** Writes what the meta file lacks, once `data`, the bytes it speaks of, may be overtaken by it. */
+  #writeMeta(data: Promise<unknown>): void {
+    const write = this.meta.take()
+    if (write === undefined) return
+    // A chunk CRC that replaces one of bytes flushed before must not be there before the new bytes.
+    const replaces = this.#flushedLength % this.meta.layout.bytesPerChecksum !== 0
+    this.#queueMetaWrite(write.bytes, write.offset, replaces ? data : undefined)
+  }
+
+  /** Writes a window up to `to`: directly what is aligned and worth it, the rest through the page cache. */
+  async #writeStretch(window: WriteWindow, to: number, directMin: number): Promise<void> {
+    const from = window.written
+    if (to <= from) return
+    const alignedFrom = Math.ceil(from / pageBytes) * pageBytes
+    const alignedTo = Math.floor(to / pageBytes) * pageBytes
+    const isDirect = this.volume.supportsDirectIo && alignedTo - alignedFrom >= directMin
+    if (!isDirect) {
+      await writeAt(await this.#data, window.view(from, to), from)
+    } else {
+      const data = from < alignedFrom || alignedTo < to ? await this.#data : -1
+      if (from < alignedFrom) await writeAt(data, window.view(from, alignedFrom), from)
+      const direct = await this.#openDirect()
+      await writeAt(direct, window.view(alignedFrom, alignedTo), alignedFrom)
+      if (alignedTo < to) await writeAt(data, window.view(alignedTo, to), alignedTo)
+    }
+    window.written = to
+  }
+
+  #openDirect(): Promise<number> {
+    this.#direct ??= openFile(this.files.data, constants.O_WRONLY | constants.O_DIRECT)
+    return this.#direct
+  }
+
+  #startFlush(): Promise<void> {
+    const flushing = this.#flushOnce()
+    this.#flushing = flushing
+    const done = (): void => {
+      if (this.#flushing === flushing) this.#flushing = undefined
+    }
+    flushing.then(done, done)
+    return flushing
+  }
+
+  async #flushOnce(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure
+    const target = this.length
+    if (target === this.#flushedLength && this.#inFlight.size === 0) return this.#metaWrites
+    const window = this.#windows[0]
+    try {
+      const dataWrites: Promise<void>[] = [...this.#inFlight]
+      if (window !== undefined && window.written < target) {
+        window.tailWrite = this.#writeStretch(window, target, directBytesMin)
+        dataWrites.push(window.tailWrite)
+      }
+      const written = Promise.all(dataWrites)
+      this.#writeMeta(written)
+      await Promise.all([written, this.#metaWrites])
+    } catch (error) {
+      throw this.#fail(error)
+    }
+    this.#flushedLength = Math.max(this.#flushedLength, target)
+  }
+
+  /** Meta writes are small and some overwrite others, so they go one after the other. */
+  #queueMetaWrite(bytes: Buffer, offset: number, after?: Promise<unknown>): Promise<void> {
+    const before = this.#metaWrites
+    const write = async (): Promise<void> => {
+      const [descriptor] = await Promise.all([this.#metaFile, before, after])
+      await writeAt(descriptor, bytes, offset)
+    }
+    this.#metaWrites = write()
+    this.#metaWrites.catch((error: unknown) => this.#fail(error))
+    return this.#metaWrites
+  }
+
+  #takeSyncMark(): Buffer | undefined {
+    const { bytesPerChecksum, checksumBytes } = this.meta.layout
+    if (this.length % bytesPerChecksum === 0 || checksumBytes === 0) return undefined
+    return encodeSyncMark({
+      length: this.length,
+      spanDigest: this.meta.openDigest(),
+      chunkChecksum: this.meta.lastChecksum(),
+    })
+  }
+
+  async #syncFiles(): Promise<void> {
+    await Promise.all([syncFileData(await this.#data), syncFileData(await this.#metaFile)])
+  }
+
+  #track(operation: Promise<void>): void {
+    this.#inFlight.add(operation)
+    operation.then(
+      () => this.#inFlight.delete(operation),
+      (error: unknown) => {
+        this.#inFlight.delete(operation)
+        this.#fail(error)
+      },
+    )
+  }
+
+  #armIdleFlush(): void {
+    if (this.#idleTimer !== undefined || this.#isClosed) return
+    this.#lengthAtTimer = this.length
+    this.#idleTimer = this.#timers.after(idleFlushMs, () => {
+      this.#idleTimer = undefined
+      if (this.#isClosed || this.#failure !== undefined) return
+      if (this.length !== this.#lengthAtTimer) this.#armIdleFlush()
+      else this.#flushIdle()
+    })
+  }
+
+  #flushIdle(): void {
+    this.flush().then(
+      () => {
+        const window = this.#windows[0]
+        const isSettled = this.#landed === this.length && this.#windows.length === 1
+        if (!isSettled || window === undefined || window.written !== this.length) return
+        // An idle writer holds no memory: the next byte starts a new window at this very place.
+        this.#windows = []
+        window.release()
+      },
+      () => undefined,
+    )
+  }
+
+  #fail(error: unknown): DfsError {
+    this.#failure ??= this.volume.judge(error, `write block ${this.blockId}`)
+    return this.#failure
+  }
+
+  async #close(): Promise<void> {
+    assert(!this.#isClosed, `writer of block ${this.blockId} must be closed once`)
+    this.#isClosed = true
+    this.#idleTimer?.cancel()
+    await Promise.allSettled([...this.#inFlight, this.#metaWrites])
+    for (const window of this.#windows) window.release()
+    this.#windows = []
+    const opened = [this.#data, this.#metaFile, this.#direct].filter((file) => file !== undefined)
+    await Promise.allSettled(opened.map(async (file) => closeFile(await file)))
+  }
+}

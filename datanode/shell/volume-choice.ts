@@ -1,0 +1,36 @@
+import { DfsError } from '../../protocol/errors.ts'
+import { largeBufferBytes } from './buffer-pool.ts'
+import type { Volume } from './volume.ts'
+
+/** Space a volume must have left to be given a new replica. */
+const remainingBytesMin = largeBufferBytes
+/** Volumes whose remaining space differs by less than this count as equally full. */
+const balancedBytes = 1024 * 1024 * 1024
+
+let turn = 0
+
+/**
+ * Chooses the volume of a new replica: the wished one when it has room, else one with the most room;
+ * about equally full ones take turns.
+ *
+ * @throws {@link DfsError} DISK_FULL when none has room
+ */
+export function chooseVolume(volumes: readonly Volume[], wish: string | undefined): Volume {
+  const open = volumes.filter(({ remainingBytes }) => remainingBytes >= remainingBytesMin)
+  const wished = open.find(({ storage }) => storage === wish)
+  if (wished !== undefined) return wished
+  const most = Math.max(...open.map(({ remainingBytes }) => remainingBytes))
+  const best = open.filter(({ remainingBytes }) => most - remainingBytes < balancedBytes)
+  turn += 1
+  const chosen = best[turn % best.length]
+  if (chosen !== undefined) return chosen
+  const report = volumes.map(
+    ({ directory, isFailed, remainingBytes }) =>
+      `"${directory}" ${isFailed ? 'has failed' : `has ${remainingBytes} bytes left`}`,
+  )
+  throw new DfsError(
+    'DISK_FULL',
+    `No data directory has room for a new replica, need ${remainingBytesMin} bytes: ` +
+      report.join(', '),
+  )
+}
