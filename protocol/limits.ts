@@ -13,6 +13,10 @@ export const limits = {
   rpcFrameBeforeContextBytesMax: 64 * kibibyte,
   /** Calls of one connection that may wait for their answer; further ones are not read from the socket. */
   rpcCallsInFlightPerConnectionMax: 1024,
+  /** Replies of one connection that its peer has not taken; no more calls are read meanwhile. */
+  rpcUnsentBytesPerConnectionMax: 4 * mebibyte,
+  /** Connections one server holds; further ones are closed at once. */
+  rpcConnectionsMax: 20_000,
   /** A connection that has not finished its preamble and context by then is closed. */
   rpcHandshakeMs: 30_000,
   /** Retry-cache entries live this long (dfs.namenode.retrycache.expirytime.millis). */
@@ -52,4 +56,30 @@ export const limits = {
   /** Soft limit after which another client may take a lease over, hard limit after which the namenode closes the file. */
   leaseSoftLimitMs: 60_000,
   leaseHardLimitMs: 1_200_000,
+
+  /** Ticks of the namenode further apart than this show that it was stalled itself; the excess is not a datanode's silence. */
+  namenodeTickGapMsMax: 1000,
+  /** Blocks the namenode examines for repair in one tick; each costs a few microseconds. */
+  repairBlocksPerTickMax: 2000,
+  /** Block map entries a background pass looks at in one tick (about 5 ms). */
+  scannedBlocksPerTickMax: 100_000,
+  /** Replicas told to be deleted in one heartbeat's answer (dfs.block.invalidate.limit). */
+  invalidationsPerHeartbeatMax: 1000,
+  /** An ordered deletion that is not reported done by then is ordered again, this many times in all. */
+  invalidationRetryMs: 60_000,
+  invalidationAttemptsMax: 3,
+  /** Block recoveries ordered in one heartbeat's answer. */
+  recoveriesPerHeartbeatMax: 100,
+  /** A copy between datanodes is taken for lost after this plus its length at the lowest rate. */
+  copyTimeoutMs: 30_000,
+  copyBytesPerSecondMin: 2 * mebibyte,
+  /** Copies, and bytes of copies, that one datanode may have outstanding; both adapt to its speed between the bounds. */
+  copiesInFlightPerDatanodeMin: 32,
+  copiesInFlightPerDatanodeMax: 512,
+  copyBytesInFlightMin: 64 * mebibyte,
+  copyBytesInFlightMax: 2048 * mebibyte,
+  /** The other datanodes of a pipeline report a completed block within this, or their replicas count as lost. */
+  pipelineReportMs: 10_000,
+  /** A full report may be older than an incremental one by this much when it arrives. */
+  reportRaceMs: 30_000,
 } as const

@@ -1,0 +1,428 @@
+/**
+ * The datanodes: who registered, what they report of themselves, and who may be used for what.
+ *
+ *     live ──connection closed──▶ disconnected ──silent 10 s──▶ stale ──silent 60 s──▶ dead
+ *       ▲──────────── heartbeat ───────┴───────────────────────────┘                    │
+ *       └──────────────────────────── registration ─────────────────────────────────────┘
+ *
+ * Disconnected and stale datanodes get no new blocks and are read from last; their replicas count. A
+ * dead one's replicas do not count until it has registered again. Silence is measured on a clock that
+ * stands still while the namenode itself did: a stall shows as a late tick, and its excess is no
+ * datanode's fault.
+ *
+ * A storage keeps its index for the life of the process, so that the block map can hold integers.
+ */
+import { assert, defined } from '../../base/assert.ts'
+import type { Millis } from '../../base/brand.ts'
+import { DfsError } from '../../protocol/errors.ts'
+import type { DatanodeUuid, StorageUuid } from '../../protocol/ids.ts'
+import { limits } from '../../protocol/limits.ts'
+import type { Settings } from '../../protocol/settings.ts'
+import type { AdminState, DatanodeLiveness } from '../../protocol/states.ts'
+import { OrderQueue } from './orders.ts'
+import { RecentReports } from './recent-reports.ts'
+import { defaultRack, type Topology } from './topology.ts'
+
+/** What a datanode says of itself when it registers; the address is the RPC peer's. */
+export interface DatanodeDescriptor {
+  readonly uuid: DatanodeUuid
+  readonly ipAddress: string
+  readonly hostName: string
+  readonly transferPort: number
+  readonly infoPort: number
+  readonly ipcPort: number
+  readonly softwareVersion: string
+}
+
+/** One data directory in a heartbeat; all sizes in bytes. */
+export interface StorageReport {
+  readonly storage: StorageUuid
+  readonly isFailed: boolean
+  readonly capacity: number
+  readonly used: number
+  readonly remaining: number
+  readonly blockPoolUsed: number
+  readonly nonDfsUsed: number
+}
+
+export interface HeartbeatReport {
+  readonly storages: readonly StorageReport[]
+  /** Client transfers in progress (HDFS: xceiverCount). */
+  readonly transfers: number
+  /** Copies to other datanodes in progress (HDFS: xmitsInProgress). */
+  readonly copies: number
+  readonly failedVolumes: number
+}
+
+/** One data directory as reports and the status page show it. */
+export interface StorageView extends StorageReport {
+  readonly replicaCount: number
+  /** A full report arrived since the datanode registered. */
+  readonly isReported: boolean
+}
+
+/** A datanode as reports, located blocks and the status page show it. */
+export interface DatanodeView extends DatanodeDescriptor {
+  readonly rack: string
+  readonly liveness: DatanodeLiveness
+  readonly adminState: AdminState
+  readonly capacity: number
+  readonly used: number
+  readonly remaining: number
+  readonly blockPoolUsed: number
+  readonly nonDfsUsed: number
+  readonly transfers: number
+  readonly failedVolumes: number
+  readonly replicaCount: number
+  /** Monotonic time of the last sign of life. */
+  readonly lastHeartbeatAt: Millis
+  readonly lastBlockReportAt: Millis | undefined
+  readonly storages: readonly StorageView[]
+}
+
+/** Mutable record of one storage; `index` is what the block map stores. */
+export class StorageRecord {
+  readonly index: number
+  readonly uuid: StorageUuid
+  readonly node: DatanodeRecord
+  isFailed = false
+  /** A full report arrived since the datanode registered; before, its replicas are hearsay. */
+  isReported = false
+  capacity = 0
+  used = 0
+  remaining = 0
+  blockPoolUsed = 0
+  nonDfsUsed = 0
+  replicaCount = 0
+  /** Blocks under construction that were promised to this storage and not received yet. */
+  scheduledCount = 0
+  readonly recent = new RecentReports()
+
+  constructor(index: number, uuid: StorageUuid, node: DatanodeRecord) {
+    this.index = index
+    this.uuid = uuid
+    this.node = node
+  }
+
+  /** Replicas here count as existing. */
+  get counts(): boolean {
+    return !this.isFailed && this.node.liveness !== 'dead'
+  }
+
+  /** Replicas here are certain enough to delete others because of them. */
+  get isTrusted(): boolean {
+    return !this.isFailed && this.isReported && this.node.liveness === 'live'
+  }
+}
+
+/** Mutable record of one datanode. */
+export class DatanodeRecord {
+  descriptor: DatanodeDescriptor
+  rack: string
+  liveness: DatanodeLiveness = 'live'
+  adminState: AdminState = 'normal'
+  isConnected = true
+  /** In the registry's own time, which leaves out the namenode's stalls. */
+  lastSeen: number
+  lastHeartbeatAt: Millis
+  lastBlockReportAt: Millis | undefined = undefined
+  transfers = 0
+  copies = 0
+  failedVolumes = 0
+  hasHeartbeat = false
+  readonly storages = new Map<StorageUuid, StorageRecord>()
+  readonly orders = new OrderQueue()
+
+  constructor(descriptor: DatanodeDescriptor, rack: string, now: Millis) {
+    this.descriptor = descriptor
+    this.rack = rack
+    this.lastSeen = now
+    this.lastHeartbeatAt = now
+  }
+
+  get uuid(): DatanodeUuid {
+    return this.descriptor.uuid
+  }
+
+  /** `host:port` as messages name it. */
+  get name(): string {
+    return `${this.descriptor.hostName}:${this.descriptor.transferPort}`
+  }
+
+  /** Names under which a client on the same machine may appear. */
+  get hosts(): readonly string[] {
+    return [this.descriptor.hostName, this.descriptor.ipAddress]
+  }
+
+  /** Bytes free over all working storages. */
+  get remaining(): number {
+    let total = 0
+    for (const storage of this.storages.values()) if (!storage.isFailed) total += storage.remaining
+    return total
+  }
+
+  get capacity(): number {
+    let total = 0
+    for (const storage of this.storages.values()) if (!storage.isFailed) total += storage.capacity
+    return total
+  }
+}
+
+export interface RegistryOptions {
+  readonly settings: Settings
+  readonly topology: Topology
+}
+
+/** All datanodes that ever registered, and the failure detector over them. */
+export class DatanodeRegistry {
+  readonly #staleMs: number
+  readonly #deadMs: number
+  readonly #topology: Topology
+  readonly #nodes = new Map<DatanodeUuid, DatanodeRecord>()
+  /** Index 0 is never used. */
+  readonly #storages: (StorageRecord | undefined)[] = [undefined]
+  #stalledMs = 0
+  #lastTickAt: Millis | undefined
+  #rackCount = 0
+
+  constructor({ settings, topology }: RegistryOptions) {
+    this.#staleMs = settings['dfs.namenode.stale.datanode.interval']
+    this.#deadMs = settings['dfs.namenode.dead.datanode.interval']
+    this.#topology = topology
+  }
+
+  get count(): number {
+    return this.#nodes.size
+  }
+
+  /** Racks with a datanode that is not dead. */
+  get rackCount(): number {
+    return this.#rackCount
+  }
+
+  /** Rack of a client's host. */
+  rackOfHost(host: string): string {
+    return this.#topology(host)
+  }
+
+  /** Time the namenode itself stood still so far, in milliseconds. */
+  get stalledMs(): number {
+    return this.#stalledMs
+  }
+
+  nodes(): IterableIterator<DatanodeRecord> {
+    return this.#nodes.values()
+  }
+
+  find(uuid: DatanodeUuid): DatanodeRecord | undefined {
+    return this.#nodes.get(uuid)
+  }
+
+  storage(index: number): StorageRecord {
+    return defined(this.#storages[index], `storage ${index}`)
+  }
+
+  /** The record behind a location, if that datanode and storage ever reported. */
+  findStorage(uuid: DatanodeUuid, storage: StorageUuid): StorageRecord | undefined {
+    return this.#nodes.get(uuid)?.storages.get(storage)
+  }
+
+  /** The record of a storage, made at its first mention. */
+  ensureStorage(node: DatanodeRecord, uuid: StorageUuid): StorageRecord {
+    const known = node.storages.get(uuid)
+    if (known !== undefined) return known
+    const storage = new StorageRecord(this.#storages.length, uuid, node)
+    this.#storages.push(storage)
+    node.storages.set(uuid, storage)
+    return storage
+  }
+
+  /** A known, registered datanode; dead ones must register before they may report. */
+  registered(uuid: DatanodeUuid): DatanodeRecord {
+    const node = this.#nodes.get(uuid)
+    if (node === undefined || node.liveness === 'dead') {
+      throw new DfsError(
+        'UNREGISTERED_NODE',
+        `Datanode ${uuid} is ${node === undefined ? 'unknown' : 'dead'} and must register first`,
+      )
+    }
+    return node
+  }
+
+  /**
+   * Records a datanode, again or for the first time. Another identity at the same address can only be
+   * the same machine with new directories: the old one is returned as `replaced`, dead.
+   */
+  register(
+    now: Millis,
+    descriptor: DatanodeDescriptor,
+  ): { readonly node: DatanodeRecord; readonly replaced: readonly DatanodeRecord[] } {
+    const replaced: DatanodeRecord[] = []
+    for (const other of this.#nodes.values()) {
+      if (other.uuid !== descriptor.uuid && isSameAddress(other.descriptor, descriptor)) {
+        if (other.liveness !== 'dead') replaced.push(other)
+        other.liveness = 'dead'
+        other.isConnected = false
+      }
+    }
+    let node = this.#nodes.get(descriptor.uuid)
+    if (node === undefined) {
+      node = new DatanodeRecord(descriptor, this.#rackOf(descriptor), now)
+      this.#nodes.set(descriptor.uuid, node)
+    } else {
+      node.descriptor = descriptor
+      node.rack = this.#rackOf(descriptor)
+      for (const storage of node.storages.values()) storage.isReported = false
+    }
+    this.#seen(now, node)
+    this.#countRacks()
+    return { node, replaced }
+  }
+
+  /**
+   * Records a sign of life and what it says.
+   *
+   * @returns the storages that failed or vanished since the last one.
+   */
+  heartbeat(now: Millis, node: DatanodeRecord, report: HeartbeatReport): readonly StorageRecord[] {
+    this.#seen(now, node)
+    node.hasHeartbeat = true
+    node.transfers = report.transfers
+    node.copies = report.copies
+    node.failedVolumes = report.failedVolumes
+    const lost: StorageRecord[] = []
+    const mentioned = new Set<StorageUuid>()
+    for (const row of report.storages) {
+      mentioned.add(row.storage)
+      const storage = this.ensureStorage(node, row.storage)
+      if (row.isFailed && !storage.isFailed) lost.push(storage)
+      if (storage.isFailed !== row.isFailed) storage.isReported = false
+      storage.isFailed = row.isFailed
+      storage.capacity = row.capacity
+      storage.used = row.used
+      storage.remaining = row.remaining
+      storage.blockPoolUsed = row.blockPoolUsed
+      storage.nonDfsUsed = row.nonDfsUsed
+    }
+    for (const storage of node.storages.values()) {
+      if (mentioned.has(storage.uuid) || storage.isFailed) continue
+      storage.isFailed = true
+      storage.isReported = false
+      lost.push(storage)
+    }
+    return lost
+  }
+
+  disconnected(node: DatanodeRecord): void {
+    node.isConnected = false
+    if (node.liveness === 'live') node.liveness = 'disconnected'
+  }
+
+  /**
+   * Moves time on. A tick that comes late shows that the namenode was stalled; datanodes are not
+   * blamed for that part of their silence.
+   *
+   * @returns the datanodes that became dead.
+   */
+  tick(now: Millis): readonly DatanodeRecord[] {
+    const gapMs = this.#lastTickAt === undefined ? 0 : now - this.#lastTickAt
+    this.#stalledMs += Math.max(0, gapMs - limits.namenodeTickGapMsMax)
+    this.#lastTickAt = now
+    const died: DatanodeRecord[] = []
+    for (const node of this.#nodes.values()) {
+      if (node.liveness === 'dead') continue
+      const silentMs = this.silenceMs(now, node)
+      if (silentMs >= this.#deadMs) {
+        node.liveness = 'dead'
+        node.isConnected = false
+        died.push(node)
+      } else if (silentMs >= this.#staleMs) {
+        node.liveness = 'stale'
+      }
+    }
+    if (died.length > 0) this.#countRacks()
+    return died
+  }
+
+  /** Milliseconds since the last sign of life, without the namenode's own stalls. */
+  silenceMs(now: Millis, node: DatanodeRecord): number {
+    return Math.max(0, now - this.#stalledMs - node.lastSeen)
+  }
+
+  view(node: DatanodeRecord): DatanodeView {
+    const storages: StorageView[] = []
+    const total = { used: 0, blockPoolUsed: 0, nonDfsUsed: 0, replicaCount: 0 }
+    for (const storage of node.storages.values()) {
+      storages.push(storageView(storage))
+      total.replicaCount += storage.replicaCount
+      if (storage.isFailed) continue
+      total.used += storage.used
+      total.blockPoolUsed += storage.blockPoolUsed
+      total.nonDfsUsed += storage.nonDfsUsed
+    }
+    return {
+      ...node.descriptor,
+      ...total,
+      rack: node.rack,
+      liveness: node.liveness,
+      adminState: node.adminState,
+      capacity: node.capacity,
+      remaining: node.remaining,
+      transfers: node.transfers,
+      failedVolumes: node.failedVolumes,
+      lastHeartbeatAt: node.lastHeartbeatAt,
+      lastBlockReportAt: node.lastBlockReportAt,
+      storages,
+    }
+  }
+
+  /** Stops with an AssertionError when the indexes disagree. */
+  invariants(): void {
+    for (const [index, storage] of this.#storages.entries()) {
+      if (storage === undefined) continue
+      assert(storage.index === index, `storage ${storage.uuid} must be at its index`)
+      assert(
+        storage.node.storages.get(storage.uuid) === storage,
+        `storage ${storage.uuid} must belong to its datanode`,
+      )
+      assert(storage.replicaCount >= 0, `storage ${storage.uuid} must not count below zero`)
+      assert(storage.scheduledCount >= 0, `storage ${storage.uuid} must not promise below zero`)
+    }
+  }
+
+  #seen(now: Millis, node: DatanodeRecord): void {
+    node.lastSeen = now - this.#stalledMs
+    node.lastHeartbeatAt = now
+    node.isConnected = true
+    node.liveness = 'live'
+  }
+
+  #rackOf(descriptor: DatanodeDescriptor): string {
+    const byName = this.#topology(descriptor.hostName)
+    return byName === defaultRack ? this.#topology(descriptor.ipAddress) : byName
+  }
+
+  #countRacks(): void {
+    const racks = new Set<string>()
+    for (const node of this.#nodes.values()) if (node.liveness !== 'dead') racks.add(node.rack)
+    this.#rackCount = racks.size
+  }
+}
+
+function isSameAddress(one: DatanodeDescriptor, other: DatanodeDescriptor): boolean {
+  return one.ipAddress === other.ipAddress && one.transferPort === other.transferPort
+}
+
+function storageView(storage: StorageRecord): StorageView {
+  return {
+    storage: storage.uuid,
+    isFailed: storage.isFailed,
+    capacity: storage.capacity,
+    used: storage.used,
+    remaining: storage.remaining,
+    blockPoolUsed: storage.blockPoolUsed,
+    nonDfsUsed: storage.nonDfsUsed,
+    replicaCount: storage.replicaCount,
+    isReported: storage.isReported,
+  }
+}
