@@ -1,0 +1,147 @@
+import { millis } from '../../base/brand.ts'
+import type {
+  BlockRow,
+  InodeRow,
+  NamespaceChange,
+  Transaction,
+} from '../../namenode/core/changes.ts'
+import {
+  blockId,
+  clientName,
+  generationStamp,
+  inodeId,
+  rootInodeId,
+  txId,
+} from '../../protocol/ids.ts'
+
+/** A file in the root, with whatever `fields` say otherwise. */
+export function inodeRow(fields: Partial<InodeRow> & { readonly id: InodeRow['id'] }): InodeRow {
+  return {
+    kind: 'file',
+    parent: rootInodeId,
+    name: `file-${fields.id}`,
+    owner: 'alice',
+    group: 'staff',
+    mode: 0o644,
+    mtime: millis(1_700_000_000_123),
+    atime: millis(1_700_000_000_123),
+    nlink: 1,
+    childCount: 0,
+    replication: 3,
+    blockSize: 128 * 1024 * 1024,
+    length: 0,
+    ...fields,
+  }
+}
+
+export function blockRow(fields: Partial<BlockRow> & { readonly id: BlockRow['id'] }): BlockRow {
+  return {
+    inode: inodeId(16386),
+    index: 0,
+    generationStamp: generationStamp(1001),
+    length: 1234,
+    state: 'complete',
+    ...fields,
+  }
+}
+
+export function transaction(
+  txid: number,
+  changes: readonly NamespaceChange[],
+  fields: Partial<Transaction> = {},
+): Transaction {
+  return {
+    txid: txId(txid),
+    epoch: 1,
+    wallTime: millis(1_700_000_000_000 + txid),
+    changes,
+    ...fields,
+  }
+}
+
+/** Creates the file `name` with inode id `id` in the root. */
+export function creation(txid: number, id: number, name: string): Transaction {
+  const inode = inodeRow({ id: inodeId(id), name })
+  return transaction(txid, [
+    { kind: 'inode.put', created: true, inode },
+    { kind: 'entry.put', parent: rootInodeId, name, inode: inode.id },
+    { kind: 'ids.allocated', nextInodeId: inodeId(id + 1) },
+  ])
+}
+
+/** One transaction for every kind of change and of answer, with awkward values. */
+export function everyKindOfTransaction(): readonly Transaction[] {
+  const directory = inodeRow({
+    ...{ id: rootInodeId, kind: 'directory', name: '', mode: 0o1777, childCount: 2 },
+    ...{ replication: 0, blockSize: 0, atime: millis(0), owner: 'root', group: 'supergroup' },
+  })
+  const open = inodeRow({
+    ...{ id: inodeId(16386), name: 'größer 🦊', length: Number.MAX_SAFE_INTEGER },
+    lease: { holder: clientName('DFSClient_NONMAPREDUCE_-1975012413_1'), clientHost: '10.0.0.7' },
+  })
+  const link = inodeRow({
+    ...{ id: inodeId(16387), kind: 'symlink', target: '/elsewhere', replication: 0, blockSize: 0 },
+  })
+  const digest = 0xffff_ffff_ffff_fff1n
+  return [
+    transaction(1, [{ kind: 'inode.put', created: true, inode: directory }]),
+    transaction(
+      2,
+      [
+        { kind: 'inode.put', created: true, inode: open },
+        { kind: 'entry.put', parent: rootInodeId, name: open.name, inode: open.id },
+        { kind: 'ids.allocated', nextInodeId: inodeId(16387) },
+      ],
+      {
+        answered: {
+          request: { clientId: '00112233445566778899aabbccddeeff', callId: 2 ** 31 - 1 },
+          reply: {
+            kind: 'file-status',
+            inodeId: open.id,
+            status: { name: '', inode: open, length: open.length },
+          },
+        },
+      },
+    ),
+    transaction(3, [
+      {
+        kind: 'block.put',
+        created: true,
+        block: blockRow({ id: blockId(1073741825), state: 'under-construction', length: 0 }),
+      },
+      {
+        kind: 'ids.allocated',
+        nextBlockId: blockId(1073741826),
+        nextGenerationStamp: generationStamp(1002),
+      },
+    ]),
+    transaction(4, [
+      {
+        kind: 'block.put',
+        created: false,
+        block: blockRow({ id: blockId(1073741825), state: 'committed', digest }),
+      },
+      {
+        kind: 'block.put',
+        created: true,
+        block: blockRow({ id: blockId(1073741826), index: 1, state: 'under-recovery' }),
+      },
+    ]),
+    transaction(5, [{ kind: 'inode.put', created: true, inode: link }], {
+      answered: {
+        request: { clientId: 'ff', callId: 0 },
+        reply: { kind: 'boolean', value: false },
+      },
+    }),
+    transaction(
+      6,
+      [
+        { kind: 'entry.delete', parent: rootInodeId, name: open.name },
+        { kind: 'block.delete', id: blockId(1073741826), inode: open.id, index: 1 },
+        { kind: 'inode.delete', id: open.id, inodeKind: 'file' },
+      ],
+      { answered: { request: { clientId: 'ff', callId: 1 }, reply: { kind: 'void' } } },
+    ),
+    transaction(7, []),
+  ]
+}
