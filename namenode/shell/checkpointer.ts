@@ -1,0 +1,154 @@
+import type { Clock, TimerHandle, Timers } from '../../base/clock.ts'
+import type { Logger } from '../../base/log.ts'
+import { type TxId, txId } from '../../protocol/ids.ts'
+import type { Transaction } from '../core/changes.ts'
+import { FoldBatch } from './fold-batch.ts'
+import type { Journal } from './journal.ts'
+import type { NamespaceStore } from './namespace-store.ts'
+
+/** A fold starts this long after the first transaction it takes up; more arrive and coalesce meanwhile. */
+const foldDelayMs = 250
+/** A batch of that many rows is folded without delay. */
+const foldRowsSoon = 20_000
+/** Pause after a fold that failed, for instance because the disk is full. */
+const retryDelayMs = 1000
+/** Transactions that may wait for the store; beyond it new mutations wait, too, so that memory stays bounded. */
+const unfoldedMaxDefault = 100_000
+
+export interface CheckpointerOptions {
+  readonly store: NamespaceStore
+  readonly journal: Journal
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly logger: Logger
+  /** Everything up to this transaction is in the store now. */
+  readonly onFolded: (through: TxId) => void
+  readonly unfoldedMax?: number | undefined
+}
+
+/**
+ * Folds the journal into the store, batch after batch, and drops the segments behind. It runs beside
+ * the requests: they pay for adding their rows to a map.
+ *
+ * Only durable transactions are folded. Otherwise the store could hold one that a crash takes from the
+ * journal, and the next transaction would get the same id.
+ */
+export class Checkpointer {
+  readonly #options: CheckpointerOptions
+  readonly #unfoldedMax: number
+  #collecting = new FoldBatch()
+  #foldedTxid: TxId
+  #collectedTxid: TxId
+  #folding: Promise<void> | undefined
+  #timer: TimerHandle | undefined
+  #roomWaiters: (() => void)[] = []
+  #isStopping = false
+  #lastFold: { transactions: number; rows: number; durationMs: number } | undefined
+
+  constructor(options: CheckpointerOptions) {
+    this.#options = options
+    this.#unfoldedMax = options.unfoldedMax ?? unfoldedMaxDefault
+    this.#foldedTxid = options.store.position.appliedTxid
+    this.#collectedTxid = this.#foldedTxid
+  }
+
+  /** The store holds everything up to here. */
+  get foldedTxid(): TxId {
+    return this.#foldedTxid
+  }
+
+  /** Transactions that are not in the store yet. */
+  get lag(): number {
+    return this.#collectedTxid - this.#foldedTxid
+  }
+
+  /** Size and duration of the last fold, for the status page. */
+  get lastFold(): { transactions: number; rows: number; durationMs: number } | undefined {
+    return this.#lastFold
+  }
+
+  /** Takes over an applied transaction. */
+  add(transaction: Transaction): void {
+    this.#collecting.add(transaction)
+    this.#collectedTxid = transaction.txid
+    this.#schedule()
+  }
+
+  /** Room for another mutation: `undefined` when there is, else a promise to wait for and ask again. */
+  room(): Promise<void> | undefined {
+    if (this.lag < this.#unfoldedMax) return undefined
+    return new Promise((resolve) => {
+      this.#roomWaiters.push(resolve)
+    })
+  }
+
+  /** Folds what is left and stops. */
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    this.#timer?.cancel()
+    await this.#folding
+    await this.#options.journal.flushed()
+    if (this.#collecting.transactionCount > 0) await this.#fold()
+  }
+
+  #schedule(): void {
+    if (this.#folding !== undefined || this.#isStopping) return
+    if (this.#collecting.rowCount >= foldRowsSoon) {
+      this.#timer?.cancel()
+      this.#timer = undefined
+      this.#start()
+    } else {
+      this.#timer ??= this.#options.timers.after(foldDelayMs, () => {
+        this.#timer = undefined
+        this.#start()
+      })
+    }
+  }
+
+  #start(): void {
+    this.#folding = this.#fold().then(
+      () => this.#next(),
+      (error: unknown) => {
+        this.#options.logger.error('fold-failed', { error, foldedTxid: this.#foldedTxid })
+        this.#next(retryDelayMs)
+      },
+    )
+  }
+
+  #next(delayMs = 0): void {
+    this.#folding = undefined
+    if (this.#isStopping || this.#collecting.transactionCount === 0) return
+    if (delayMs === 0) this.#schedule()
+    else {
+      this.#timer ??= this.#options.timers.after(delayMs, () => {
+        this.#timer = undefined
+        this.#start()
+      })
+    }
+  }
+
+  async #fold(): Promise<void> {
+    const { store, journal, clock, logger, onFolded } = this.#options
+    const batch = this.#collecting
+    this.#collecting = new FoldBatch()
+    await journal.durableThrough(batch.throughTxid)
+    const startedAt = clock.monotonic()
+    try {
+      await store.fold(batch)
+    } catch (error) {
+      batch.merge(this.#collecting)
+      this.#collecting = batch
+      throw error
+    }
+    this.#foldedTxid = txId(batch.throughTxid)
+    const { transactionCount: transactions, rowCount: rows } = batch
+    const durationMs = clock.monotonic() - startedAt
+    this.#lastFold = { transactions, rows, durationMs }
+    logger.debug('folded', { through: this.#foldedTxid, transactions, rows, durationMs })
+    onFolded(this.#foldedTxid)
+    await journal.dropThrough(this.#foldedTxid)
+    if (this.lag < this.#unfoldedMax) {
+      for (const resolve of this.#roomWaiters.splice(0)) resolve()
+    }
+  }
+}

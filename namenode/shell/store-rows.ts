@@ -1,0 +1,149 @@
+/** Rows of the store as JSON arrays, in the column order of format/schema.ts, and back. */
+import { assert, defined } from '../../base/assert.ts'
+import { millis } from '../../base/brand.ts'
+import { blockId, clientName, generationStamp, inodeId } from '../../protocol/ids.ts'
+import type { BlockState } from '../../protocol/states.ts'
+import type { BlockRow, InodeRow } from '../core/changes.ts'
+import { blockStateNumbers, foldStatements, inodeKindNumbers } from '../format/schema.ts'
+import type { FoldBatch } from './fold-batch.ts'
+
+/** One value of a row. */
+export type Cell = string | number | null
+
+/** One row, in the order of its columns. */
+export type Row = readonly Cell[]
+
+const inodeKinds = new Map<Cell, InodeRow['kind']>([
+  [inodeKindNumbers.file, 'file'],
+  [inodeKindNumbers.directory, 'directory'],
+  [inodeKindNumbers.symlink, 'symlink'],
+])
+const blockStates = new Map<Cell, BlockState>([
+  [blockStateNumbers['under-construction'], 'under-construction'],
+  [blockStateNumbers['under-recovery'], 'under-recovery'],
+  [blockStateNumbers.committed, 'committed'],
+  [blockStateNumbers.complete, 'complete'],
+])
+
+export function inodeCells(inode: InodeRow): Row {
+  return [
+    inode.id,
+    inodeKindNumbers[inode.kind],
+    inode.parent,
+    inode.name,
+    inode.owner,
+    inode.group,
+    inode.mode,
+    inode.mtime,
+    inode.atime,
+    inode.nlink,
+    inode.childCount,
+    inode.replication,
+    inode.blockSize,
+    inode.length,
+    inode.lease?.holder ?? null,
+    inode.lease?.clientHost ?? null,
+    inode.target ?? null,
+  ]
+}
+
+export function inodeFromCells(cells: Row): InodeRow {
+  const integer = (column: number): number => numberCell(cells[column])
+  const text = (column: number): string => textCell(cells[column])
+  const holder = cells[14] ?? null
+  const target = cells[16] ?? null
+  return {
+    id: inodeId(integer(0)),
+    kind: defined(inodeKinds.get(integer(1)), 'kind of an inode'),
+    parent: inodeId(integer(2)),
+    name: text(3),
+    owner: text(4),
+    group: text(5),
+    mode: integer(6),
+    mtime: millis(integer(7)),
+    atime: millis(integer(8)),
+    nlink: integer(9),
+    childCount: integer(10),
+    replication: integer(11),
+    blockSize: integer(12),
+    length: integer(13),
+    ...(holder !== null && {
+      lease: { holder: clientName(textCell(holder)), clientHost: text(15) },
+    }),
+    ...(target !== null && { target: textCell(target) }),
+  }
+}
+
+export function blockCells(block: BlockRow): Row {
+  return [
+    block.inode,
+    block.index,
+    block.id,
+    block.generationStamp,
+    block.length,
+    blockStateNumbers[block.state],
+    block.digest === undefined ? null : BigInt.asIntN(64, block.digest).toString(),
+  ]
+}
+
+export function blockFromCells(cells: Row): BlockRow {
+  const integer = (column: number): number => numberCell(cells[column])
+  const digest = cells[6] ?? null
+  return {
+    inode: inodeId(integer(0)),
+    index: integer(1),
+    id: blockId(integer(2)),
+    generationStamp: generationStamp(integer(3)),
+    length: integer(4),
+    state: defined(blockStates.get(integer(5)), 'state of a block'),
+    ...(digest !== null && { digest: BigInt.asUintN(64, BigInt(textCell(digest))) }),
+  }
+}
+
+export function numberCell(cell: Cell | undefined): number {
+  assert(typeof cell === 'number', 'the store holds a number here')
+  return cell
+}
+
+export function textCell(cell: Cell | undefined): string {
+  assert(typeof cell === 'string', 'the store holds a text here')
+  return cell
+}
+
+/** Statements with their rows, in the order in which they must run; keys ascend to suit the B-trees. */
+export function foldRows(batch: FoldBatch): readonly (readonly [string, readonly unknown[]])[] {
+  const entries = [...batch.entries.values()].sort((left, right) => left.parent - right.parent)
+  const inodes = [...batch.inodes].sort(([left], [right]) => left - right)
+  const blocks = [...batch.blocks].sort(([left], [right]) => left - right)
+  const putEntries: Row[] = []
+  const deleteEntries: Row[] = []
+  for (const { parent, name, inode } of entries) {
+    if (inode === undefined) deleteEntries.push([parent, name])
+    else putEntries.push([parent, name, inode])
+  }
+  return [
+    [foldStatements.deleteEntries, deleteEntries],
+    [foldStatements.deleteBlocks, keysOfAbsent(blocks)],
+    [foldStatements.deleteInodes, keysOfAbsent(inodes)],
+    [foldStatements.putEntries, putEntries],
+    [foldStatements.putBlocks, present(blocks).map(blockCells)],
+    [foldStatements.putInodes, present(inodes).map(inodeCells)],
+    [
+      foldStatements.putRetries,
+      batch.retries.map(({ request, wallTime, reply }) => [
+        request.clientId,
+        request.callId,
+        wallTime,
+        JSON.stringify(reply),
+      ]),
+    ],
+  ]
+}
+
+function present<K, V>(fates: readonly (readonly [K, V | undefined])[]): readonly V[] {
+  return fates.flatMap(([, row]) => (row === undefined ? [] : [row]))
+}
+
+function keysOfAbsent<K>(fates: readonly (readonly [K, unknown])[]): readonly K[] {
+  return fates.filter(([, row]) => row === undefined).map(([key]) => key)
+}

@@ -1,0 +1,320 @@
+import { join } from 'node:path'
+import sqlite3 from 'sqlite3'
+import t from 'tap'
+import { millis } from '../../../base/brand.ts'
+import { Prng } from '../../../base/prng.ts'
+import type { NamespaceChange, Transaction } from '../../../namenode/core/changes.ts'
+import type { Miss } from '../../../namenode/core/requests.ts'
+import { FoldBatch } from '../../../namenode/shell/fold-batch.ts'
+import type { NamespaceStore, StoredBlock } from '../../../namenode/shell/namespace-store.ts'
+import { SqliteStore, tryLockFile } from '../../../namenode/shell/store.ts'
+import { blockId, inodeId, orphanageInodeId, rootInodeId } from '../../../protocol/ids.ts'
+import { MemoryNamespaceStore, testIdentity } from '../../support/memory-namespace-store.ts'
+import {
+  blockRow,
+  creation,
+  everyKindOfTransaction,
+  inodeRow,
+  transaction,
+} from '../../support/transactions.ts'
+
+async function openStore(directory: string): Promise<SqliteStore> {
+  const file = join(directory, 'namespace.sqlite')
+  await SqliteStore.format(file, testIdentity)
+  return SqliteStore.open(file)
+}
+
+function batchOf(transactions: readonly Transaction[]): FoldBatch {
+  const batch = new FoldBatch()
+  for (const transaction of transactions) batch.add(transaction)
+  return batch
+}
+
+async function blocksOf(store: NamespaceStore, pageRows: number): Promise<StoredBlock[]> {
+  const all: StoredBlock[] = []
+  for await (const page of store.streamBlocks(pageRows)) all.push(...page)
+  return all
+}
+
+function execute(file: string, sql: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const database = new sqlite3.Database(file)
+    database.exec(sql, (error) => {
+      database.close()
+      if (error === null) resolve()
+      else reject(error)
+    })
+  })
+}
+
+t.test('fold() makes every kind of change and survives reopening', async (t) => {
+  const directory = t.testdir()
+  const store = await openStore(directory)
+  t.same(store.identity, testIdentity)
+  const transactions = everyKindOfTransaction()
+  await store.fold(batchOf(transactions.slice(0, 5)))
+  await store.close()
+  const reopened = await SqliteStore.open(join(directory, 'namespace.sqlite'))
+  t.match(reopened.position, {
+    appliedTxid: 5,
+    nextIds: { inodeId: 16387, blockId: 1073741826, generationStamp: 1002 },
+    totals: { files: 1, directories: 1, symlinks: 1, blocks: 2 },
+  })
+  const file = inodeId(16386)
+  const name = 'größer 🦊'
+  const [root, entry, nothing, link, blocks, block] = await reopened.load([
+    { kind: 'inode', id: rootInodeId },
+    { kind: 'entry', parent: rootInodeId, name },
+    { kind: 'entry', parent: rootInodeId, name: 'missing' },
+    { kind: 'inode', id: inodeId(16387) },
+    { kind: 'blocks-of-inode', inode: file },
+    { kind: 'block', id: blockId(1073741826) },
+  ])
+  t.match(root, { inode: { kind: 'directory', mode: 0o1777, childCount: 2, atime: 0 } })
+  t.match(entry, {
+    ...{ kind: 'entry', name },
+    inode: { id: file, length: 2 ** 53 - 1, lease: { clientHost: '10.0.0.7' } },
+  })
+  t.same(nothing, { kind: 'entry', parent: rootInodeId, name: 'missing', inode: undefined })
+  t.match(link, { inode: { kind: 'symlink', target: '/elsewhere' } })
+  t.match(blocks, {
+    blocks: [
+      { id: 1073741825, index: 0, state: 'committed', digest: 0xffff_ffff_ffff_fff1n },
+      { id: 1073741826, index: 1, state: 'under-recovery', digest: undefined },
+    ],
+  })
+  t.match(block, { kind: 'block', id: 1073741826, block: { inode: file, index: 1 } })
+  t.match(await reopened.openFiles(), [{ id: file }])
+  t.match(await reopened.retryEntries(millis(0)), [
+    {
+      request: { clientId: '00112233445566778899aabbccddeeff', callId: 2 ** 31 - 1 },
+      reply: { kind: 'file-status', inodeId: file, status: { inode: { name } } },
+    },
+    { request: { clientId: 'ff', callId: 0 }, reply: { kind: 'boolean', value: false } },
+  ])
+  await reopened.fold(batchOf(transactions.slice(5)))
+  t.match(reopened.position, { appliedTxid: 7, totals: { files: 0, blocks: 1 } })
+  t.same(await reopened.openFiles(), [])
+  await reopened.close()
+})
+
+t.test('load() pages through children in UTF-8 byte order', async (t) => {
+  const store = await openStore(t.testdir())
+  const names = ['Z', 'a', 'é', '～', '🦊', 'a\u0000b', 'quote\'"', 'ß']
+  const sorted = [...names].sort((left, right) =>
+    Buffer.compare(Buffer.from(left), Buffer.from(right)),
+  )
+  await store.fold(batchOf(names.map((name, index) => creation(index + 1, 20_000 + index, name))))
+  const seen: string[] = []
+  let startAfter = ''
+  let isEnd = false
+  while (!isEnd) {
+    const [page] = await store.load([
+      { kind: 'children', parent: rootInodeId, startAfter, limit: 3 },
+    ])
+    if (page?.kind !== 'children') throw new Error('expected a page')
+    seen.push(...page.children.map(({ name }) => name))
+    t.ok(page.children.every(({ name, inode }) => inode.name === name))
+    startAfter = seen.at(-1) ?? ''
+    isEnd = page.isEnd
+  }
+  t.same(seen, sorted)
+  const [whole] = await store.load([
+    { kind: 'children', parent: rootInodeId, startAfter: '', limit: names.length },
+  ])
+  t.match(whole, { isEnd: true }, 'a page that ends with the last entry knows it')
+  const [empty] = await store.load([
+    { kind: 'children', parent: inodeId(1), startAfter: '', limit: 5 },
+  ])
+  t.match(empty, { children: [], isEnd: true })
+  await store.close()
+})
+
+t.test('fold() lets a new row take the key of one that goes in the same batch', async (t) => {
+  const store = await openStore(t.testdir())
+  const file = inodeId(30_000)
+  const target = inodeId(30_001)
+  const put = (id: number, inode: number, index: number): NamespaceChange => ({
+    kind: 'block.put',
+    created: true,
+    block: blockRow({ id: blockId(id), inode: inodeId(inode), index }),
+  })
+  await store.fold(batchOf([transaction(1, [put(1, file, 0), put(2, file, 1), put(3, target, 0)])]))
+  await store.fold(
+    batchOf([
+      transaction(2, [
+        { kind: 'block.delete', id: blockId(1), inode: file, index: 0 },
+        put(4, file, 0),
+        put(2, target, 1),
+        { kind: 'entry.delete', parent: rootInodeId, name: 'old' },
+        { kind: 'entry.put', parent: orphanageInodeId, name: '30000', inode: file },
+      ]),
+    ]),
+  )
+  const [left, right] = await store.load([
+    { kind: 'blocks-of-inode', inode: file },
+    { kind: 'blocks-of-inode', inode: target },
+  ])
+  t.match(left, { blocks: [{ id: 4 }] })
+  t.match(right, { blocks: [{ id: 3 }, { id: 2 }] })
+  await store.close()
+})
+
+t.test('streamBlocks() pages through every block with the replication of its file', async (t) => {
+  const store = await openStore(t.testdir())
+  const changes: NamespaceChange[] = []
+  for (let file = 0; file < 7; file += 1) {
+    const id = inodeId(40_000 + file)
+    changes.push({
+      kind: 'inode.put',
+      created: true,
+      inode: inodeRow({ id, replication: file + 1 }),
+    })
+    for (let index = 0; index < file; index += 1) {
+      const block = blockRow({ id: blockId(file * 100 + index), inode: id, index })
+      changes.push({ kind: 'block.put', created: true, block })
+    }
+  }
+  await store.fold(batchOf([transaction(1, changes)]))
+  for (const pageRows of [1, 4, 21, 1000]) {
+    const blocks = await blocksOf(store, pageRows)
+    t.equal(blocks.length, 21)
+    t.ok(blocks.every(({ block, replication }) => block.inode === 40_000 + replication - 1))
+  }
+  await store.close()
+})
+
+t.test('retry entries expire with the folds that pass by', async (t) => {
+  const store = await openStore(t.testdir())
+  const answered = (txid: number, wallTime: number): Transaction =>
+    transaction(txid, [], {
+      wallTime: millis(wallTime),
+      answered: { request: { clientId: 'aa', callId: txid }, reply: { kind: 'void' } },
+    })
+  await store.fold(batchOf([answered(1, 1_000_000), answered(2, 1_400_000)]))
+  t.equal((await store.retryEntries(millis(0))).length, 2)
+  t.equal((await store.retryEntries(millis(1_200_000))).length, 1, 'older ones are not returned')
+  await store.fold(batchOf([answered(3, 1_700_000)]))
+  t.same(
+    (await store.retryEntries(millis(0))).map(({ request }) => request.callId),
+    [2, 3],
+  )
+  await store.close()
+})
+
+t.test('a batch that could not be folded merges with what came after it', async (t) => {
+  const store = await openStore(t.testdir())
+  const twin = new MemoryNamespaceStore()
+  const older = batchOf([creation(1, 20_001, 'a'), creation(2, 20_002, 'b')])
+  const newer = batchOf([
+    transaction(3, [
+      { kind: 'entry.delete', parent: rootInodeId, name: 'a' },
+      { kind: 'inode.delete', id: inodeId(20_001), inodeKind: 'file' },
+    ]),
+  ])
+  older.merge(newer)
+  older.merge(new FoldBatch())
+  t.equal(older.transactionCount, 3)
+  await store.fold(older)
+  await twin.fold(older)
+  t.same(store.position, twin.position)
+  t.match(store.position, { appliedTxid: 3, totals: { files: 1 } })
+  await store.close()
+})
+
+t.test('SQLite and the store in memory answer alike to random histories', async (t) => {
+  const prng = new Prng(11)
+  const store = await openStore(t.testdir())
+  const memory = new MemoryNamespaceStore()
+  let txid = 1
+  for (let round = 0; round < 12; round += 1) {
+    const transactions: Transaction[] = []
+    for (let count = 1 + prng.below(30); count > 0; count -= 1) {
+      transactions.push(transaction(txid, randomChanges(prng)))
+      txid += 1
+    }
+    await store.fold(batchOf(transactions))
+    await memory.fold(batchOf(transactions))
+    t.same(store.position, memory.position)
+    const misses: Miss[] = []
+    for (let id = 0; id < 12; id += 1) {
+      misses.push(
+        { kind: 'inode', id: inodeId(id) },
+        { kind: 'blocks-of-inode', inode: inodeId(id) },
+      )
+      misses.push({ kind: 'entry', parent: inodeId(id % 3), name: `n${id}` })
+      misses.push({ kind: 'block', id: blockId(id) })
+    }
+    t.same(await store.load(misses), await memory.load(misses))
+    t.same(
+      await blocksOf(store, 5),
+      (await blocksOf(memory, 5)).filter(({ replication }) => replication > 0),
+    )
+    t.same(await store.openFiles(), await memory.openFiles())
+  }
+  await store.close()
+})
+
+/** Changes over a dozen ids, so that histories collide; a block keeps its id and place together. */
+function randomChanges(prng: Prng): NamespaceChange[] {
+  const id = prng.below(12)
+  const inode = inodeId(id)
+  const entry = { parent: inodeId(id % 3), name: `n${id}` }
+  const place = { inode: inodeId(id % 4), index: Math.floor(id / 4) }
+  switch (prng.below(6)) {
+    case 0:
+    case 1:
+      return [
+        {
+          kind: 'inode.put',
+          created: true,
+          inode: inodeRow({ id: inode, length: prng.below(99) }),
+        },
+        { kind: 'entry.put', ...entry, inode },
+      ]
+    case 2:
+      return [
+        { kind: 'entry.delete', ...entry },
+        { kind: 'inode.delete', id: inode, inodeKind: 'file' },
+      ]
+    case 3:
+      return [{ kind: 'block.delete', id: blockId(id), ...place }]
+    default:
+      return [{ kind: 'block.put', created: false, block: blockRow({ id: blockId(id), ...place }) }]
+  }
+}
+
+t.test('open() refuses other layouts, other databases and damage', async (t) => {
+  const directory = t.testdir()
+  await (await openStore(directory)).close()
+  const file = join(directory, 'namespace.sqlite')
+  await t.rejects(SqliteStore.format(file, testIdentity), { code: 'FILE_EXISTS' })
+  await execute(file, 'PRAGMA user_version = 2')
+  await t.rejects(SqliteStore.open(file), {
+    code: 'UNSUPPORTED_LAYOUT',
+    message: /layout version 2, this program reads version 1: it was written by a newer version/,
+  })
+  await execute(file, 'PRAGMA user_version = 0')
+  await t.rejects(SqliteStore.open(file), { message: /start the last version of the program/ })
+  await execute(file, 'PRAGMA application_id = 5')
+  await t.rejects(SqliteStore.open(file), {
+    code: 'UNSUPPORTED_LAYOUT',
+    message: /not a Trefoil namespace/,
+  })
+  const garbage = t.testdir({ 'namespace.sqlite': 'x'.repeat(5000) })
+  await t.rejects(SqliteStore.open(join(garbage, 'namespace.sqlite')), {
+    code: 'CORRUPTION',
+    message: /\.recover/,
+  })
+  await t.rejects(SqliteStore.open(join(garbage, 'no', 'such', 'folder')), { code: 'IO_ERROR' })
+})
+
+t.test('tryLockFile() holds a file until released', async (t) => {
+  const file = join(t.testdir(), 'lock')
+  const lock = await tryLockFile(file)
+  t.equal(await tryLockFile(file), undefined)
+  await lock?.release()
+  const again = await tryLockFile(file)
+  t.not(again, undefined)
+  await again?.release()
+})
