@@ -100,6 +100,7 @@ export const settings = {
   'dfs.datanode.port': integer(0, 0, 'Data transfer port; 0 picks a free one'),
   'dfs.datanode.ipc-port': integer(0, 0, 'RPC port of the datanode; 0 picks a free one'),
   'dfs.datanode.http-port': integer(0, 0, 'HTTP port of the datanode; 0 picks a free one'),
+  'dfs.datanode.data.dir': text('', 'Data directories of a datanode, separated by commas'),
   'dfs.datanode.reserved-bytes': integer(
     1024 * 1024 * 1024,
     0,

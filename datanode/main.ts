@@ -1,0 +1,255 @@
+/** Composition root of the datanode. */
+import { hostname, userInfo } from 'node:os'
+import { defined } from '../base/assert.ts'
+import type { Logger } from '../base/log.ts'
+import { systemClock, systemPrng, systemTimers } from '../base/system.ts'
+import type { DfsError } from '../protocol/errors.ts'
+import type { DatanodeID } from '../protocol/messages/hdfs-blocks.ts'
+import type { Settings } from '../protocol/settings.ts'
+import { createLogger } from '../transport/logger.ts'
+import { RpcClient } from '../transport/rpc-client.ts'
+import { RpcServer } from '../transport/rpc-server.ts'
+import { type DatanodeConfig, type DatanodeConfigOverrides, datanodeConfig } from './config.ts'
+import { NamenodeSession } from './core/namenode-session.ts'
+import { OrderPlan } from './core/order-plan.ts'
+import { Datanode } from './shell/datanode.ts'
+import { type DatanodeStatus, type StorageStatus, startHttpServer } from './shell/http-server.ts'
+import { registerIpcServices } from './shell/ipc-server.ts'
+import { NamenodeLink, selfDescription } from './shell/namenode-link.ts'
+import { RecoveryWorker } from './shell/recovery-worker.ts'
+import { openReplicaStore, type ReplicaStore, type StorageSummary } from './shell/replica-store.ts'
+import { startTransferServer } from './shell/transfer-server.ts'
+
+/** Version of our package, for status pages. */
+const packageVersion = '0.1.0'
+const connectTimeoutMs = 5000
+/** The session gives up earlier than this on everything but large reports. */
+const callTimeoutMs = 120_000
+/** Patience with another datanode in a block recovery. */
+const peerTimeoutMs = 10_000
+
+export interface RunDatanodeOptions extends DatanodeConfigOverrides {
+  readonly logger?: Logger | undefined
+  /** The namenode belongs to another cluster or does not want us; called each time it says so. */
+  readonly onRefused?: ((error: DfsError) => void) | undefined
+}
+
+/** A daemon that runs in this process. */
+export interface RunningDatanode {
+  /** `host:port` by purpose: `transfer`, `ipc`, `http`. */
+  readonly addresses: Record<string, string>
+  status(): DatanodeStatus
+  /** Ends the session, finishes or aborts what runs, and releases ports and directories. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a datanode and returns once it listens; it looks for its namenode in the background, for as long as it takes.
+ *
+ * @throws {@link DfsError} INVALID_ARGUMENT for settings that cannot be used, IO_ERROR when a port or directory is taken
+ */
+export async function runDatanode(
+  settings: Settings,
+  options: RunDatanodeOptions = {},
+): Promise<RunningDatanode> {
+  const config = datanodeConfig(settings, options)
+  const logger = options.logger ?? createLogger({ role: 'datanode' })
+  const closers: (() => Promise<void> | void)[] = []
+  const stop = async (): Promise<void> => {
+    for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
+  }
+  try {
+    const onRefused = options.onRefused ?? (() => undefined)
+    return { ...(await compose({ settings, config, logger, closers, onRefused })), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** What the parts of one daemon share while they are put together. */
+interface Composition {
+  readonly settings: Settings
+  readonly config: DatanodeConfig
+  readonly logger: Logger
+  /** What to close, last opened first. */
+  readonly closers: (() => Promise<void> | void)[]
+  readonly onRefused: (error: DfsError) => void
+}
+
+interface Listeners {
+  readonly ports: { readonly transfer: number; readonly ipc: number; readonly http: number }
+  readonly ipc: RpcServer
+  readonly activeTransfers: () => number
+}
+
+/** The parts that talk to the namenode. */
+interface Wiring {
+  readonly datanode: Datanode
+  readonly session: NamenodeSession
+  readonly plan: OrderPlan
+  readonly link: NamenodeLink
+}
+
+async function compose(composition: Composition): Promise<Omit<RunningDatanode, 'stop'>> {
+  const { config, logger, closers } = composition
+  const store = await openStore(composition)
+  // The servers must listen before anybody is told their ports, and answer once they are told.
+  const later: { wiring?: Wiring; status?: () => DatanodeStatus } = {}
+  const listeners = await listen(composition, store, {
+    self: () => defined(later.wiring, 'wiring').link.self,
+    status: () => defined(later.status, 'status')(),
+  })
+  const wiring = wire(composition, store, listeners)
+  later.wiring = wiring
+  registerIpcServices(listeners.ipc, {
+    store,
+    blockPoolId: () => wiring.link.blockPoolId,
+    clock: systemClock,
+    bandwidthBytesPerSecond: config.balancerBandwidthBytesPerSecond,
+    reservedBytes: config.reservedBytes,
+    reportWanted: (isIncremental) => {
+      wiring.datanode.reportWanted(isIncremental)
+    },
+  })
+  closers.push(() => wiring.datanode.stop())
+  const addresses = Object.fromEntries(
+    Object.entries(listeners.ports).map(([name, port]) => [name, `${config.bindHost}:${port}`]),
+  )
+  const status = statusReader({ config, store, wiring, addresses, listeners })
+  later.status = status
+  logger.info('datanode-started', { uuid: store.datanodeUuid, ...addresses })
+  wiring.datanode.start()
+  return { addresses, status }
+}
+
+async function openStore(composition: Composition): Promise<ReplicaStore> {
+  const { settings, config, logger, closers } = composition
+  const store = await openReplicaStore({
+    directories: config.directories,
+    settings,
+    logger,
+    clock: systemClock,
+    timers: systemTimers,
+  })
+  closers.push(() => store.close())
+  return store
+}
+
+async function listen(
+  { settings, config, logger, closers }: Composition,
+  store: ReplicaStore,
+  later: { readonly self: () => DatanodeID; readonly status: () => DatanodeStatus },
+): Promise<Listeners> {
+  const host = config.bindHost
+  const times = { logger, clock: systemClock, timers: systemTimers }
+  const transfers = await startTransferServer({
+    ...times,
+    ...{ store, settings, host, port: config.ports.transfer, self: later.self },
+  })
+  closers.push(() => transfers.close())
+  const ipc = new RpcServer({ ...times, host, port: config.ports.ipc })
+  const { port: ipcPort } = await ipc.listen()
+  closers.push(() => ipc.close())
+  const http = await startHttpServer({ host, port: config.ports.http, status: later.status })
+  closers.push(() => http.close())
+  return {
+    ports: { transfer: transfers.port, ipc: ipcPort, http: http.port },
+    ipc,
+    activeTransfers: () => transfers.activeTransfers(),
+  }
+}
+
+function wire(composition: Composition, store: ReplicaStore, listeners: Listeners): Wiring {
+  const { config, logger, onRefused } = composition
+  const session = new NamenodeSession({
+    heartbeatIntervalMs: config.heartbeatIntervalMs,
+    blockReportIntervalMs: config.blockReportIntervalMs,
+    prng: systemPrng(),
+  })
+  const plan = new OrderPlan()
+  const link = new NamenodeLink({
+    connect: () => rpcClient(config.namenode.host, config.namenode.port, callTimeoutMs, logger),
+    onLost: () => {
+      datanode.connectionLost()
+    },
+    store,
+    self: selfDescription({
+      uuid: store.datanodeUuid,
+      bindHost: config.bindHost,
+      hostName: hostname(),
+      ports: listeners.ports,
+    }),
+    load: () => ({
+      orderedTransfers: plan.transferCount,
+      activeTransfers: listeners.activeTransfers(),
+    }),
+  })
+  const recovery = new RecoveryWorker({
+    store,
+    link,
+    connect: ({ ipAddr, ipcPort }) => rpcClient(ipAddr, ipcPort, peerTimeoutMs, logger),
+    logger,
+  })
+  const datanode = new Datanode({
+    ...{ session, plan, store, link, recovery, logger, onRefused },
+    clock: systemClock,
+    timers: systemTimers,
+  })
+  return { datanode, session, plan, link }
+}
+
+function rpcClient(host: string, port: number, timeoutMs: number, logger: Logger): RpcClient {
+  return new RpcClient({
+    host,
+    port,
+    user: userInfo().username,
+    connectTimeoutMs,
+    callTimeoutMs: timeoutMs,
+    logger,
+    timers: systemTimers,
+  })
+}
+
+function statusReader(parts: {
+  readonly config: DatanodeConfig
+  readonly store: ReplicaStore
+  readonly wiring: Wiring
+  readonly addresses: Readonly<Record<string, string>>
+  readonly listeners: Listeners
+}): () => DatanodeStatus {
+  const { config, store, wiring, addresses, listeners } = parts
+  const { session, plan } = wiring
+  const startedAt = systemClock.monotonic()
+  return () => ({
+    role: 'datanode',
+    version: packageVersion,
+    uuid: store.datanodeUuid,
+    clusterId: session.identity?.clusterId,
+    blockPoolId: session.identity?.blockPoolId,
+    namenode: `${config.namenode.host}:${config.namenode.port}`,
+    session: session.phase,
+    isUpToDate: session.isUpToDate,
+    uptimeMs: systemClock.monotonic() - startedAt,
+    addresses,
+    storages: store.storages().map((storage) => storageStatus(store, storage)),
+    activeTransfers: listeners.activeTransfers(),
+    ordered: {
+      transfers: plan.transferCount,
+      invalidations: plan.invalidationCount,
+      recoveries: plan.recoveryCount,
+    },
+  })
+}
+
+function storageStatus(store: ReplicaStore, storage: StorageSummary): StorageStatus {
+  const { uuid, path, capacity, used, remaining, failed } = storage
+  let replicas = 0
+  for (const replica of store.replicas(uuid)) if (replica.state !== 'temporary') replicas += 1
+  return {
+    ...{ uuid, path, failed, replicas },
+    capacityBytes: capacity,
+    usedBytes: used,
+    remainingBytes: remaining,
+  }
+}
