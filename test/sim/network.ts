@@ -1,0 +1,206 @@
+import type { Prng } from '../../base/prng.ts'
+import { DfsError, isDfsError } from '../../protocol/errors.ts'
+import type { Lifetime, Scheduler } from './scheduler.ts'
+
+/** How bad the network is. */
+export interface NetworkFaults {
+  /** Delay of a message that is not unlucky, milliseconds. */
+  readonly delayMsMax: number
+  /** One message in so many is late, up to `lateMsMax`. 0: none. */
+  readonly lateOneIn: number
+  readonly lateMsMax: number
+  /** One message in so many is lost and takes its connection with it. 0: none. */
+  readonly lossOneIn: number
+}
+
+/** Somebody who can be called: its name on the network and whether it lives. */
+export interface Peer {
+  readonly name: string
+  readonly life: Lifetime
+}
+
+/** How long a caller waits for an answer that does not come. */
+const answerTimeoutMs = 5000
+/** A lost request may still arrive that much later, on a connection that its sender has given up. */
+const strayMsMax = 3000
+
+/**
+ * Messages between simulated processes. A call is two messages; either may be delayed or lost, and the
+ * callee may die in between. What the caller learns is what a real one would: CONNECTION_LOST when the
+ * request certainly did not arrive, OUTCOME_UNKNOWN otherwise. A request given up for lost may still
+ * arrive later, behind others: that is what retry caches and call ids are for.
+ */
+export class Network {
+  readonly #scheduler: Scheduler
+  readonly #prng: Prng
+  #faults: NetworkFaults
+  readonly #partitioned = new Set<string>()
+  /** Latest arrival per connection: messages on one do not overtake each other. */
+  readonly #latestArrival = new Map<string, number>()
+  #messageCount = 0
+
+  constructor(scheduler: Scheduler, prng: Prng, faults: NetworkFaults) {
+    this.#scheduler = scheduler
+    this.#prng = prng
+    this.#faults = faults
+  }
+
+  get messageCount(): number {
+    return this.#messageCount
+  }
+
+  setFaults(faults: NetworkFaults): void {
+    this.#faults = faults
+  }
+
+  /** Cuts both directions between two processes, until {@link heal}. */
+  partition(left: string, right: string): void {
+    this.#partitioned.add(pairOf(left, right))
+  }
+
+  /** Restores all connections and stops losing and delaying messages. */
+  heal(): void {
+    this.#partitioned.clear()
+    this.#faults = { ...this.#faults, lateOneIn: 0, lossOneIn: 0 }
+  }
+
+  isPartitioned(left: string, right: string): boolean {
+    return this.#partitioned.has(pairOf(left, right))
+  }
+
+  /**
+   * Calls `handler` at `to` and brings its answer, or its {@link DfsError}, back to `from`.
+   * `mayStray`: the callee can tell a request that arrives after its sender gave up from a fresh one.
+   */
+  call<Reply>(
+    from: Peer,
+    to: Peer,
+    handler: () => Reply | Promise<Reply>,
+    { mayStray = false } = {},
+  ): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      const call = new Call(this.#scheduler, from, resolve, reject)
+      if (!to.life.isAlive) {
+        call.failAfter(this.#delay(), 'CONNECTION_LOST', `${to.name} does not listen`)
+        return
+      }
+      if (this.#isLost(from, to)) {
+        call.failAfter(this.#prng.below(answerTimeoutMs), 'OUTCOME_UNKNOWN', 'the request was lost')
+        if (!mayStray || !this.#prng.chance(1, 2)) return
+        this.#scheduler.after(this.#prng.below(strayMsMax), () => {
+          if (to.life.isAlive) void answerOf(handler)
+        })
+        return
+      }
+      call.forgetDeath = to.life.onDeath(() => {
+        call.failAfter(this.#delay(), 'OUTCOME_UNKNOWN', `${to.name} went away`)
+      })
+      this.#deliver(from, to, () => {
+        if (!to.life.isAlive) return
+        void answerOf(handler).then((answer) => {
+          this.#answer(call, from, to, answer)
+        })
+      })
+    })
+  }
+
+  /** Sends a message that nobody answers, in order with the others from `from` to `to` on `channel`. */
+  send(from: Peer, to: Peer, channel: string, receive: () => void): boolean {
+    if (!to.life.isAlive || this.#isLost(from, to)) return false
+    this.#deliver(
+      from,
+      to,
+      () => {
+        if (to.life.isAlive) receive()
+      },
+      channel,
+    )
+    return true
+  }
+
+  #answer<Reply>(call: Call<Reply>, from: Peer, to: Peer, answer: Answer<Reply>): void {
+    call.forgetDeath()
+    if (!to.life.isAlive) return
+    if (this.#isLost(to, from)) {
+      call.failAfter(this.#prng.below(answerTimeoutMs), 'OUTCOME_UNKNOWN', 'the answer was lost')
+      return
+    }
+    this.#deliver(to, from, () => {
+      call.settle(answer)
+    })
+  }
+
+  #deliver(from: Peer, to: Peer, action: () => void, channel = ''): void {
+    this.#messageCount += 1
+    const key = `${from.name}>${to.name}#${channel}`
+    const arrival = Math.max(this.#scheduler.now + this.#delay(), this.#latestArrival.get(key) ?? 0)
+    this.#latestArrival.set(key, arrival)
+    this.#scheduler.after(arrival - this.#scheduler.now, action)
+  }
+
+  #isLost(from: Peer, to: Peer): boolean {
+    if (this.isPartitioned(from.name, to.name)) return true
+    const { lossOneIn } = this.#faults
+    return lossOneIn > 0 && this.#prng.chance(1, lossOneIn)
+  }
+
+  #delay(): number {
+    const { delayMsMax, lateOneIn, lateMsMax } = this.#faults
+    const isLate = lateOneIn > 0 && this.#prng.chance(1, lateOneIn)
+    return 1 + this.#prng.below(isLate ? lateMsMax : delayMsMax)
+  }
+}
+
+type Answer<Reply> =
+  | { readonly kind: 'reply'; readonly reply: Reply }
+  | { readonly kind: 'error'; readonly error: DfsError }
+
+/** The caller's side of one call; settles once. */
+class Call<Reply> {
+  readonly #scheduler: Scheduler
+  readonly #from: Peer
+  readonly #resolve: (reply: Reply) => void
+  readonly #reject: (error: DfsError) => void
+  #isSettled = false
+  forgetDeath: () => void = () => undefined
+
+  constructor(
+    scheduler: Scheduler,
+    from: Peer,
+    resolve: (reply: Reply) => void,
+    reject: (error: DfsError) => void,
+  ) {
+    this.#scheduler = scheduler
+    this.#from = from
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  settle(answer: Answer<Reply>): void {
+    if (this.#isSettled) return
+    this.#isSettled = true
+    if (!this.#from.life.isAlive) return
+    if (answer.kind === 'reply') this.#resolve(answer.reply)
+    else this.#reject(answer.error)
+  }
+
+  failAfter(delayMs: number, code: 'CONNECTION_LOST' | 'OUTCOME_UNKNOWN', message: string): void {
+    this.#scheduler.after(delayMs, () => {
+      this.settle({ kind: 'error', error: new DfsError(code, message) })
+    })
+  }
+}
+
+/** Runs a handler; an error that is not for the caller is a bug and ends the simulation. */
+async function answerOf<Reply>(handler: () => Reply | Promise<Reply>): Promise<Answer<Reply>> {
+  try {
+    return { kind: 'reply', reply: await handler() }
+  } catch (error) {
+    if (isDfsError(error)) return { kind: 'error', error }
+    throw error
+  }
+}
+
+function pairOf(left: string, right: string): string {
+  return left < right ? `${left}|${right}` : `${right}|${left}`
+}

@@ -1,0 +1,168 @@
+import { millis } from '../../base/brand.ts'
+import type { Clock, TimerHandle, Timers } from '../../base/clock.ts'
+
+/** Wall-clock time at which every simulation starts; any constant does. */
+const epochMs = 1_800_000_000_000
+
+interface ScheduledEvent {
+  readonly time: number
+  readonly sequence: number
+  action: (() => void) | undefined
+}
+
+/** A simulated process's life: what it scheduled does not happen once it is dead. */
+export class Lifetime {
+  #isAlive = true
+  readonly #mourners = new Set<() => void>()
+
+  get isAlive(): boolean {
+    return this.#isAlive
+  }
+
+  /** Ends the process in the middle of whatever it does. */
+  kill(): void {
+    if (!this.#isAlive) return
+    this.#isAlive = false
+    for (const mourn of [...this.#mourners]) mourn()
+    this.#mourners.clear()
+  }
+
+  /** Calls `action` when the process dies. Returns how to forget that. */
+  onDeath(action: () => void): () => void {
+    this.#mourners.add(action)
+    return () => this.#mourners.delete(action)
+  }
+}
+
+/**
+ * The simulated world's only clock and only source of progress: a heap of events keyed (time, sequence).
+ * Between two events all promises settle, so asynchronous code under test runs as between two turns of
+ * the event loop, in an order that depends on nothing but the seed.
+ */
+export class Scheduler {
+  readonly #heap: ScheduledEvent[] = []
+  #now = 0
+  #sequence = 0
+  #eventCount = 0
+
+  get now(): number {
+    return this.#now
+  }
+
+  /** Events that have happened. */
+  get eventCount(): number {
+    return this.#eventCount
+  }
+
+  /** Does `action` after `delayMs` of simulated time; with 0, after everything due at this moment already. */
+  after(delayMs: number, action: () => void): TimerHandle {
+    const event: ScheduledEvent = {
+      time: this.#now + Math.max(0, delayMs),
+      sequence: this.#sequence,
+      action,
+    }
+    this.#sequence += 1
+    this.#push(event)
+    return {
+      cancel() {
+        event.action = undefined
+      },
+    }
+  }
+
+  /** Resolves after `delayMs`. */
+  pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.after(delayMs, resolve)
+    })
+  }
+
+  readonly clock: Clock = {
+    wall: () => millis(epochMs + this.#now),
+    monotonic: () => millis(this.#now),
+  }
+
+  /** Timers of a process; they die with it. */
+  timersOf(life: Lifetime): Timers {
+    const after = (delayMs: number, action: () => void): TimerHandle => {
+      return this.after(delayMs, () => {
+        if (life.isAlive) action()
+      })
+    }
+    return {
+      after,
+      every: (periodMs, action) => {
+        let handle = after(periodMs, tick)
+        function tick(): void {
+          handle = after(periodMs, tick)
+          action()
+        }
+        return { cancel: () => handle.cancel() }
+      },
+    }
+  }
+
+  /** Lets events happen until `isDone`, at most until `deadline` of simulated time. False when that came first. */
+  async run(isDone: () => boolean, deadline: number): Promise<boolean> {
+    await settlePromises()
+    while (!isDone()) {
+      const next = this.#heap[0]
+      if (next === undefined || next.time > deadline) return false
+      this.#pop()
+      if (next.action === undefined) continue
+      this.#now = next.time
+      this.#eventCount += 1
+      next.action()
+      await settlePromises()
+    }
+    return true
+  }
+
+  #push(event: ScheduledEvent): void {
+    const heap = this.#heap
+    let index = heap.length
+    heap.push(event)
+    while (index > 0) {
+      const parentIndex = (index - 1) >> 1
+      const parent = heap[parentIndex] as ScheduledEvent
+      if (!isBefore(event, parent)) break
+      heap[index] = parent
+      index = parentIndex
+    }
+    heap[index] = event
+  }
+
+  #pop(): void {
+    const heap = this.#heap
+    const last = heap.pop()
+    if (last === undefined || heap.length === 0) return
+    let index = 0
+    for (;;) {
+      let child = 2 * index + 1
+      if (child >= heap.length) break
+      const right = child + 1
+      if (
+        right < heap.length &&
+        isBefore(heap[right] as ScheduledEvent, heap[child] as ScheduledEvent)
+      ) {
+        child = right
+      }
+      const candidate = heap[child] as ScheduledEvent
+      if (!isBefore(candidate, last)) break
+      heap[index] = candidate
+      index = child
+    }
+    heap[index] = last
+  }
+}
+
+function isBefore(left: ScheduledEvent, right: ScheduledEvent): boolean {
+  return left.time < right.time || (left.time === right.time && left.sequence < right.sequence)
+}
+
+/** Lets every promise callback that is ready run, and those they make ready. */
+function settlePromises(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
+}
