@@ -1,0 +1,370 @@
+import { randomUUID } from 'node:crypto'
+import { constants } from 'node:fs'
+import { userInfo } from 'node:os'
+import { Readable, Writable } from 'node:stream'
+import { type Logger, silentLogger } from '../base/log.ts'
+import { systemClock, systemPrng, systemTimers } from '../base/system.ts'
+import { type FsServerDefaults } from '../protocol/messages/hdfs.ts'
+import { type Settings, settings as settingsTable } from '../protocol/settings.ts'
+import { RpcClient } from '../transport/rpc-client.ts'
+import * as admin from './admin.ts'
+import type { BlockLocation } from './block-location.ts'
+import type { ClientContext } from './context.ts'
+import { defaultReadPlanLimits, Suspects } from './core/read-plan.ts'
+import { defaultRetryPolicy, type RetryPolicy } from './core/retry.ts'
+import * as data from './data.ts'
+import { type DatanodeAddress, DatanodeConnectionPool } from './datanode-connection.ts'
+import { toFsError, withFsErrors } from './errors.ts'
+import { FileHandle } from './file-handle.ts'
+import { FileReader } from './file-reader.ts'
+import { FileStatus } from './file-status.ts'
+import { FileWriter } from './file-writer.ts'
+import { DfsReadStream, type ReadStreamOptions } from './input-stream.ts'
+import { LeaseRenewer } from './lease-renewer.ts'
+import { NamenodeProxy } from './namenode-proxy.ts'
+import type { VerbOptions } from './namespace.ts'
+import * as namespace from './namespace.ts'
+import { DfsWriteStream, type WriteStreamOptions } from './output-stream.ts'
+import { type ClusterAddress, clusterUri, parseClusterUri, resolvePath } from './path.ts'
+
+/** How to reach a cluster, and as whom. */
+export interface DfsClientOptions {
+  /** `hdfs://host:port`; else the environment's DFS_URI, else `fs.defaultFS` of the settings. */
+  readonly uri?: string | undefined
+  /** Acting user; else the environment's HADOOP_USER_NAME, else the operating system's. */
+  readonly user?: string | undefined
+  /** Settings that differ from their defaults. */
+  readonly settings?: Partial<Settings> | undefined
+  /** Patience with a namenode that is away or busy; a minute by default. */
+  readonly retry?: Partial<RetryPolicy> | undefined
+  readonly logger?: Logger | undefined
+}
+
+/** Options of `readdir`. */
+export interface ReaddirOptions extends VerbOptions {
+  /** Answer {@link FileStatus} objects instead of names. */
+  readonly withFileTypes?: boolean | undefined
+}
+
+const connectTimeoutMs = 20_000
+const serverDefaultsMs = 3_600_000
+
+/**
+ * A client of one HDFS cluster, ours or Apache's, in the words of `node:fs/promises`.
+ *
+ * A path is absolute, relative to the user's home `/user/NAME`, or `hdfs://host:port/path` of this cluster. Every verb
+ * takes an `AbortSignal` and fails with a `DfsFsError`. Verbs are patient: while the namenode is away they wait for it,
+ * and reads and writes go on with other datanodes when one fails.
+ */
+export class DfsClient implements AsyncDisposable {
+  /** `hdfs://host:port` of the cluster. */
+  readonly uri: string
+  readonly user: string
+  readonly #cluster: ClusterAddress
+  readonly #home: string
+  readonly #context: ClientContext
+  #defaults: { readonly value: FsServerDefaults; readonly until: number } | undefined
+
+  /** Connects with the first verb. */
+  constructor(options: DfsClientOptions = {}) {
+    const settings = { ...defaultSettings(), ...options.settings }
+    const uri = options.uri ?? process.env['DFS_URI'] ?? settings['fs.defaultFS']
+    this.#cluster = parseClusterUri(uri)
+    this.uri = clusterUri(this.#cluster)
+    this.user = options.user ?? process.env['HADOOP_USER_NAME'] ?? userInfo().username
+    this.#home = `/user/${this.user}`
+    this.#context = this.#createContext(settings, options)
+  }
+
+  /** Status of a file or directory; a final symlink is followed. */
+  stat(path: string, options?: VerbOptions): Promise<FileStatus> {
+    return this.#on(path, (at) => namespace.stat(this.#context, at, options))
+  }
+
+  /** As {@link stat}, but of a final symlink itself. */
+  lstat(path: string, options?: VerbOptions): Promise<FileStatus> {
+    return this.#on(path, (at) => namespace.lstat(this.#context, at, options))
+  }
+
+  exists(path: string, options?: VerbOptions): Promise<boolean> {
+    return this.#on(path, async (at) => {
+      return (await namespace.find(this.#context, at, options)) !== undefined
+    })
+  }
+
+  /** Fails unless this user has the rights of `mode` (`fs.constants.R_OK` and so on) on the path. */
+  access(path: string, mode: number = constants.F_OK, options?: VerbOptions): Promise<void> {
+    return this.#on(path, (at) => namespace.access(this.#context, at, mode, options))
+  }
+
+  /** All entries of a directory; for very large ones {@link opendir} needs less memory. */
+  readdir(
+    path: string,
+    options: ReaddirOptions & { readonly withFileTypes: true },
+  ): Promise<FileStatus[]>
+  readdir(path: string, options?: ReaddirOptions): Promise<string[]>
+  readdir(path: string, options: ReaddirOptions = {}): Promise<string[] | FileStatus[]> {
+    return this.#on(path, async (at) => {
+      const found: FileStatus[] = []
+      for await (const entry of namespace.list(this.#context, at, options)) found.push(entry)
+      return options.withFileTypes === true ? found : found.map(({ name }) => name)
+    })
+  }
+
+  /** Entries of a directory as they are asked for, a page of the namenode's at a time. */
+  opendir(path: string, options?: VerbOptions): AsyncIterableIterator<FileStatus> {
+    return this.#each(path, (at) => namespace.list(this.#context, at, options))
+  }
+
+  /** As {@link opendir}, each file with the locations of its blocks. */
+  listWithLocations(
+    path: string,
+    options?: VerbOptions,
+  ): AsyncIterableIterator<namespace.LocatedFileStatus> {
+    return this.#each(path, (at) => namespace.listWithLocations(this.#context, at, options))
+  }
+
+  mkdir(path: string, options?: namespace.MkdirOptions): Promise<void> {
+    return this.#on(path, (at) => namespace.mkdir(this.#context, at, options))
+  }
+
+  rm(path: string, options?: namespace.RmOptions): Promise<void> {
+    return this.#on(path, (at) => namespace.rm(this.#context, at, options))
+  }
+
+  /** Deletes an empty directory. */
+  rmdir(path: string, options?: VerbOptions): Promise<void> {
+    return this.#on(path, (at) => namespace.rmdir(this.#context, at, options))
+  }
+
+  /** Deletes a file. */
+  unlink(path: string, options?: VerbOptions): Promise<void> {
+    return this.#on(path, (at) => namespace.unlink(this.#context, at, options))
+  }
+
+  /** Moves a file or directory, atomically; never into the target, always onto it. */
+  rename(source: string, target: string, options?: namespace.RenameOptions): Promise<void> {
+    return this.#on(source, (at) =>
+      namespace.rename(this.#context, at, this.#resolve(target), options),
+    )
+  }
+
+  chmod(path: string, mode: number, options?: VerbOptions): Promise<void> {
+    return this.#on(path, (at) => namespace.chmod(this.#context, at, mode, options))
+  }
+
+  /** Changes owner, group or both; what is `undefined` stays. */
+  chown(path: string, owner?: string, group?: string, options?: VerbOptions): Promise<void> {
+    return this.#on(path, (at) => namespace.chown(this.#context, at, { owner, group }, options))
+  }
+
+  /** Changes times as `node:fs` does: numbers are seconds. What is `undefined` stays. */
+  utimes(
+    path: string,
+    atime: namespace.FileTime | undefined,
+    mtime: namespace.FileTime | undefined,
+    options?: VerbOptions,
+  ): Promise<void> {
+    return this.#on(path, (at) => namespace.utimes(this.#context, at, { atime, mtime }, options))
+  }
+
+  /** Sets how many replicas a file should have; false for a directory or a path that does not exist. */
+  setReplication(path: string, replication: number, options?: VerbOptions): Promise<boolean> {
+    return this.#on(path, (at) => namespace.setReplication(this.#context, at, replication, options))
+  }
+
+  contentSummary(path: string, options?: VerbOptions): Promise<namespace.ContentSummary> {
+    return this.#on(path, (at) => namespace.contentSummary(this.#context, at, options))
+  }
+
+  /** Reads a file, or the part from `start` to `end` inclusive, into memory. */
+  readFile(
+    path: string,
+    options: data.ReadFileOptions & { readonly encoding: BufferEncoding },
+  ): Promise<string>
+  readFile(path: string, encoding: BufferEncoding): Promise<string>
+  readFile(path: string, options?: data.ReadFileOptions): Promise<Buffer>
+  readFile(
+    path: string,
+    options:
+      | BufferEncoding
+      | (data.ReadFileOptions & { readonly encoding?: BufferEncoding | undefined }) = {},
+  ): Promise<Buffer | string> {
+    const chosen = typeof options === 'string' ? { encoding: options } : options
+    return this.#on(path, async (at) => {
+      const content = await data.readFile(this.#context, at, chosen)
+      return chosen.encoding === undefined ? content : content.toString(chosen.encoding)
+    })
+  }
+
+  /** Writes a whole file, by default over an existing one; durable on every replica when it returns. */
+  writeFile(
+    path: string,
+    content: data.FileContent,
+    options: data.WriteFileOptions | BufferEncoding = {},
+  ): Promise<void> {
+    const chosen = typeof options === 'string' ? { encoding: options } : options
+    return this.#on(path, (at) => data.writeFile(this.#context, at, content, chosen))
+  }
+
+  /** Opens a file for reading at positions. */
+  open(path: string, flags: 'r' = 'r', options: VerbOptions = {}): Promise<FileHandle> {
+    void flags
+    return this.#on(path, async (at) => {
+      const reader = await FileReader.open(this.#context, at, options.signal)
+      return new FileHandle(reader, (statOptions) => this.stat(at, statOptions))
+    })
+  }
+
+  createReadStream(path: string, options: ReadStreamOptions = {}): DfsReadStream {
+    const at = this.#resolve(path)
+    return new DfsReadStream(at, (signal) => FileReader.open(this.#context, at, signal), options)
+  }
+
+  /** A new file, by default in the place of an existing one; `finish` means durable on every replica. */
+  createWriteStream(path: string, options: WriteStreamOptions = {}): DfsWriteStream {
+    const at = this.#resolve(path)
+    return new DfsWriteStream(at, () => FileWriter.create(this.#context, at, options), options)
+  }
+
+  /** A file as a web stream of bytes. */
+  readable(path: string, options: ReadStreamOptions = {}): ReadableStream<Uint8Array> {
+    return Readable.toWeb(this.createReadStream(path, options)) as ReadableStream<Uint8Array>
+  }
+
+  /** A new file as a web stream; its `close()` resolves when the file is durable. */
+  writable(path: string, options: WriteStreamOptions = {}): WritableStream<Uint8Array> {
+    return Writable.toWeb(this.createWriteStream(path, options)) as WritableStream<Uint8Array>
+  }
+
+  /** Where the blocks of a file are, or of its bytes from `start` to `end` inclusive. */
+  blockLocations(
+    file: string | FileStatus,
+    options?: data.ReadFileOptions,
+  ): Promise<BlockLocation[]> {
+    const path = typeof file === 'string' ? file : file.path
+    return this.#on(path, (at) => data.blockLocations(this.#context, at, options))
+  }
+
+  /** Capacity of the cluster; every path has the same. */
+  statfs(path = '/', options?: VerbOptions): Promise<admin.ClusterSpace> {
+    return this.#on(path, () => admin.statfs(this.#context, options))
+  }
+
+  datanodes(
+    kind: admin.DatanodeKind = 'all',
+    options?: VerbOptions,
+  ): Promise<admin.DatanodeStatus[]> {
+    return this.#on('/', () => admin.datanodes(this.#context, kind, options))
+  }
+
+  blockStats(options?: VerbOptions): Promise<admin.BlockStats> {
+    return this.#on('/', () => admin.blockStats(this.#context, options))
+  }
+
+  /** Asks whether the namenode is in safe mode, or enters or leaves it; answers the state after that. */
+  safeMode(action: admin.SafeModeAction = 'get', options?: VerbOptions): Promise<boolean> {
+    return this.#on('/', () => admin.safeMode(this.#context, action, options))
+  }
+
+  /** What the namenode proposes for new files. */
+  serverDefaults(options: VerbOptions = {}): Promise<FsServerDefaults> {
+    return this.#on('/', () => this.#serverDefaults(options.signal))
+  }
+
+  /** Closes all connections. Files still being written lose them: close their streams first. */
+  close(): Promise<void> {
+    this.#context.datanodes.close()
+    this.#context.namenode.close()
+    return Promise.resolve()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #resolve(path: string): string {
+    try {
+      return resolvePath(path, this.#cluster, this.#home)
+    } catch (error) {
+      throw toFsError(error, path)
+    }
+  }
+
+  #on<T>(path: string, action: (at: string) => Promise<T>): Promise<T> {
+    return withFsErrors(path, () => action(this.#resolve(path)))
+  }
+
+  async *#each<T>(
+    path: string,
+    action: (at: string) => AsyncIterable<T>,
+  ): AsyncGenerator<T, void, undefined> {
+    const at = this.#resolve(path)
+    try {
+      yield* action(at)
+    } catch (error) {
+      throw toFsError(error, at)
+    }
+  }
+
+  async #serverDefaults(signal?: AbortSignal): Promise<FsServerDefaults> {
+    const now = this.#context.clock.monotonic()
+    if (this.#defaults !== undefined && now < this.#defaults.until) return this.#defaults.value
+    const { serverDefaults } = await this.#context.namenode.call(
+      'getServerDefaults',
+      {},
+      { signal },
+    )
+    this.#defaults = { value: serverDefaults, until: now + serverDefaultsMs }
+    return serverDefaults
+  }
+
+  #createContext(settings: Settings, options: DfsClientOptions): ClientContext {
+    const logger = options.logger ?? silentLogger
+    const idleTimeoutMs = settings['dfs.client.socket-timeout']
+    const clientName = `trefoil_${randomUUID()}`
+    const connectRpc = ({ host, port }: DatanodeAddress): RpcClient =>
+      new RpcClient({
+        host,
+        port,
+        user: this.user,
+        connectTimeoutMs,
+        callTimeoutMs: idleTimeoutMs,
+        logger,
+        timers: systemTimers,
+      })
+    const namenode = new NamenodeProxy({
+      rpc: connectRpc(this.#cluster),
+      policy: { ...defaultRetryPolicy, ...options.retry },
+      clock: systemClock,
+      prng: systemPrng(),
+      logger,
+    })
+    return {
+      clientName,
+      user: this.user,
+      settings,
+      namenode,
+      datanodes: new DatanodeConnectionPool({ connectTimeoutMs, idleTimeoutMs }, logger),
+      suspects: new Suspects(defaultReadPlanLimits.suspectMs),
+      leases: new LeaseRenewer({
+        renew: async () => {
+          await namenode.call('renewLease', { clientName })
+        },
+        periodMs: Math.floor(settings['dfs.namenode.lease.soft-limit'] / 2),
+        timers: systemTimers,
+        logger,
+      }),
+      clock: systemClock,
+      timers: systemTimers,
+      logger,
+      serverDefaults: (signal) => this.#serverDefaults(signal),
+      connectDatanodeRpc: connectRpc,
+    }
+  }
+}
+
+function defaultSettings(): Settings {
+  const entries = Object.entries(settingsTable).map(([name, setting]) => [name, setting.default])
+  return Object.fromEntries(entries) as Settings
+}

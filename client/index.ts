@@ -1,0 +1,27 @@
+/** The public API of the SDK, `import { DfsClient } from 'trefoil'`. Nothing else of `client/` may be imported from outside. */
+export type {
+  BlockStats,
+  ClusterSpace,
+  DatanodeKind,
+  DatanodeStatus,
+  SafeModeAction,
+} from './admin.ts'
+export type { BlockLocation, ReplicaHolder } from './block-location.ts'
+export type { RetryPolicy } from './core/retry.ts'
+export type { FileContent, ReadFileOptions, WriteFileOptions } from './data.ts'
+export { DfsClient, type DfsClientOptions, type ReaddirOptions } from './dfs-client.ts'
+export { DfsFsError } from './errors.ts'
+export { FileHandle, type ReadResult } from './file-handle.ts'
+export { FileStatus, type FileType } from './file-status.ts'
+export type { CreateOptions } from './file-writer.ts'
+export { DfsReadStream, type ReadStreamOptions } from './input-stream.ts'
+export {
+  type ContentSummary,
+  type FileTime,
+  LocatedFileStatus,
+  type MkdirOptions,
+  type RenameOptions,
+  type RmOptions,
+  type VerbOptions,
+} from './namespace.ts'
+export { DfsWriteStream, type WriteStreamOptions } from './output-stream.ts'

@@ -1,0 +1,198 @@
+import { DfsError, isDfsError } from '../protocol/errors.ts'
+import { clientDatanodeProtocol } from '../protocol/messages/client-datanode.ts'
+import type {
+  DatanodeInfo,
+  ExtendedBlock,
+  LocatedBlock,
+  LocatedBlocks,
+} from '../protocol/messages/hdfs.ts'
+import type { ClientContext } from './context.ts'
+
+/** A block of a file with the bytes of the file it holds, `[start, end)`, and where its replicas are. */
+export interface PlacedBlock {
+  readonly start: number
+  readonly end: number
+  readonly located: LocatedBlock
+}
+
+/** Bytes of locations that are asked for at least; HDFS's clients ask for ten blocks. */
+const locationSpanBytes = 10 * 128 * 1024 * 1024
+
+/** Length of a replica that its datanode cannot say: -1 in an unsigned field. */
+const unreadableLength = 2n ** 64n - 1n
+
+/**
+ * Length and block locations of one file as a reader learns them, piece by piece.
+ *
+ * Of a file that is being written the last block is readable as far as its datanodes say (HDFS:
+ * getReplicaVisibleLength), whatever the namenode knows.
+ */
+export class LocatedFile {
+  readonly path: string
+  /** Bytes that may be read; fixed when the file is opened. */
+  readonly length: number
+  readonly #context: ClientContext
+  /** Sorted by start, without overlap; gaps are not asked for yet. */
+  #blocks: readonly PlacedBlock[]
+
+  private constructor(
+    context: ClientContext,
+    path: string,
+    length: number,
+    blocks: readonly PlacedBlock[],
+  ) {
+    this.#context = context
+    this.path = path
+    this.length = length
+    this.#blocks = blocks
+  }
+
+  /** @throws {@link DfsError} FILE_NOT_FOUND, IS_A_DIRECTORY, PERMISSION_DENIED, … */
+  static async open(
+    context: ClientContext,
+    path: string,
+    signal?: AbortSignal,
+  ): Promise<LocatedFile> {
+    const locations = await locate(context, path, { offset: 0, length: locationSpanBytes, signal })
+    const { lastBlock } = locations
+    const blocks = locations.blocks.map((located) => placed(located))
+    if (locations.isLastBlockComplete || lastBlock === undefined) {
+      return new LocatedFile(context, path, locations.fileLength, blocks)
+    }
+    const start = Number(lastBlock.offset)
+    const visible = await visibleLength(context, lastBlock, signal)
+    const open: PlacedBlock = { start, end: start + visible, located: lastBlock }
+    const closed = blocks.filter((block) => block.start < start)
+    const isEmpty = visible === 0
+    return new LocatedFile(context, path, start + visible, isEmpty ? closed : [...closed, open])
+  }
+
+  /** Blocks known so far. */
+  get blocks(): readonly PlacedBlock[] {
+    return this.#blocks
+  }
+
+  /** The block that holds byte `position`, which is below the length. */
+  async blockAt(position: number, signal?: AbortSignal): Promise<PlacedBlock> {
+    const known = this.#find(position)
+    if (known !== undefined) return known
+    await this.#load(position, locationSpanBytes, signal)
+    const loaded = this.#find(position)
+    if (loaded !== undefined) return loaded
+    throw new DfsError('BLOCK_MISSING', `File "${this.path}" has no block at byte ${position}`, {
+      path: this.path,
+    })
+  }
+
+  /** Asks the namenode again where the block at `position` is. */
+  async refresh(position: number, signal?: AbortSignal): Promise<PlacedBlock> {
+    const old = this.#find(position)
+    await this.#load(position, 1, signal)
+    const fresh = this.#find(position)
+    if (fresh !== undefined && fresh.located.b.blockId === (old ?? fresh).located.b.blockId) {
+      return fresh
+    }
+    throw new DfsError('BLOCK_MISSING', `File "${this.path}" was replaced while it was read`, {
+      path: this.path,
+    })
+  }
+
+  #find(position: number): PlacedBlock | undefined {
+    let low = 0
+    let high = this.#blocks.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const block = this.#blocks[middle]
+      if (block === undefined) break
+      if (position < block.start) high = middle
+      else if (position >= block.end) low = middle + 1
+      else return block
+    }
+    return undefined
+  }
+
+  async #load(offset: number, length: number, signal?: AbortSignal): Promise<void> {
+    const locations = await locate(this.#context, this.path, { offset, length, signal })
+    const byStart = new Map(this.#blocks.map((block) => [block.start, block]))
+    for (const located of locations.blocks) {
+      const block = placed(located)
+      const known = byStart.get(block.start)
+      const isOpen = known?.located.b.blockId === located.b.blockId && known.end > block.end
+      byStart.set(block.start, isOpen ? { ...block, end: known.end } : block)
+    }
+    this.#blocks = [...byStart.values()].sort((left, right) => left.start - right.start)
+  }
+}
+
+interface Range {
+  readonly offset: number
+  readonly length: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Block locations of a range of a file. */
+export async function locate(
+  { namenode }: ClientContext,
+  path: string,
+  { offset, length, signal }: Range,
+): Promise<LocatedBlocks> {
+  const { locations } = await namenode.call(
+    'getBlockLocations',
+    { src: path, offset, length: BigInt(length) },
+    { signal },
+  )
+  if (locations !== undefined) return locations
+  throw new DfsError('FILE_NOT_FOUND', `File does not exist: ${path}`, { path })
+}
+
+function placed(located: LocatedBlock): PlacedBlock {
+  const start = Number(located.offset)
+  return { start, end: start + located.b.numBytes, located }
+}
+
+/** Asks the datanodes of a block under construction, one after the other, how much of it may be read. */
+async function visibleLength(
+  context: ClientContext,
+  { b, locs }: LocatedBlock,
+  signal?: AbortSignal,
+): Promise<number> {
+  if (locs.length === 0) return b.numBytes
+  let missing = 0
+  let lastError: unknown
+  for (const datanode of locs) {
+    try {
+      const length = await askVisibleLength(context, datanode, b, signal)
+      if (length !== undefined) return length
+    } catch (error) {
+      if (signal?.aborted === true || !isDfsError(error)) throw error
+      lastError = error
+      if (error.code === 'REPLICA_NOT_FOUND') missing += 1
+    }
+  }
+  if (missing === locs.length) return 0
+  throw new DfsError(
+    'BLOCK_MISSING',
+    `No datanode says how much of block ${b.blockId}, which is being written, may be read`,
+    { blockId: b.blockId, cause: lastError },
+  )
+}
+
+async function askVisibleLength(
+  context: ClientContext,
+  datanode: DatanodeInfo,
+  block: ExtendedBlock,
+  signal?: AbortSignal,
+): Promise<number | undefined> {
+  const rpc = context.connectDatanodeRpc({ host: datanode.id.ipAddr, port: datanode.id.ipcPort })
+  try {
+    const { length } = await rpc.call(
+      clientDatanodeProtocol,
+      'getReplicaVisibleLength',
+      { block },
+      signal === undefined ? {} : { signal },
+    )
+    return length === unreadableLength ? undefined : Number(length)
+  } finally {
+    rpc.close()
+  }
+}

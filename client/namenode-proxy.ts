@@ -1,0 +1,106 @@
+import type { Clock } from '../base/clock.ts'
+import type { Logger } from '../base/log.ts'
+import type { Prng } from '../base/prng.ts'
+import { isDfsError } from '../protocol/errors.ts'
+import type { EncodableRequestOf, MethodsOf, ResponseOf } from '../protocol/message.ts'
+import { clientNamenodeProtocol } from '../protocol/messages/client-namenode.ts'
+import type { RpcClient } from '../transport/rpc-client.ts'
+import { pause, throwIfAborted } from './abort.ts'
+import { decideCallRetry, type RetryPolicy } from './core/retry.ts'
+import { refine } from './errors.ts'
+
+type Protocol = typeof clientNamenodeProtocol
+
+/** Name of a ClientProtocol method. */
+export type NamenodeMethod = keyof MethodsOf<Protocol> & string
+/** What `method` takes. */
+export type NamenodeRequest<N extends NamenodeMethod> = EncodableRequestOf<Protocol, N>
+/** What `method` answers. */
+export type NamenodeReply<N extends NamenodeMethod> = ResponseOf<Protocol, N>
+
+/** Options of one call. */
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Replaces the proxy's policy where the caller has its own idea of patience. */
+  readonly policy?: RetryPolicy
+}
+
+/** Parts of a {@link NamenodeProxy}. */
+export interface NamenodeProxyOptions {
+  readonly rpc: RpcClient
+  readonly policy: RetryPolicy
+  readonly clock: Clock
+  readonly prng: Prng
+  readonly logger: Logger
+}
+
+/**
+ * ClientProtocol with the patience a file system needs: calls that got lost, or that the namenode put
+ * off, are repeated until the policy's time is over, so a restart of the namenode is a pause.
+ *
+ * Every repetition carries the call id of the first attempt and a higher retry count. The namenode's retry
+ * cache answers repeated at-most-once calls (HDFS: RetryCache) from memory, so nothing happens twice.
+ */
+export class NamenodeProxy {
+  readonly #options: NamenodeProxyOptions
+
+  constructor(options: NamenodeProxyOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Calls `method`.
+   *
+   * @throws {@link DfsError} whatever the namenode answers, or the last error when patience is over
+   */
+  async call<N extends NamenodeMethod>(
+    method: N,
+    request: NamenodeRequest<N>,
+    options: CallOptions = {},
+  ): Promise<NamenodeReply<N>> {
+    const { rpc, clock } = this.#options
+    const { signal } = options
+    throwIfAborted(signal)
+    const startedAt = clock.monotonic()
+    const callId = rpc.nextCallId()
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await rpc.call(clientNamenodeProtocol, method, request, {
+          ...(signal === undefined ? {} : { signal }),
+          retry: { callId, retryCount: attempt - 1 },
+        })
+      } catch (error) {
+        await this.#waitToRetry(method, error, attempt, startedAt, options)
+      }
+    }
+  }
+
+  /** Closes the connection; calls in flight fail. */
+  close(): void {
+    this.#options.rpc.close()
+  }
+
+  /** Returns when the call may be repeated; throws the error when it may not. */
+  async #waitToRetry(
+    method: string,
+    error: unknown,
+    attempt: number,
+    startedAt: number,
+    { signal, policy = this.#options.policy }: CallOptions,
+  ): Promise<void> {
+    if (!isDfsError(error)) throw error
+    const refined = refine(error)
+    const decision = decideCallRetry(
+      {
+        code: refined.code,
+        attempt,
+        elapsedMs: this.#options.clock.monotonic() - startedAt,
+        jitterPermille: this.#options.prng.below(1000),
+      },
+      policy,
+    )
+    if (decision.kind !== 'retry' || signal?.aborted === true) throw refined
+    this.#options.logger.debug('namenode-call-retry', { method, attempt, code: refined.code })
+    await pause(decision.delayMs, signal)
+  }
+}
