@@ -3,12 +3,12 @@
  * has tried, and of what it talks to. A switch over the retry class of the error table, so that a new
  * class does not compile until its reaction is decided.
  *
- *     retry class        namenode call              reading a block       setting up a pipeline
- *     never              give up                    give up               give up
- *     after-backoff      retry after a pause        next replica          next datanode
- *     other-replica      retry after a pause (*)    next replica          next datanode
- *     refresh-locations  give up                    refresh               next datanode
- *     same-request-id    retry after a pause        next replica          next datanode
+ *     retry class        namenode call              reading a replica
+ *     never              give up                    next replica, but ABORTED and INTERNAL: give up
+ *     after-backoff      retry after a pause        next replica
+ *     other-replica      retry after a pause (*)    next replica
+ *     refresh-locations  give up                    next replica, new locations after the last
+ *     same-request-id    retry after a pause        next replica
  *
  * (*) A namenode has no other replica; of this class it only ever causes TIMED_OUT, which says that
  * nothing came back, and every call is safe to repeat under its own call id.
@@ -78,21 +78,12 @@ export function decideCallRetry(failed: FailedAttempt, policy: RetryPolicy): Ret
   }
 }
 
-/** Decides after a failed attempt to read from one replica: try the next, ask for new locations, or stop. */
-export function decideReadRetry(code: ErrorCode): 'next-replica' | 'refresh' | 'give-up' {
-  const retryClass: RetryClass = errorTable[code].retry
-  switch (retryClass) {
-    case 'never':
-      return code === 'ABORTED' || code === 'INTERNAL' ? 'give-up' : 'next-replica'
-    case 'refresh-locations':
-      return 'refresh'
-    case 'after-backoff':
-    case 'other-replica':
-    case 'same-request-id':
-      return 'next-replica'
-    default:
-      return unreachable(retryClass)
-  }
+/**
+ * Decides after a failed attempt to read from one replica. Whatever is wrong with it, another may do; the namenode is
+ * asked for new locations when none is left (read-plan.ts).
+ */
+export function decideReadRetry(code: ErrorCode): 'next-replica' | 'give-up' {
+  return code === 'ABORTED' || code === 'INTERNAL' ? 'give-up' : 'next-replica'
 }
 
 /** Pause before attempt `attempt + 1`: doubling, bounded, the last fifth of it spread by jitter. */
