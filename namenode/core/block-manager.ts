@@ -251,7 +251,11 @@ export class BlockManager implements BlockSide {
   /** Records a datanode that starts, or starts over: it has no orders and must report everything. */
   register(now: Millis, descriptor: DatanodeDescriptor): void {
     this.#now = now
+    const rackCountBefore = this.#registry.rackCount
     const { node, replaced } = this.#registry.register(now, descriptor)
+    // With a second rack, blocks that had no choice so far are badly distributed.
+    const hasMoreRacks = rackCountBefore < 2 && this.#registry.rackCount >= 2
+    if (hasMoreRacks && this.#isSettled) this.#scan.requestAll()
     for (const other of replaced) this.#nodeDied(now, other)
     node.orders.clear()
     this.#repair.nodeLost(node)
@@ -305,7 +309,7 @@ export class BlockManager implements BlockSide {
       this.#repair.arrived(id, node)
       this.#examine(id)
     }
-    if (isFirst && this.#isSettled) this.#scan.requestStorages([storage.index])
+    if (isFirst) this.#storageConfirmed(storage)
     this.#checkSafeMode()
     return report.changed
   }
@@ -505,6 +509,15 @@ export class BlockManager implements BlockSide {
       if (!isGoing(word)) found.set(storage.node, storage)
     }
     return [...found.values()]
+  }
+
+  /** What a storage holds is certain now: surplus and corrupt replicas may go because of it. */
+  #storageConfirmed(storage: StorageRecord): void {
+    if (!this.#isSettled) return
+    this.#scan.requestStorages([storage.index])
+    for (const [id, replicas] of this.#ledger.corrupt.entries()) {
+      if (replicas.some((replica) => replica.storage === storage)) this.#examine(id)
+    }
   }
 
   #nodeDied(now: Millis, node: DatanodeRecord): void {

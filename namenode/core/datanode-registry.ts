@@ -272,7 +272,11 @@ export class DatanodeRegistry {
     } else {
       node.descriptor = descriptor
       node.rack = this.#rackOf(descriptor)
-      for (const storage of node.storages.values()) storage.isReported = false
+      for (const storage of node.storages.values()) {
+        storage.isReported = false
+        // The reports that follow were put together after the registration; nothing overtakes them.
+        storage.recent.clear()
+      }
     }
     this.#seen(now, node)
     this.#countRacks()

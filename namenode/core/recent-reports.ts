@@ -40,6 +40,11 @@ export class RecentReports {
     return last < 0 && -last >= stamp
   }
 
+  clear(): void {
+    this.#old.clear()
+    this.#young.clear()
+  }
+
   #last(now: Millis, id: BlockId): number {
     this.#turn(now)
     return this.#young.get(id) ?? this.#old.get(id) ?? 0
