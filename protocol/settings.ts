@@ -135,6 +135,16 @@ type ValueOf<S> = S extends { kind: 'integer' }
 /** A complete, validated configuration: every setting has a value of its kind. */
 export type Settings = { readonly [Name in SettingName]: ValueOf<(typeof settings)[Name]> }
 
+/** The default of every setting. */
+export const defaultSettings = Object.fromEntries(
+  Object.entries(settings).map(([name, setting]) => [name, setting.default]),
+) as unknown as Settings
+
+/** Fills in the defaults. */
+export function withSettings(overrides: Partial<Settings>): Settings {
+  return { ...defaultSettings, ...overrides }
+}
+
 function integer(value: number, min: number, description: string): IntegerSetting {
   return { kind: 'integer', default: value, min, description }
 }

@@ -1,0 +1,88 @@
+import { type Logger as PinoLogger, pino, stdSerializers } from 'pino'
+import type { LogFields, Logger } from '../base/log.ts'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+
+/** Where log lines go; a line ends in a newline. */
+export interface LogSink {
+  write(line: string): void
+}
+
+/** Options of {@link createLogger}. */
+export interface LoggerOptions {
+  /** Name of the process's part, on every line. */
+  readonly role?: string
+  readonly level?: LogLevel
+  /** By default standard error, so that standard output stays the program's. */
+  readonly sink?: LogSink
+  /** Readable lines instead of JSON; by default when standard error is a terminal. */
+  readonly isPretty?: boolean
+}
+
+/** A logger that writes JSON lines, or readable ones for people. Lines are written before the call returns. */
+export function createLogger(options: LoggerOptions = {}): Logger {
+  const sink = options.sink ?? pino.destination({ fd: process.stderr.fd, sync: true })
+  const isPretty = options.isPretty ?? (options.sink === undefined && process.stderr.isTTY)
+  const base = options.role === undefined ? {} : { role: options.role }
+  return wrap(
+    pino(
+      {
+        level: options.level ?? 'info',
+        base,
+        messageKey: 'event',
+        timestamp: pino.stdTimeFunctions.isoTime,
+        formatters: { level: (label) => ({ level: label }) },
+        serializers: { error: stdSerializers.err },
+      },
+      isPretty ? prettySink(sink) : sink,
+    ),
+  )
+}
+
+function wrap(logger: PinoLogger): Logger {
+  return {
+    debug(event, fields) {
+      logger.debug(fields ?? {}, event)
+    },
+    info(event, fields) {
+      logger.info(fields ?? {}, event)
+    },
+    warn(event, fields) {
+      logger.warn(fields ?? {}, event)
+    },
+    error(event, fields) {
+      logger.error(fields ?? {}, event)
+    },
+    child: (fields: LogFields) => wrap(logger.child(fields)),
+  }
+}
+
+/** Turns each JSON line into `16:40:12.345 warn  namenode rpc-connection-refused remote=… reason="…"`. */
+function prettySink(sink: LogSink): LogSink {
+  return {
+    write(line) {
+      sink.write(prettyLine(JSON.parse(line) as Record<string, unknown>))
+    },
+  }
+}
+
+function prettyLine(record: Record<string, unknown>): string {
+  const { time, level, role, event, error, ...fields } = record
+  const words = [
+    String(time).slice(11, 23),
+    String(level).padEnd(5),
+    ...(typeof role === 'string' ? [role] : []),
+    String(event),
+    ...Object.entries(fields).map(([key, value]) => `${key}=${prettyValue(value)}`),
+  ]
+  const stack =
+    typeof error === 'object' && error !== null && 'stack' in error
+      ? `\n${String(error.stack)}`
+      : ''
+  return `${words.join(' ')}${stack}\n`
+}
+
+function prettyValue(value: unknown): string {
+  if (typeof value === 'string' && /^[^\s"]+$/.test(value)) return value
+  return JSON.stringify(value)
+}
