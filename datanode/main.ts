@@ -18,6 +18,7 @@ import { registerIpcServices } from './shell/ipc-server.ts'
 import { NamenodeLink, selfDescription } from './shell/namenode-link.ts'
 import { RecoveryWorker } from './shell/recovery-worker.ts'
 import { openReplicaStore, type ReplicaStore, type StorageSummary } from './shell/replica-store.ts'
+import { transferReplica } from './shell/replica-transfer.ts'
 import { startTransferServer } from './shell/transfer-server.ts'
 
 /** Version of our package, for status pages. */
@@ -193,6 +194,7 @@ function wire(composition: Composition, store: ReplicaStore, listeners: Listener
   })
   const datanode = new Datanode({
     ...{ session, plan, store, link, recovery, logger, onRefused },
+    transfer: ({ block, targets }, signal) => transferReplica({ store, block, targets, signal }),
     clock: systemClock,
     timers: systemTimers,
   })

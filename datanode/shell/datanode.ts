@@ -17,15 +17,16 @@ import type { TransferOrder } from '../core/orders.ts'
 import type { SessionAction, SessionEvent, SessionRequest } from '../core/session-events.ts'
 import { failureReason, type NamenodeLink } from './namenode-link.ts'
 import type { RecoveryWorker } from './recovery-worker.ts'
-import type { ReplicaStore } from './replica-store.ts'
-import { transferReplica } from './replica-transfer.ts'
+import type { ReplicaCatalog } from './replica-catalog.ts'
 
 export interface DatanodeParts {
   readonly session: NamenodeSession
   readonly plan: OrderPlan
-  readonly store: ReplicaStore
+  readonly store: ReplicaCatalog
   readonly link: NamenodeLink
   readonly recovery: Pick<RecoveryWorker, 'recover'>
+  /** Copies a finalized replica to other datanodes. */
+  readonly transfer: (order: TransferOrder, signal: AbortSignal) => Promise<void>
   readonly clock: Clock
   readonly timers: Timers
   readonly logger: Logger
@@ -174,7 +175,7 @@ export class Datanode {
   }
 
   async #transfer(order: TransferOrder): Promise<void> {
-    const { store, logger } = this.#parts
+    const { store, transfer, logger } = this.#parts
     const { block, targets } = order
     const replica = store.find(block.blockId)
     if (replica?.state !== 'finalized' || replica.generationStamp !== block.generationStamp) {
@@ -196,7 +197,7 @@ export class Datanode {
       blockId: block.blockId,
       targets: targets.map(({ datanode }) => `${datanode.id.ipAddr}:${datanode.id.xferPort}`),
     })
-    await transferReplica({ store, block, targets, signal: this.#abort.signal })
+    await transfer(order, this.#abort.signal)
   }
 
   #jobFailed(job: Job, error: DfsError, logger: Logger): void {

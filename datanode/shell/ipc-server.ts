@@ -21,10 +21,10 @@ import type { RpcServer } from '../../transport/rpc-server.ts'
 import { type RecoverOrder, recoverOrder } from '../core/orders.ts'
 import { isReadable, type ReplicaInfo } from '../core/replica.ts'
 import { hdfsSoftwareVersion } from './namenode-link.ts'
-import type { ReplicaStore } from './replica-store.ts'
+import type { ReplicaCatalog } from './replica-catalog.ts'
 
 export interface IpcServices {
-  readonly store: ReplicaStore
+  readonly store: ReplicaCatalog
   /** Pool of the namespace we serve; empty before the first registration. */
   readonly blockPoolId: () => string
   readonly clock: Clock
@@ -56,12 +56,15 @@ export function replicaStateOf(state: WireReplicaState): ReplicaState {
 }
 
 /** Registers both services with `server`. */
-export function registerIpcServices(server: RpcServer, services: IpcServices): void {
+export function registerIpcServices(
+  server: Pick<RpcServer, 'register'>,
+  services: IpcServices,
+): void {
   registerClientServices(server, services)
   registerPeerServices(server, services)
 }
 
-function registerClientServices(server: RpcServer, services: IpcServices): void {
+function registerClientServices(server: Pick<RpcServer, 'register'>, services: IpcServices): void {
   const { clock } = services
   const startedAt = clock.monotonic()
   server.register(clientDatanodeProtocol, {
@@ -83,7 +86,7 @@ function registerClientServices(server: RpcServer, services: IpcServices): void 
   })
 }
 
-function registerPeerServices(server: RpcServer, services: IpcServices): void {
+function registerPeerServices(server: Pick<RpcServer, 'register'>, services: IpcServices): void {
   const { store } = services
   server.register(interDatanodeProtocol, {
     initReplicaRecovery: ({ block }) => {
@@ -111,7 +114,7 @@ function registerPeerServices(server: RpcServer, services: IpcServices): void {
 
 /** Begins a recovery at our own replica and answers as InterDatanodeProtocol does. */
 export async function answerInitRecovery(
-  store: Pick<ReplicaStore, 'find' | 'recovery'>,
+  store: ReplicaCatalog,
   { block, recoveryStamp }: RecoverOrder,
 ): Promise<EncodableOf<typeof initReplicaRecoveryResponse>> {
   if (store.find(block.blockId) === undefined) return { replicaFound: false }
@@ -138,7 +141,7 @@ function visibleLength(services: IpcServices, block: ExtendedBlock): bigint {
   return isReadable(replica) ? BigInt(replica.visibleLength) : notReadable
 }
 
-function findReplica(store: Pick<ReplicaStore, 'find'>, block: ExtendedBlock): ReplicaInfo {
+function findReplica(store: ReplicaCatalog, block: ExtendedBlock): ReplicaInfo {
   const replica = store.find(blockId(block.blockId))
   if (replica === undefined) {
     throw new DfsError('REPLICA_NOT_FOUND', `Replica of block ${block.blockId} is not here`, {

@@ -27,7 +27,7 @@ import type {
   SessionAnswer,
   SessionRequest,
 } from '../core/session-events.ts'
-import type { ReplicaStore } from './replica-store.ts'
+import type { ReplicaCatalog } from './replica-catalog.ts'
 
 /** Version 3.5.0 of HDFS is what we claim to be; peers refuse software older than 2.1. */
 export const hdfsSoftwareVersion = '3.5.0'
@@ -65,12 +65,15 @@ export interface DatanodeLoad {
   readonly activeTransfers: number
 }
 
+/** The part of an {@link RpcClient} that a link uses. */
+export type NamenodeConnection = Pick<RpcClient, 'call' | 'close' | 'onClosed'>
+
 export interface NamenodeLinkOptions {
   /** Makes a client of the namenode's RPC port; called again after each disconnect. */
-  readonly connect: () => RpcClient
+  readonly connect: () => NamenodeConnection
   /** The connection broke, other than by `disconnect`. */
   readonly onLost: () => void
-  readonly store: ReplicaStore
+  readonly store: ReplicaCatalog
   /** Who we are, as far as we know it ourselves. */
   readonly self: DatanodeID
   readonly load: () => DatanodeLoad
@@ -91,8 +94,8 @@ export interface RecoveryResult {
 /** See the head of this file. One per datanode; the session decides when it calls. */
 export class NamenodeLink {
   readonly #options: NamenodeLinkOptions
-  readonly #store: ReplicaStore
-  #client: RpcClient | undefined
+  readonly #store: ReplicaCatalog
+  #client: NamenodeConnection | undefined
   #self: DatanodeID
   #identity: NamespaceIdentity | undefined
 
@@ -161,7 +164,7 @@ export class NamenodeLink {
     client?.close()
   }
 
-  #rpc(): RpcClient {
+  #rpc(): NamenodeConnection {
     if (this.#client !== undefined) return this.#client
     const client = this.#options.connect()
     this.#client = client
@@ -303,7 +306,7 @@ export function failureReason(request: SessionRequest, error: unknown): FailureR
 
 /** The replicas of a storage as a full report lists them. */
 export function* reportableReplicas(
-  store: Pick<ReplicaStore, 'replicas'>,
+  store: ReplicaCatalog,
   storage: StorageUuid,
 ): IterableIterator<ListedReplica> {
   for (const replica of store.replicas(storage)) {
@@ -330,7 +333,7 @@ function identityOf(info: NamespaceInfo): NamespaceIdentity {
 }
 
 function storageReportOf(
-  storage: ReturnType<ReplicaStore['storages']>[number],
+  storage: ReturnType<ReplicaCatalog['storages']>[number],
 ): EncodableOf<typeof storageReport> {
   const { uuid, failed, capacity, used, remaining } = storage
   return {

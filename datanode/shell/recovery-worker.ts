@@ -14,10 +14,10 @@ import { chooseRecovery, type RecoveryAnswer } from '../core/block-recovery.ts'
 import type { RecoverOrder } from '../core/orders.ts'
 import { answerInitRecovery, replicaStateOf } from './ipc-server.ts'
 import type { NamenodeLink, RecoveryResult } from './namenode-link.ts'
-import type { ReplicaStore } from './replica-store.ts'
+import type { ReplicaCatalog } from './replica-catalog.ts'
 
 export interface RecoveryWorkerOptions {
-  readonly store: ReplicaStore
+  readonly store: ReplicaCatalog
   readonly link: Pick<NamenodeLink, 'self' | 'blockPoolId' | 'commitRecovery'>
   /** Opens a connection to the RPC port of another datanode; the worker closes it. */
   readonly connect: (peer: DatanodeID) => Pick<RpcClient, 'call' | 'close'>
