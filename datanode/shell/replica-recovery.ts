@@ -1,9 +1,9 @@
 import { dirname } from 'node:path'
 import { defined } from '../../base/assert.ts'
-import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
 import { type ReplicaInfo, type ReplicaRecovery, reportedState } from '../core/replica.ts'
 import type { ReplicaMap } from '../core/replica-map.ts'
+import { requireHeldByRecovery, requireYoungerRecovery } from '../core/replica-rules.ts'
 import { renameFile } from './files.ts'
 import { cutReplica } from './replica-repair.ts'
 import type { ReplicaFiles, Volume } from './volume.ts'
@@ -50,7 +50,7 @@ export class ReplicaRecoveryDesk {
     return this.#host.exclusively(blockId, async () => {
       const before = map.find(blockId)
       if (before === undefined || before.state === 'temporary') return undefined
-      requireYounger(before, { generationStamp, recoveryStamp })
+      requireYoungerRecovery(before, { generationStamp, recoveryStamp })
       await this.#host.stopWriter(blockId)
       map.beginRecovery(blockId, recoveryStamp)
       const replica = defined(map.find(blockId), 'replica under recovery')
@@ -75,7 +75,7 @@ export class ReplicaRecoveryDesk {
       const { map } = this.#host
       map.check(blockId, 'end-recovery')
       const replica = defined(map.find(blockId), 'replica under recovery')
-      requireHeld(replica, recoveryStamp, newLength)
+      requireHeldByRecovery(replica, recoveryStamp, newLength)
       const volume = this.#host.volumeOf(replica.storage)
       try {
         const from = this.#host.filesOf(replica)
@@ -95,44 +95,4 @@ export class ReplicaRecoveryDesk {
       return replica.storage
     })
   }
-}
-
-function requireYounger(
-  replica: ReplicaInfo,
-  stamps: { generationStamp: GenerationStamp; recoveryStamp: GenerationStamp },
-): void {
-  const { blockId } = replica
-  const { generationStamp, recoveryStamp } = stamps
-  const held = replica.recovery?.recoveryStamp
-  if (held !== undefined && held >= recoveryStamp) {
-    throw new DfsError(
-      'RECOVERY_IN_PROGRESS',
-      `Cannot begin recovery ${recoveryStamp} of block ${blockId}: recovery ${held} runs`,
-      { blockId },
-    )
-  }
-  if (replica.generationStamp >= generationStamp && replica.generationStamp < recoveryStamp) return
-  throw new DfsError(
-    'IO_ERROR',
-    `Cannot begin recovery ${recoveryStamp} of block ${blockId}: the replica has stamp ` +
-      `${replica.generationStamp}, need at least ${generationStamp} and less than the recovery's`,
-    { blockId },
-  )
-}
-
-function requireHeld(
-  replica: ReplicaInfo,
-  recoveryStamp: GenerationStamp,
-  newLength: number,
-): void {
-  const { blockId, length } = replica
-  const held = replica.recovery?.recoveryStamp
-  if (held === recoveryStamp && newLength <= length) return
-  throw new DfsError(
-    'IO_ERROR',
-    held === recoveryStamp
-      ? `Cannot recover block ${blockId} at ${newLength} bytes: the replica has ${length}`
-      : `Cannot end recovery ${recoveryStamp} of block ${blockId}: it is held by ${held ?? 'none'}`,
-    { blockId },
-  )
 }

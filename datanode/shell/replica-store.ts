@@ -14,6 +14,7 @@ import {
 import type { Settings } from '../../protocol/settings.ts'
 import type { ReplicaInfo } from '../core/replica.ts'
 import { ReplicaMap } from '../core/replica-map.ts'
+import { lengthToResume, type ReopenRequest } from '../core/replica-rules.ts'
 import { beingCopiedDirectoryName } from '../format/block-file.ts'
 import type { MetaLayout } from '../format/block-meta.ts'
 import { MetaBuilder } from '../format/meta-builder.ts'
@@ -31,6 +32,8 @@ import { chooseVolume } from './volume-choice.ts'
 
 /** Memory for data on its way between sockets and disks; transfers wait when it is used up. */
 const bufferPoolBytes = 128 * 1024 * 1024
+
+export type { ReopenRequest } from '../core/replica-rules.ts'
 
 /** One data directory as heartbeats report it. */
 export interface StorageSummary {
@@ -70,19 +73,6 @@ export interface NewReplica {
   readonly storage: string | undefined
   /** `true` for a copy from another datanode: temporary until complete. */
   readonly isCopy: boolean
-}
-
-/** What a pipeline that was rebuilt wants of an existing replica (hdfs-wire: stages 0 to 3 and 5). */
-export interface ReopenRequest {
-  readonly blockId: BlockId
-  readonly event: 'append' | 'resume' | 'close'
-  /** The stamp the client knows. */
-  readonly generationStamp: GenerationStamp
-  readonly newStamp: GenerationStamp
-  /** Bytes the client knows to be acknowledged. */
-  readonly lengthMin: number
-  /** Bytes the client sent. */
-  readonly lengthMax: number
 }
 
 export interface ReplicaStoreOptions {
@@ -522,25 +512,6 @@ export class ReplicaStore {
 }
 
 /** The length a rebuilt pipeline goes on at, checked as HDFS does (FsDatasetImpl.recoverRbw, recoverAppend, recoverClose). */
-function lengthToResume(replica: ReplicaInfo, request: ReopenRequest): number {
-  const { blockId, generationStamp, newStamp, lengthMin, lengthMax, event } = request
-  const refuse = (reason: string): DfsError =>
-    new DfsError('REPLICA_NOT_FOUND', `Cannot ${event} block ${blockId}: ${reason}`, { blockId })
-  if (replica.generationStamp < generationStamp || replica.generationStamp > newStamp) {
-    throw refuse(`its stamp is ${replica.generationStamp}, need ${generationStamp} to ${newStamp}`)
-  }
-  if (event !== 'resume') {
-    if (replica.length === lengthMin) return lengthMin
-    throw refuse(`its length is ${replica.length}, need ${lengthMin}`)
-  }
-  if (replica.visibleLength < lengthMin || replica.length > lengthMax) {
-    throw refuse(
-      `${replica.visibleLength} of ${replica.length} bytes are acknowledged, ` +
-        `need at least ${lengthMin} and at most ${lengthMax}`,
-    )
-  }
-  return replica.visibleLength
-}
 
 function identityOf(identity: DatanodeIdentity): DatanodeIdentity {
   const { clusterId, namespaceId, blockPoolId, datanodeUuid: uuid } = identity
