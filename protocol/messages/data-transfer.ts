@@ -244,11 +244,14 @@ export const packetHeader = message('PacketHeader', {
 })
 export type PacketHeader = MessageOf<typeof packetHeader>
 
-/** reply and flag have one element per node from the sender of the ack down the pipeline. */
+/**
+ * reply and flag have one element per node from the sender of the ack down the pipeline. HDFS's datanodes send a
+ * negative downstreamAckTimeNanos when a pipeline breaks.
+ */
 export const pipelineAck = message('PipelineAck', {
   seqno: required(1, s64),
   reply: repeated(2, statusEnum),
-  downstreamAckTimeNanos: withDefault(3, u64, 0),
+  downstreamAckTimeNanos: withDefault(3, u64big, 0n),
   flag: packed(4, u32),
 })
 export type PipelineAck = MessageOf<typeof pipelineAck>
