@@ -21,6 +21,8 @@ export const limits = {
   rpcHandshakeMs: 30_000,
   /** Retry-cache entries live this long (dfs.namenode.retrycache.expirytime.millis). */
   retryCacheMs: 600_000,
+  /** Answers kept; about 150 bytes each. More calls than this within their lifetime shorten it. */
+  retryCacheEntriesMax: 262_144,
 
   /** Whole data-transfer packet, PLEN + HLEN (dfs.data.transfer.max.packet.size). */
   packetBytesMax: 16 * mebibyte,

@@ -100,7 +100,10 @@ interface WriterRequest<Kind extends string> {
 }
 
 export type ReadRequest =
-  | PathRequest<'getFileInfo'>
+  | (PathRequest<'getFileInfo'> & {
+      /** Reply with the blocks of a file as well (getLocatedFileInfo). */
+      readonly needLocation?: boolean | undefined
+    })
   | (PathRequest<'getListing'> & {
       readonly startAfter: string
       readonly needLocation: boolean

@@ -1,0 +1,103 @@
+/** From a request to the operation that plans it. Kept apart from the state machine that calls it. */
+import { unreachable } from '../../base/assert.ts'
+import type { Context } from './context.ts'
+import { abandonBlock } from './operations/abandon-block.ts'
+import { addBlock } from './operations/add-block.ts'
+import { commitBlockSynchronization } from './operations/commit-block-synchronization.ts'
+import { complete } from './operations/complete.ts'
+import { create } from './operations/create.ts'
+import { deletePath } from './operations/delete.ts'
+import { fsync } from './operations/fsync.ts'
+import { getBlockLocations } from './operations/get-block-locations.ts'
+import {
+  checkAccess,
+  getFileInfo,
+  getLinkTarget,
+  getPreferredBlockSize,
+  isFileClosed,
+} from './operations/get-file-info.ts'
+import { getListing, summarizeDirectory } from './operations/get-listing.ts'
+import { mkdirs } from './operations/mkdirs.ts'
+import { recoverLease } from './operations/recover-lease.ts'
+import { rename, rename2 } from './operations/rename.ts'
+import { setOwner, setPermission, setReplication, setTimes } from './operations/set-attributes.ts'
+import { updateBlockForPipeline, updatePipeline } from './operations/update-pipeline.ts'
+import type { Plan } from './outcome.ts'
+import type { ReadRequest, ReplyByKind, Request } from './requests.ts'
+
+/** Plans any request. */
+export function planRequest(
+  context: Context,
+  request: Request,
+): Plan<ReplyByKind[Request['kind']]> {
+  switch (request.kind) {
+    case 'getFileInfo':
+      return getFileInfo(context, request)
+    case 'getListing':
+      return getListing(context, request)
+    case 'getBlockLocations':
+      return getBlockLocations(context, request)
+    case 'getPreferredBlockSize':
+      return getPreferredBlockSize(context, request)
+    case 'isFileClosed':
+      return isFileClosed(context, request)
+    case 'checkAccess':
+      return checkAccess(context, request)
+    case 'getLinkTarget':
+      return getLinkTarget(context, request)
+    case 'summarizeDirectory':
+      return summarizeDirectory(context, request)
+    case 'mkdirs':
+      return mkdirs(context, request)
+    case 'create':
+      return create(context, request)
+    case 'addBlock':
+      return addBlock(context, request)
+    case 'abandonBlock':
+      return abandonBlock(context, request)
+    case 'complete':
+      return complete(context, request)
+    case 'fsync':
+      return fsync(context, request)
+    case 'updateBlockForPipeline':
+      return updateBlockForPipeline(context, request)
+    case 'updatePipeline':
+      return updatePipeline(context, request)
+    case 'recoverLease':
+      return recoverLease(context, request)
+    case 'delete':
+      return deletePath(context, request)
+    case 'rename':
+      return rename(context, request)
+    case 'rename2':
+      return rename2(context, request)
+    case 'setPermission':
+      return setPermission(context, request)
+    case 'setOwner':
+      return setOwner(context, request)
+    case 'setTimes':
+      return setTimes(context, request)
+    case 'setReplication':
+      return setReplication(context, request)
+    case 'commitBlockSynchronization':
+      return commitBlockSynchronization(context, request)
+    default:
+      return unreachable(request)
+  }
+}
+
+const readKinds: ReadonlySet<string> = new Set<ReadRequest['kind']>([
+  'getFileInfo',
+  'getListing',
+  'getBlockLocations',
+  'getPreferredBlockSize',
+  'isFileClosed',
+  'checkAccess',
+  'getLinkTarget',
+  'summarizeDirectory',
+])
+
+/** True for requests that never change anything. */
+export function isRead(request: Request): request is ReadRequest {
+  return readKinds.has(request.kind)
+}

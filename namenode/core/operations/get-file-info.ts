@@ -1,0 +1,67 @@
+/** getFileInfo, getLocatedFileInfo and the small questions about one inode. */
+import { DfsError } from '../../../protocol/errors.ts'
+import type { InodeRow } from '../changes.ts'
+import type { Context } from '../context.ts'
+import { fileStatus, locatedStatus } from '../located-blocks.ts'
+import { answer, type Plan } from '../outcome.ts'
+import { requireAccess } from '../permissions.ts'
+import type { FileStatusView, Request } from '../requests.ts'
+import { lookUp } from '../resolve.ts'
+
+type Of<Kind extends Request['kind']> = Request & { readonly kind: Kind }
+
+/** A missing path is no error: the reply is undefined. */
+export function getFileInfo(
+  context: Context,
+  { path, needLocation }: Of<'getFileInfo'>,
+): Plan<FileStatusView | undefined> {
+  const row = lookUp(context, path)
+  if (row === undefined) return answer(undefined)
+  return answer(needLocation === true ? locatedStatus(context, row) : fileStatus(row))
+}
+
+export function isFileClosed(context: Context, { path }: Of<'isFileClosed'>): Plan<boolean> {
+  return answer(existingFile(context, path).lease === undefined)
+}
+
+export function getPreferredBlockSize(
+  context: Context,
+  { path }: Of<'getPreferredBlockSize'>,
+): Plan<number> {
+  return answer(existingFile(context, path).blockSize)
+}
+
+/** Succeeds when the caller has the wanted rights on the inode itself. */
+export function checkAccess(
+  context: Context,
+  { path, access }: Of<'checkAccess'>,
+): Plan<undefined> {
+  requireAccess(context.caller, existing(context, path), access & 7, () => path)
+  return answer(undefined)
+}
+
+export function getLinkTarget(context: Context, { path }: Of<'getLinkTarget'>): Plan<string> {
+  const row = existing(context, path)
+  if (row.target === undefined) {
+    throw new DfsError('IO_ERROR', `Path "${path}" is not a symbolic link`, { path })
+  }
+  return answer(row.target)
+}
+
+/** @throws {@link DfsError} FILE_NOT_FOUND. */
+export function existing(context: Context, path: string): InodeRow {
+  const row = lookUp(context, path)
+  if (row === undefined) {
+    throw new DfsError('FILE_NOT_FOUND', `File does not exist: ${path}`, { path })
+  }
+  return row
+}
+
+/** @throws {@link DfsError} FILE_NOT_FOUND; IS_A_DIRECTORY for what is not a file. */
+export function existingFile(context: Context, path: string): InodeRow {
+  const row = existing(context, path)
+  if (row.kind !== 'file') {
+    throw new DfsError('IS_A_DIRECTORY', `Path is not a file: ${path}`, { path })
+  }
+  return row
+}

@@ -1,0 +1,93 @@
+/**
+ * What becomes of an open file whose writer lost its lease (FSNamesystem.internalReleaseLease). The file
+ * is closed at its last consistent length, at once if that is known, else after its last block has been
+ * recovered by the datanodes:
+ *
+ *     all blocks complete                        → close
+ *     last committed, every block has a replica  → close
+ *     last committed otherwise                   → wait for the replicas
+ *     last never reported and empty              → drop it, close
+ *     otherwise                                  → new stamp, under recovery, ask the datanodes
+ */
+
+import type { ClientName } from '../../protocol/ids.ts'
+import type { BlockRow, InodeRow } from './changes.ts'
+import { completedIfReplicated } from './commit-block.ts'
+import type { Context } from './context.ts'
+import type { Draft } from './draft.ts'
+import { namenodeHolder } from './lease-manager.ts'
+
+/** How far the release got. */
+export type Release = 'closed' | 'waiting-for-replicas' | 'recovering'
+
+/**
+ * Closes `file` or takes the next step towards it.
+ * @param newHolder who holds the lease meanwhile; absent: the present holder keeps it.
+ */
+export function releaseLease(
+  context: Context,
+  draft: Draft,
+  file: InodeRow,
+  newHolder?: ClientName,
+): Release {
+  const rows = context.rows.blocks(file.id)
+  const last = rows.at(-1)
+  const known = rows.map((row) => completedIfReplicated(context, row))
+  const blocked = known.some((row) => row.state !== 'complete')
+  if (!blocked) {
+    putChanged(draft, rows, known)
+    closeFile(context, draft, file, 0)
+    return 'closed'
+  }
+  const earlier = known.slice(0, -1)
+  const areEarlierComplete = earlier.every((row) => row.state === 'complete')
+  if (last === undefined || last.state === 'committed' || !areEarlierComplete) {
+    putChanged(draft, rows, known)
+    reassign(context, draft, file, newHolder)
+    return 'waiting-for-replicas'
+  }
+  putChanged(draft, rows.slice(0, -1), earlier)
+  if (last.length === 0 && context.blocks.expectedLocations(last.id).length === 0) {
+    draft.deleteBlock(last)
+    draft.effects.push({ kind: 'recovery.finished', block: last.id })
+    closeFile(context, draft, file, 0)
+    return 'closed'
+  }
+  if (!context.leases.isRecovering(context.now, last.id)) startRecovery(context, draft, last)
+  reassign(context, draft, file, newHolder)
+  return 'recovering'
+}
+
+/** Ends the lease; `growth` is how much the length changes by the last block's becoming complete. */
+export function closeFile(context: Context, draft: Draft, file: InodeRow, growth: number): void {
+  const { lease: _ended, ...rest } = draft.latest(file)
+  draft.putInode({ ...rest, length: rest.length + growth, mtime: context.wall })
+}
+
+function startRecovery(context: Context, draft: Draft, last: BlockRow): void {
+  const recoveryStamp = draft.allocateGenerationStamp()
+  const block: BlockRow = { ...last, state: 'under-recovery' }
+  if (last.state !== 'under-recovery') draft.putBlock(block)
+  draft.effects.push({ kind: 'recovery.started', block, recoveryStamp, at: context.now })
+}
+
+/** Passes the lease on to a client that asked for the file, or to the namenode. */
+function reassign(
+  context: Context,
+  draft: Draft,
+  file: InodeRow,
+  newHolder: ClientName | undefined,
+): void {
+  const latest = draft.latest(file)
+  const { lease } = latest
+  if (lease === undefined || newHolder === undefined || lease.holder === newHolder) return
+  const clientHost = newHolder === namenodeHolder ? '' : context.caller.host
+  draft.putInode({ ...latest, lease: { holder: newHolder, clientHost } })
+  draft.effects.push({ kind: 'lease.renewed', holder: newHolder, at: context.now })
+}
+
+function putChanged(draft: Draft, before: readonly BlockRow[], after: readonly BlockRow[]): void {
+  after.forEach((row, index) => {
+    if (row !== before[index]) draft.putBlock(row)
+  })
+}
