@@ -1,0 +1,70 @@
+/** The table of commands: what each is for, and where it is, without loading it. */
+import type { Command } from './command.ts'
+
+export interface CatalogEntry {
+  readonly summary: string
+  readonly load: () => Promise<{ readonly command: Command }>
+}
+
+export const catalog: Readonly<Record<string, CatalogEntry>> = {
+  up: {
+    summary: 'start a namenode and datanodes on this machine',
+    load: () => import('./commands/up.ts'),
+  },
+  down: { summary: 'stop what `dfs up` started', load: () => import('./commands/down.ts') },
+  namenode: { summary: 'run a namenode', load: () => import('./commands/namenode.ts') },
+  datanode: { summary: 'run a datanode', load: () => import('./commands/datanode.ts') },
+  ls: { summary: 'list files and directories', load: () => import('./commands/ls.ts') },
+  mkdir: { summary: 'make directories', load: () => import('./commands/mkdir.ts') },
+  put: {
+    summary: 'copy local files and trees into the cluster',
+    load: () => import('./commands/put.ts'),
+  },
+  get: {
+    summary: 'copy files and trees out of the cluster',
+    load: () => import('./commands/get.ts'),
+  },
+  cat: { summary: 'write files to standard output', load: () => import('./commands/cat.ts') },
+  tail: { summary: 'write the end of a file', load: () => import('./commands/tail.ts') },
+  rm: { summary: 'remove files and trees', load: () => import('./commands/rm.ts') },
+  mv: { summary: 'rename or move', load: () => import('./commands/mv.ts') },
+  cp: { summary: 'copy within or between clusters', load: () => import('./commands/cp.ts') },
+  stat: { summary: 'show everything about a path', load: () => import('./commands/stat.ts') },
+  du: { summary: 'show how much space trees use', load: () => import('./commands/du.ts') },
+  df: { summary: 'show the space of the cluster', load: () => import('./commands/df.ts') },
+  touch: {
+    summary: 'make empty files, or set the times of existing ones',
+    load: () => import('./commands/touch.ts'),
+  },
+  chmod: { summary: 'change permissions', load: () => import('./commands/chmod.ts') },
+  chown: { summary: 'change owner and group', load: () => import('./commands/chown.ts') },
+  setrep: {
+    summary: 'change the replication of files',
+    load: () => import('./commands/setrep.ts'),
+  },
+  test: {
+    summary: 'answer a question about a path by exit code',
+    load: () => import('./commands/test.ts'),
+  },
+  report: {
+    summary: 'show the state of the cluster and its datanodes',
+    load: () => import('./commands/report.ts'),
+  },
+  fsck: {
+    summary: 'check that every block has its replicas',
+    load: () => import('./commands/fsck.ts'),
+  },
+  version: { summary: 'show the version', load: () => import('./commands/version.ts') },
+  help: { summary: 'show how to use a command', load: () => import('./commands/help.ts') },
+}
+
+/** HDFS's other names for commands, with the options that make ours mean the same. */
+export const aliases: Readonly<Record<string, readonly string[]>> = {
+  copyFromLocal: ['put'],
+  copyToLocal: ['get'],
+  lsr: ['ls', '-R'],
+  rmr: ['rm', '-r'],
+  dus: ['du', '-s'],
+  touchz: ['touch'],
+  usage: ['help'],
+}

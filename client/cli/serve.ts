@@ -1,0 +1,54 @@
+import { type Settings, withSettings } from '../../protocol/settings.ts'
+import type { CommandContext } from './command.ts'
+import { loadSettings } from './configuration.ts'
+import { CommandError } from './failures.ts'
+
+/** What a role's main.ts hands back. */
+export interface RunningDaemon {
+  readonly addresses: Readonly<Record<string, string>>
+  stop(): Promise<void>
+}
+
+/** All settings: defaults, configuration file, --set, then `overrides`. */
+export async function completeSettings(
+  context: CommandContext,
+  overrides: Partial<Settings>,
+): Promise<Settings> {
+  const given = await loadSettings(context.global, context.io.cwd)
+  return withSettings({ ...given, ...overrides })
+}
+
+/**
+ * Runs a daemon until a signal, or, with `exitsWithParent`, until the launcher at the other end of the IPC
+ * channel is gone. A launcher is told the addresses; a person reads them on stderr.
+ */
+export async function serve(
+  context: CommandContext,
+  exitsWithParent: boolean,
+  start: () => Promise<RunningDaemon>,
+): Promise<void> {
+  context.io.keepUntilDone()
+  if (exitsWithParent && process.send === undefined) {
+    throw new CommandError('--exit-with-parent is for `dfs up`: there is no launcher to watch')
+  }
+  const ended = new Promise<void>((resolve) => {
+    const { signal } = context
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => {
+      resolve()
+    })
+    if (exitsWithParent) process.once('disconnect', resolve)
+  })
+  const daemon = await start()
+  if (process.send !== undefined && process.connected) {
+    process.send({ kind: 'ready', addresses: daemon.addresses })
+    if (!exitsWithParent) process.channel?.unref()
+  } else {
+    const addresses = Object.entries(daemon.addresses).map(
+      ([name, address]) => `${name} ${address}`,
+    )
+    context.note(`serving on ${addresses.join(', ')}`)
+  }
+  await ended
+  await daemon.stop()
+}
