@@ -46,6 +46,7 @@ export default tseslint.config(
       'max-lines': ['error', { max: 500, skipComments: true, skipBlankLines: true }],
       'max-lines-per-function': ['error', { max: 70, skipComments: true, skipBlankLines: true }],
       'max-params': ['error', 5],
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
       eqeqeq: 'error',
     },
   },

@@ -1,5 +1,6 @@
 import { DfsClient } from '../client/index.ts'
 import { localIdentities } from './identity.ts'
+import type { mountNative } from './native-driver.ts'
 import { MountOperations } from './operations.ts'
 
 /** Parameters of {@link runMount}. */
@@ -22,13 +23,13 @@ export interface RunningMount {
  * @throws Error when the package or libfuse 2 is not installed, or the directory cannot be mounted on
  */
 export async function runMount(options: MountOptions): Promise<RunningMount> {
-  const { mountNative } = await loadDriver()
+  const mountDirectory = await loadDriver()
   const client = new DfsClient({
     uri: options.uri,
     ...(options.user === undefined ? {} : { user: options.user }),
   })
   const operations = new MountOperations(client, localIdentities())
-  const mount = await mountNative(options.directory, operations)
+  const mount = await mountDirectory(options.directory, operations)
   return {
     async stop() {
       await mount.unmount()
@@ -37,9 +38,12 @@ export async function runMount(options: MountOptions): Promise<RunningMount> {
   }
 }
 
-async function loadDriver(): Promise<typeof import('./native-driver.ts')> {
+type Driver = typeof mountNative
+
+async function loadDriver(): Promise<Driver> {
   try {
-    return await import('./native-driver.ts')
+    const driver = await import('./native-driver.ts')
+    return driver.mountNative
   } catch (cause) {
     const text =
       'Cannot load the FUSE driver: install Debian\'s "fuse" and "libfuse2", then run npm install again'

@@ -23,6 +23,8 @@ const typeBits = {
   symlink: constants.S_IFLNK,
 }
 const permissionMask = 0o7777
+/** O_ACCMODE of open(2), which Node does not name. */
+const accessModeMask = 0o3
 
 /**
  * File operations of a mount over the SDK, one short adapter each. Files are written from start to end;
@@ -51,7 +53,7 @@ export class MountOperations {
   }
 
   async open(path: string, flags: number): Promise<number> {
-    const isReading = (flags & constants.O_ACCMODE) === constants.O_RDONLY
+    const isReading = (flags & accessModeMask) === constants.O_RDONLY
     if (isReading) return this.#files.add(await openReader(this.#client, path))
     const { size, mode } = await this.#client.stat(path)
     if (size > 0 && (flags & constants.O_TRUNC) === 0) {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import { dirname } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import busboy from 'busboy'
@@ -114,6 +115,7 @@ function entryView({
 
 /** Stores a stream under a temporary name and renames it when it is complete: no half file ever has its final name. */
 async function store(client: DfsClient, path: string, source: Readable): Promise<number> {
+  await client.mkdir(dirname(path), { recursive: true })
   const temporary = `${path}._UPLOADING_${randomUUID()}`
   const target = client.createWriteStream(temporary)
   let bytes = 0
@@ -141,7 +143,7 @@ async function storeParts(
 ): Promise<UploadResult[]> {
   const pending: Promise<UploadResult>[] = []
   const form = multipartReader(request)
-  form.on('file', (_field, part, { filename }) => {
+  form.on('file', (_field, part, { filename = '' }) => {
     pending.push(storePart(client, directory, filename, part))
   })
   await pipeline(request, form)

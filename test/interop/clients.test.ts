@@ -2,9 +2,9 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { writeRandomFile } from '../../ops/demo/random-file.ts'
 import { startCluster } from '../support/cluster.ts'
 import { run, skipWithout } from '../support/foreign-program.ts'
-import { writeRandomFile } from '../support/random-file.ts'
 
 const rclone = { command: 'rclone', probe: ['version'], install: 'apt-get install rclone' }
 const gohdfs = { command: 'hdfs', probe: ['version'], install: 'apt-get install hdfs-cli' }

@@ -16,8 +16,8 @@ import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import t from 'tap'
+import { writeRandomFile } from '../../ops/demo/random-file.ts'
 import { startCluster } from '../support/cluster.ts'
-import { writeRandomFile } from '../support/random-file.ts'
 import { repositoryRoot } from '../support/repository.ts'
 
 const versions = (process.env['HADOOP_VERSIONS'] ?? '3.4.2,3.5.0').split(',')

@@ -30,6 +30,7 @@ async function writeUntil(
 ): Promise<{ acknowledged: Acknowledged[]; refused: number }> {
   const acknowledged: Acknowledged[] = []
   let refused = 0
+  await client.mkdir(directory, { recursive: true })
   for (let index = 0; !isOver(); index += 1) {
     const length = prng.chance(1, 4) ? prng.below(6 * 2 ** 20) : prng.below(20_000)
     const data = Buffer.alloc(length, prng.below(256))

@@ -8,12 +8,12 @@ import {
   readFileSync,
   rmSync,
 } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { DfsClient } from '../../client/index.ts'
+import { freePort } from '../../ops/demo/free-port.ts'
 
 /** Compiled entry of the `dfs` command, beside the compiled tests. */
 const dfsEntry = join(dirname(fileURLToPath(import.meta.url)), '../../client/cli/main.js')
@@ -28,16 +28,6 @@ export interface ClusterOptions {
 }
 
 type Role = 'namenode' | `datanode-${number}`
-
-/** Asks the kernel for a port that nobody uses. */
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no address')
-  return address.port
-}
 
 /** Real daemons on loopback with data in a temporary directory; any of them can be killed and started again. */
 export class RealCluster {

@@ -105,7 +105,7 @@ t.test('files travel through HTTP in both directions', async (t) => {
       body: endless,
       signal: abort.signal,
       duplex: 'half',
-    } as RequestInit)
+    })
     setTimeout(() => abort.abort(), 200)
     await t.rejects(upload)
     t.equal((await fetch(`${base}/cut`)).status, 404)

@@ -1,0 +1,11 @@
+import { createServer } from 'node:net'
+
+/** Asks the kernel for a loopback port that nobody uses now. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('the kernel gave no port')
+  return address.port
+}
