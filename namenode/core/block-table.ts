@@ -45,15 +45,6 @@ export class BlockTable {
     return this.#lookedUp.get(block) ?? 'absent'
   }
 
-  /** The newest known content of one row: undefined when memory has nothing newer than SQLite. */
-  changedRow(row: BlockRow): BlockRow | 'deleted' | undefined {
-    const list = this.#listByInode.get(row.inode)
-    if (list === undefined) return undefined
-    if (list.whole === undefined && !list.changed.has(row.index)) return undefined
-    const known = list.whole?.[row.index] ?? list.changed.get(row.index)
-    return known?.id === row.id ? known : 'deleted'
-  }
-
   /** Notes a file that was just made: it has no blocks. */
   created(inode: InodeId, at: TxId): void {
     this.#listByInode.set(inode, { whole: [], changed: new Map(), changedAt: at, isUsed: true })

@@ -21,15 +21,3 @@ export function toCachedReply<Kind extends Request['kind']>(
       return undefined
   }
 }
-
-/** The reply that {@link toCachedReply} stored. */
-export function fromCachedReply(cached: CachedReply): boolean | undefined | FileStatusView {
-  switch (cached.kind) {
-    case 'void':
-      return undefined
-    case 'boolean':
-      return cached.value
-    case 'file-status':
-      return cached.status
-  }
-}

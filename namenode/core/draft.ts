@@ -76,7 +76,9 @@ export class Draft {
     this.#changes.push({ kind: 'entry.delete', parent, name })
   }
 
-  putBlock(block: BlockRow, created = false): void {
+  /** Puts a block; its file's row goes along, so that a replay knows how many replicas it wants. */
+  putBlock(file: InodeRow, block: BlockRow, created = false): void {
+    if (!this.#putById.has(file.id)) this.putInode(file)
     this.#changes.push({ kind: 'block.put', created, block })
   }
 

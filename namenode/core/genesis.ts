@@ -16,12 +16,19 @@ export const firstIds: NextIds = {
   generationStamp: firstGenerationStamp,
 }
 
+/** Who owns the root, and since when. */
+export interface GenesisOptions {
+  readonly user: string
+  readonly group: string
+  readonly wall: Millis
+}
+
 /** Rows to write when a namespace is formatted; the root belongs to whoever runs the namenode. */
-export function genesisRows(wall: Millis, owner: string, group: string): readonly InodeRow[] {
+export function genesisRows({ user, group, wall }: GenesisOptions): readonly InodeRow[] {
   const directory = {
     kind: 'directory',
     name: '',
-    owner,
+    owner: user,
     group,
     mtime: wall,
     atime: millis(0),
@@ -38,12 +45,8 @@ export function genesisRows(wall: Millis, owner: string, group: string): readonl
 }
 
 /** {@link genesisRows} as the first transaction of a journal. */
-export function genesisChanges(
-  wall: Millis,
-  owner: string,
-  group: string,
-): readonly NamespaceChange[] {
-  return genesisRows(wall, owner, group).map((inode) => ({
+export function genesisChanges(options: GenesisOptions): readonly NamespaceChange[] {
+  return genesisRows(options).map((inode) => ({
     kind: 'inode.put',
     created: true,
     inode,

@@ -2,7 +2,7 @@
  * The namespace as one machine without I/O: `propose` plans a request, `apply` makes the planned changes,
  * `tick` plans what time alone causes. The shell around it journals, loads rows and replies, in the order
  *
- *     propose → apply → append to the journal → durable → reply
+ *     propose → apply, follow → append to the journal → durable → reply
  *
  * `propose` looks at resident rows only. A row that memory does not hold is a miss: the shell loads it,
  * `provide`s it and proposes again. It changes no row; what it may leave behind is a moved generator and
@@ -20,7 +20,6 @@ import { limits } from '../../protocol/limits.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { BlockSide } from './block-side.ts'
 import type {
-  BlockRow,
   InodeRow,
   NamespaceChange,
   NamespaceTotals,
@@ -43,6 +42,9 @@ import { ifResident, pathOfRows } from './resolve.ts'
 import { RetryCache } from './retry-cache.ts'
 import { MissCollector, RowMiss } from './row-miss.ts'
 import { SubtreeChecks } from './subtree-checks.ts'
+
+export { toCachedReply } from './cached-replies.ts'
+export { genesisChanges } from './genesis.ts'
 
 /** Changes one tick plans at most, or little more. */
 const tickChangesMax = 1000
@@ -120,39 +122,24 @@ export class Namesystem {
     return this.#retryCache.find(request)
   }
 
-  /**
-   * Makes the changes of a transaction, then sets the soft state that goes with them.
-   * @param effects those of the plan; empty in replay.
-   */
-  apply(transaction: Transaction, effects: readonly Effect[]): void {
+  /** Makes the changes of a transaction. What is planned with it in soft state goes to {@link follow}. */
+  apply(transaction: Transaction): void {
     const { txid } = transaction
     assert(txid > this.#appliedThrough, `transaction ${txid} follows ${this.#appliedThrough}`)
     this.#appliedThrough = txid
     for (const change of transaction.changes) this.#applyChange(change, txid)
     const { answered } = transaction
     if (answered !== undefined) this.#retryCache.put(answered.request, answered.reply)
-    this.perform(effects)
   }
 
-  /** Sets soft state alone: the effects of a plan without changes. */
-  perform(effects: readonly Effect[]): void {
-    for (const effect of effects) this.#perform(effect)
+  /** Sets the soft state that goes with a plan, after its changes are applied; not in replay. */
+  follow(effects: readonly Effect[]): void {
+    for (const effect of effects) this.#follow(effect)
   }
 
   /** Takes rows loaded for a miss; rows that are resident stay as they are. */
   provide(loaded: Loaded): void {
     if (!this.#orphans.offer(this.#rows, loaded)) this.#rows.provide(loaded)
-  }
-
-  /**
-   * Tells the block side of a row as the store has it, unless memory knows better. Used once, at start,
-   * for every block there is; rows must come from a load that `evict` respects.
-   */
-  streamBlock(row: BlockRow, replication: number): void {
-    const slot = this.#rows.inodes.peek(row.inode)
-    const known = this.#rows.blocksByInode.changedRow(row)
-    if (known === 'deleted' || (slot !== undefined && slot.row === undefined)) return
-    this.blocks.blockPut(known ?? row, slot?.row?.replication ?? replication)
   }
 
   /** A client was heard of. */
@@ -314,7 +301,7 @@ export class Namesystem {
     else this.#totals.symlinks += by
   }
 
-  #perform(effect: Effect): void {
+  #follow(effect: Effect): void {
     switch (effect.kind) {
       case 'locations.expected':
         this.blocks.expectLocations(effect.block, effect.generationStamp, effect.locations)

@@ -35,25 +35,25 @@ export function releaseLease(
   const known = rows.map((row) => completedIfReplicated(context, row))
   const blocked = known.some((row) => row.state !== 'complete')
   if (!blocked) {
-    putChanged(draft, rows, known)
+    putChanged(draft, file, { before: rows, after: known })
     closeFile(context, draft, file, 0)
     return 'closed'
   }
   const earlier = known.slice(0, -1)
   const areEarlierComplete = earlier.every((row) => row.state === 'complete')
   if (last === undefined || last.state === 'committed' || !areEarlierComplete) {
-    putChanged(draft, rows, known)
+    putChanged(draft, file, { before: rows, after: known })
     reassign(context, draft, file, newHolder)
     return 'waiting-for-replicas'
   }
-  putChanged(draft, rows.slice(0, -1), earlier)
+  putChanged(draft, file, { before: rows, after: earlier })
   if (last.length === 0 && context.blocks.expectedLocations(last.id).length === 0) {
     draft.deleteBlock(last)
     draft.effects.push({ kind: 'recovery.finished', block: last.id })
     closeFile(context, draft, file, 0)
     return 'closed'
   }
-  if (!context.leases.isRecovering(context.now, last.id)) startRecovery(context, draft, last)
+  if (!context.leases.isRecovering(context.now, last.id)) startRecovery(context, draft, file)
   reassign(context, draft, file, newHolder)
   return 'recovering'
 }
@@ -64,10 +64,12 @@ export function closeFile(context: Context, draft: Draft, file: InodeRow, growth
   draft.putInode({ ...rest, length: rest.length + growth, mtime: context.wall })
 }
 
-function startRecovery(context: Context, draft: Draft, last: BlockRow): void {
+function startRecovery(context: Context, draft: Draft, file: InodeRow): void {
+  const last = context.rows.blocks(file.id).at(-1)
+  if (last === undefined) return
   const recoveryStamp = draft.allocateGenerationStamp()
   const block: BlockRow = { ...last, state: 'under-recovery' }
-  if (last.state !== 'under-recovery') draft.putBlock(block)
+  if (last.state !== 'under-recovery') draft.putBlock(file, block)
   draft.effects.push({ kind: 'recovery.started', block, recoveryStamp, at: context.now })
 }
 
@@ -86,8 +88,12 @@ function reassign(
   draft.effects.push({ kind: 'lease.renewed', holder: newHolder, at: context.now })
 }
 
-function putChanged(draft: Draft, before: readonly BlockRow[], after: readonly BlockRow[]): void {
-  after.forEach((row, index) => {
-    if (row !== before[index]) draft.putBlock(row)
+function putChanged(
+  draft: Draft,
+  file: InodeRow,
+  rows: { readonly before: readonly BlockRow[]; readonly after: readonly BlockRow[] },
+): void {
+  rows.after.forEach((row, index) => {
+    if (row !== rows.before[index]) draft.putBlock(file, row)
   })
 }

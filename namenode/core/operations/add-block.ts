@@ -29,7 +29,7 @@ export function addBlock(context: Context, request: AddBlock): Plan<LocatedBlock
     const named = isPrevious ? request.previous : undefined
     const now = completedIfReplicated(context, named === undefined ? row : committed(row, named))
     if (!isPrevious && now.state !== 'complete') waiting.push(now)
-    if (now !== row) draft.putBlock(now)
+    if (now !== row) draft.putBlock(file, now)
     return now
   })
   if (waiting.length > 0) {
@@ -58,7 +58,7 @@ export function addBlock(context: Context, request: AddBlock): Plan<LocatedBlock
     length: 0,
     state: 'under-construction',
   }
-  draft.putBlock(block, true)
+  draft.putBlock(file, block, true)
   return draft.plan(handOut(draft, block, length, targets))
 }
 

@@ -39,7 +39,7 @@ export function commitBlockSynchronization(
   const { newGenerationStamp, newLength, closeFile: isClosing, locations } = request
   if (request.deleteBlock) draft.deleteBlock(block)
   else {
-    draft.putBlock({
+    draft.putBlock(file, {
       ...block,
       generationStamp: newGenerationStamp,
       length: newLength,

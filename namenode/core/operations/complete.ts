@@ -33,7 +33,7 @@ export function complete(context: Context, request: Complete): Plan<boolean> {
   const settled = rows.map((row, index) => {
     const named = index === rows.length - 1 ? request.last : undefined
     const now = completedIfReplicated(context, named === undefined ? row : committed(row, named))
-    if (now !== row) draft.putBlock(now)
+    if (now !== row) draft.putBlock(file, now)
     return now
   })
   const growth = (settled.at(-1)?.length ?? 0) - (last?.length ?? 0)

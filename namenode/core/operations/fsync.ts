@@ -16,6 +16,6 @@ export function fsync(
   if (last?.state !== 'under-construction' || length <= last.length) return answer(undefined)
   const draft = new Draft(context.nextIds)
   draft.putInode({ ...file, length: file.length + length - last.length })
-  draft.putBlock({ ...last, length })
+  draft.putBlock(file, { ...last, length })
   return draft.plan(undefined)
 }

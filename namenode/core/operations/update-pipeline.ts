@@ -46,7 +46,7 @@ export function updatePipeline(
   const draft = new Draft(context.nextIds)
   const { generationStamp, length } = newBlock
   draft.putInode({ ...file, length: file.length + length - block.length })
-  draft.putBlock({ ...block, generationStamp, length })
+  draft.putBlock(file, { ...block, generationStamp, length })
   draft.effects.push({ kind: 'locations.expected', block: block.id, generationStamp, locations })
   return draft.plan(undefined)
 }
