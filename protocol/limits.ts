@@ -63,8 +63,9 @@ export const limits = {
   namenodeTickGapMsMax: 1000,
   /** Blocks the namenode examines for repair in one tick; each costs a few microseconds. */
   repairBlocksPerTickMax: 2000,
-  /** Block map entries a background pass looks at in one tick (about 5 ms). */
-  scannedBlocksPerTickMax: 100_000,
+  /** Block map entries a background pass looks at in one tick, and those it examines: about 10 ms each. */
+  scannedBlocksPerTickMax: 250_000,
+  visitedBlocksPerTickMax: 10_000,
   /** Replicas told to be deleted in one heartbeat's answer (dfs.block.invalidate.limit). */
   invalidationsPerHeartbeatMax: 1000,
   /** An ordered deletion that is not reported done by then is ordered again, this many times in all. */

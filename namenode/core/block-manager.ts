@@ -12,7 +12,7 @@
  * the start one dead interval later: a datanode that has not come back since the start is treated like
  * one that has been silent since. Invariants B1 to B12 are in docs/INVARIANTS.md.
  */
-import { assert, unreachable } from '../../base/assert.ts'
+import { unreachable } from '../../base/assert.ts'
 import { type Millis, millis } from '../../base/brand.ts'
 import type { Prng } from '../../base/prng.ts'
 import type { ListedReplica } from '../../protocol/block-list.ts'
@@ -80,8 +80,8 @@ export class BlockManager implements BlockSide {
   readonly #scan: BlockScan
   readonly #guard: MassFailureGuard
   readonly #safeMode: SafeMode
-  /** Blocks deleted, or put by a change, while older rows stream in; loading must not undo that. */
-  #touchedWhileLoading: Set<BlockId> | undefined = new Set()
+  /** Rows are still missing: a replica without a block may only be early. */
+  #isLoading = true
   #totalCount: number | undefined
   #isSettled = false
   #graceUntil: Millis | undefined
@@ -103,19 +103,20 @@ export class BlockManager implements BlockSide {
   // Rows.
 
   blockPut(row: BlockRow, replication: number): void {
-    this.#touchedWhileLoading?.add(row.id)
-    this.#putRow(row, replication)
-  }
-
-  /** A row streamed from the store at start; ignored when a change has overtaken it. */
-  blockLoaded(row: BlockRow, replication: number): void {
-    assert(this.#touchedWhileLoading !== undefined, 'rows are loaded before finishedLoading()')
-    if (this.#touchedWhileLoading.has(row.id)) return
-    this.#putRow(row, replication)
+    const { before, expected, reprieved } = this.#ledger.putRow(row, replication)
+    for (const { node } of reprieved) node.orders.invalidationSettled(row.id)
+    if (row.state !== 'complete') {
+      if (before === 'complete') this.#repair.forget(row.id)
+      return
+    }
+    if (before === 'open') {
+      for (const { node } of expected) node.orders.withdrawRecovery(row.id)
+      this.#repair.expectReports(this.#now, row.id, expected)
+    }
+    this.#examine(row.id)
   }
 
   blockDeleted(id: BlockId): void {
-    this.#touchedWhileLoading?.add(id)
     this.#repair.forget(id)
     for (const { storage, block } of this.#ledger.removeRow(id)) {
       storage.node.orders.withdrawRecovery(id)
@@ -140,7 +141,7 @@ export class BlockManager implements BlockSide {
 
   /** Every row was put or loaded: replicas of other blocks are garbage from now on. */
   finishedLoading(): void {
-    this.#touchedWhileLoading = undefined
+    this.#isLoading = false
     this.#graceIdLimit = this.#ledger.map.idLimit
     this.#checkSafeMode()
   }
@@ -166,13 +167,17 @@ export class BlockManager implements BlockSide {
     return { targets: targets.map(locationOf), refusals }
   }
 
+  /**
+   * Sets the pipeline of an open block; of a complete one, says who is about to report. Ignored when
+   * the block has been deleted or changed meanwhile.
+   */
   expectLocations(
     id: BlockId,
     generationStamp: GenerationStamp,
     locations: readonly ReplicaLocation[],
   ): void {
     const at = this.#ledger.map.find(id)
-    assert(at !== undefined, `block ${id} must be put before its pipeline`)
+    if (at === undefined) return
     const storages: StorageRecord[] = []
     for (const { datanode, storage } of locations) {
       const node = this.#registry.find(datanode)
@@ -182,10 +187,7 @@ export class BlockManager implements BlockSide {
       this.#ledger.open.expect(id, storages)
       return
     }
-    assert(
-      this.#ledger.map.generationStamp(at) === generationStamp,
-      `pipeline of block ${id} must have the block's generation stamp`,
-    )
+    if (this.#ledger.map.generationStamp(at) !== generationStamp) return
     this.#repair.expectReports(this.#now, id, storages)
     this.#examine(id)
   }
@@ -296,8 +298,7 @@ export class BlockManager implements BlockSide {
     this.#now = now
     const node = this.#registry.registered(uuid)
     const storage = this.#registry.ensureStorage(node, storageUuid)
-    const isLoading = this.#touchedWhileLoading !== undefined
-    const report = this.#ledger.fullReport(now, storage, replicas, isLoading)
+    const report = this.#ledger.fullReport(now, storage, replicas, this.#isLoading)
     const isFirst = !storage.isReported
     storage.isReported = true
     node.lastBlockReportAt = now
@@ -367,7 +368,7 @@ export class BlockManager implements BlockSide {
     this.#guard.tick(now, this.#remainingCount())
     this.#safeMode.tick(now)
     this.#checkSafeMode()
-    this.#scan.run(limits.scannedBlocksPerTickMax, (at) => {
+    this.#scan.run(limits.scannedBlocksPerTickMax, limits.visitedBlocksPerTickMax, (at) => {
       const id = this.#ledger.map.id(at)
       if (this.#ledger.map.kind(at) === 'unverified') this.blockDeleted(id)
       else this.#examine(id)
@@ -451,20 +452,6 @@ export class BlockManager implements BlockSide {
     this.#repair.invariants()
   }
 
-  #putRow(row: BlockRow, replication: number): void {
-    const { before, expected, reprieved } = this.#ledger.putRow(row, replication)
-    for (const { node } of reprieved) node.orders.invalidationSettled(row.id)
-    if (row.state !== 'complete') {
-      if (before === 'complete') this.#repair.forget(row.id)
-      return
-    }
-    if (before === 'open') {
-      for (const { node } of expected) node.orders.withdrawRecovery(row.id)
-      this.#repair.expectReports(this.#now, row.id, expected)
-    }
-    this.#examine(row.id)
-  }
-
   #replicaEvent(now: Millis, storage: StorageRecord, event: ReplicaEvent): boolean {
     const { blockId, generationStamp, length } = event
     const { orders } = storage.node
@@ -481,7 +468,7 @@ export class BlockManager implements BlockSide {
         const outcome = this.#ledger.received(
           storage,
           { blockId, generationStamp, length, state },
-          this.#touchedWhileLoading !== undefined,
+          this.#isLoading,
         )
         if (outcome === 'garbage') orders.invalidate({ id: blockId, generationStamp, length })
         if (isFinal) this.#repair.arrived(blockId, storage.node)
@@ -534,7 +521,7 @@ export class BlockManager implements BlockSide {
   }
 
   #blockCount(): number | undefined {
-    return this.#touchedWhileLoading === undefined ? this.#ledger.map.rowCount : this.#totalCount
+    return this.#isLoading ? this.#totalCount : this.#ledger.map.rowCount
   }
 
   #checkSafeMode(): void {
@@ -543,7 +530,7 @@ export class BlockManager implements BlockSide {
       this.#safeMode.check({ totalCount: this.#blockCount(), safeCount })
     }
     const isOver = this.#safeMode.state !== 'pending-threshold'
-    if (this.#isSettled || !isOver || this.#touchedWhileLoading !== undefined) return
+    if (this.#isSettled || !isOver || this.#isLoading) return
     this.#isSettled = true
     this.#scan.requestAll()
   }

@@ -159,16 +159,16 @@ export class BlockMap {
     return slot(position)
   }
 
-  /** Whether a replica is on one of these storages. */
-  isOnAny(at: Slot, storages: ReadonlySet<number>): boolean {
+  /** Whether a replica is on a storage whose index is marked with 1. */
+  isOnAny(at: Slot, marks: Uint8Array): boolean {
     const page = this.#page(at >>> pageBits)
     const offset = at % pageEntries
     for (let index = 0; index < inlineReplicas; index += 1) {
       const word = page.words[offset * inlineReplicas + index] ?? 0
-      if (word !== 0 && storages.has(word >>> storageShift)) return true
+      if (marks[word >>> storageShift] === 1) return true
     }
     if (page.overflow.size === 0) return false
-    return page.overflow.get(offset)?.some((word) => storages.has(word >>> storageShift)) === true
+    return page.overflow.get(offset)?.some((word) => marks[word >>> storageShift] === 1) === true
   }
 
   id(at: Slot): BlockId {

@@ -16,6 +16,8 @@ export class BlockScan {
   readonly #map: BlockMap
   #current: Interest | undefined
   #next: Interest | undefined
+  /** Of the current pass: 1 at the index of each storage of interest. */
+  #isWanted = new Uint8Array()
   #cursor = 0
 
   constructor(map: BlockMap) {
@@ -36,21 +38,29 @@ export class BlockScan {
     for (const index of indexes) this.#next.indexes.add(index)
   }
 
-  /** Looks at up to `entriesMax` entries and calls `visit` for those of interest. */
-  run(entriesMax: number, visit: (at: Slot) => void): void {
+  /**
+   * Looks at up to `entriesMax` entries and calls `visit` for those of interest, up to `visitsMax`.
+   */
+  run(entriesMax: number, visitsMax: number, visit: (at: Slot) => void): void {
     let rest = entriesMax
-    while (rest > 0 && !this.isIdle) {
+    let visits = 0
+    while (rest > 0 && visits < visitsMax && !this.isIdle) {
       if (this.#current === undefined) {
         this.#current = this.#next
         this.#next = undefined
         this.#cursor = 0
+        this.#isWanted = markedIndexes(this.#current)
       }
       const end = Math.min(this.#map.slotLimit, this.#cursor + rest)
-      rest -= Math.max(1, end - this.#cursor)
-      for (; this.#cursor < end; this.#cursor += 1) {
+      const start = this.#cursor
+      while (this.#cursor < end && visits < visitsMax) {
         const at = this.#map.usedSlot(this.#cursor)
-        if (at !== undefined && this.#isOfInterest(at)) visit(at)
+        this.#cursor += 1
+        if (at === undefined || !this.#isOfInterest(at)) continue
+        visits += 1
+        visit(at)
       }
+      rest -= Math.max(1, this.#cursor - start)
       if (this.#cursor >= this.#map.slotLimit) this.#current = undefined
     }
   }
@@ -59,6 +69,13 @@ export class BlockScan {
     const interest = this.#current
     if (interest === undefined) return false
     if (interest.kind === 'all') return true
-    return this.#map.isOnAny(at, interest.indexes)
+    return this.#map.isOnAny(at, this.#isWanted)
   }
+}
+
+function markedIndexes(interest: Interest | undefined): Uint8Array<ArrayBuffer> {
+  if (interest?.kind !== 'storages') return new Uint8Array()
+  const marks = new Uint8Array(Math.max(0, ...interest.indexes) + 1)
+  for (const index of interest.indexes) marks[index] = 1
+  return marks
 }

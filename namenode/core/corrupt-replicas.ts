@@ -39,16 +39,20 @@ export class CorruptReplicas {
     return this.#replicas.size
   }
 
+  has(id: BlockId): boolean {
+    return this.#replicas.size > 0 && this.#replicas.has(id)
+  }
+
   entries(): IterableIterator<[BlockId, readonly CorruptReplica[]]> {
     return this.#replicas.entries()
   }
 
   of(id: BlockId): readonly CorruptReplica[] {
-    return this.#replicas.get(id) ?? none
+    return this.#replicas.size === 0 ? none : (this.#replicas.get(id) ?? none)
   }
 
   on(id: BlockId, storage: StorageRecord): CorruptReplica | undefined {
-    return this.#replicas.get(id)?.find((replica) => replica.storage === storage)
+    return this.of(id).find((replica) => replica.storage === storage)
   }
 
   put(id: BlockId, replica: CorruptReplica): void {

@@ -34,6 +34,10 @@ export class OpenBlocks {
     return this.#blocks.size
   }
 
+  has(id: BlockId): boolean {
+    return this.#blocks.size > 0 && this.#blocks.has(id)
+  }
+
   find(id: BlockId): OpenBlock | undefined {
     return this.#blocks.get(id)
   }

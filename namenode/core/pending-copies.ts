@@ -47,7 +47,7 @@ export class PendingCopies {
   }
 
   of(id: BlockId): readonly PendingCopy[] {
-    return this.#copies.get(id) ?? none
+    return this.#copies.size === 0 ? none : (this.#copies.get(id) ?? none)
   }
 
   load(node: DatanodeRecord): Readonly<CopyLoad> {

@@ -29,15 +29,15 @@ export class RecentReports {
     this.#young.set(id, -Number(stamp))
   }
 
+  /** A replica that a full report lists was received, or deleted, after the report was put together. */
+  isLater(now: Millis, id: BlockId, stamp: GenerationStamp): boolean {
+    const last = this.#last(now, id)
+    return last > 0 || (last < 0 && -last >= stamp)
+  }
+
   /** The last thing said of the block was that it was received. */
   wasReceived(now: Millis, id: BlockId): boolean {
     return this.#last(now, id) > 0
-  }
-
-  /** The last thing said of the block was that its replica of this stamp, or a later one, was deleted. */
-  wasDeleted(now: Millis, id: BlockId, stamp: GenerationStamp): boolean {
-    const last = this.#last(now, id)
-    return last < 0 && -last >= stamp
   }
 
   clear(): void {
@@ -46,6 +46,7 @@ export class RecentReports {
   }
 
   #last(now: Millis, id: BlockId): number {
+    if (this.#young.size === 0 && this.#old.size === 0) return 0
     this.#turn(now)
     return this.#young.get(id) ?? this.#old.get(id) ?? 0
   }

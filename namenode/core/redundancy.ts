@@ -28,6 +28,8 @@ export const dangers = [
 ] as const
 export type Danger = (typeof dangers)[number]
 
+const noNodes: readonly DatanodeRecord[] = []
+
 /** Everything known about the replicas of one complete block. */
 export interface BlockHealth {
   readonly wanted: number
@@ -78,12 +80,15 @@ export function dangerOf(
     if (short >= 3) return 'missing-three'
     return short === 2 ? 'missing-two' : 'missing-one'
   }
-  const racks = new Set([...good.map(({ node }) => node), ...coming].map((node) => node.rack))
-  if (rackCount > 1 && wanted > 1 && racks.size === 1) return 'badly-distributed'
-  return undefined
+  if (rackCount < 2 || wanted < 2) return undefined
+  const rack = good[0]?.node.rack
+  const isCrowded =
+    good.every(({ node }) => node.rack === rack) && coming.every((node) => node.rack === rack)
+  return isCrowded ? 'badly-distributed' : undefined
 }
 
 function newNodes(health: BlockHealth, pending: readonly PendingCopy[]): readonly DatanodeRecord[] {
+  if (pending.length === 0) return noNodes
   return pending
     .map(({ target }) => target.node)
     .filter((node) => !health.good.some((storage) => storage.node === node))

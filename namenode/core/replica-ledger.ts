@@ -144,8 +144,7 @@ export class ReplicaLedger {
     const listed = new Set<BlockId>()
     for (const replica of replicas) {
       const { blockId: id, generationStamp, length } = replica
-      const isOvertaken =
-        storage.recent.wasReceived(now, id) || storage.recent.wasDeleted(now, id, generationStamp)
+      const isOvertaken = storage.recent.isLater(now, id, generationStamp)
       const at = isOvertaken ? this.map.find(id) : this.#slotFor(replica, isLoading)
       listed.add(id)
       const outcome = isOvertaken
@@ -347,7 +346,12 @@ export class ReplicaLedger {
 
   /** Forgets whatever the datanode of `storage` holds of the block, on any of its storages. */
   #dropNode(at: Slot, storage: StorageRecord): void {
-    for (const own of storage.node.storages.values()) this.#drop(at, own)
+    const id = this.map.id(at)
+    const isElsewhere = this.open.has(id) || this.corrupt.has(id)
+    for (const own of storage.node.storages.values()) {
+      const isHere = this.map.replicaOn(at, own.index) !== undefined
+      if (isHere || isElsewhere) this.#drop(at, own)
+    }
   }
 
   #drop(at: Slot, storage: StorageRecord): boolean {
