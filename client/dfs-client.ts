@@ -12,13 +12,13 @@ import type { BlockLocation } from './block-location.ts'
 import type { ClientContext } from './context.ts'
 import { defaultReadPlanLimits, Suspects } from './core/read-plan.ts'
 import { defaultRetryPolicy, type RetryPolicy } from './core/retry.ts'
-import * as data from './data.ts'
+import type * as data from './data.ts'
 import { type DatanodeAddress, DatanodeConnectionPool } from './datanode-connection.ts'
 import { toFsError, withFsErrors } from './errors.ts'
 import { FileHandle } from './file-handle.ts'
-import { FileReader } from './file-reader.ts'
+import type { FileReader } from './file-reader.ts'
 import { FileStatus } from './file-status.ts'
-import { FileWriter } from './file-writer.ts'
+import type { FileWriter } from './file-writer.ts'
 import { DfsReadStream, type ReadStreamOptions } from './input-stream.ts'
 import { LeaseRenewer } from './lease-renewer.ts'
 import { NamenodeProxy } from './namenode-proxy.ts'
@@ -45,6 +45,14 @@ export interface ReaddirOptions extends VerbOptions {
   /** Answer {@link FileStatus} objects instead of names. */
   readonly withFileTypes?: boolean | undefined
 }
+
+/*
+ * What touches file data is loaded by the first verb that does: the native checksums are a third of the start-up
+ * time of a program that only asks the namenode.
+ */
+const dataModule = lazily(() => import('./data.ts'))
+const readerModule = lazily(() => import('./file-reader.ts'))
+const writerModule = lazily(() => import('./file-writer.ts'))
 
 const connectTimeoutMs = 20_000
 const serverDefaultsMs = 3_600_000
@@ -192,7 +200,8 @@ export class DfsClient implements AsyncDisposable {
   ): Promise<Buffer | string> {
     const chosen = typeof options === 'string' ? { encoding: options } : options
     return this.#on(path, async (at) => {
-      const content = await data.readFile(this.#context, at, chosen)
+      const { readFile } = await dataModule()
+      const content = await readFile(this.#context, at, chosen)
       return chosen.encoding === undefined ? content : content.toString(chosen.encoding)
     })
   }
@@ -204,27 +213,30 @@ export class DfsClient implements AsyncDisposable {
     options: data.WriteFileOptions | BufferEncoding = {},
   ): Promise<void> {
     const chosen = typeof options === 'string' ? { encoding: options } : options
-    return this.#on(path, (at) => data.writeFile(this.#context, at, content, chosen))
+    return this.#on(path, async (at) => {
+      const { writeFile } = await dataModule()
+      await writeFile(this.#context, at, content, chosen)
+    })
   }
 
   /** Opens a file for reading at positions. */
   open(path: string, flags: 'r' = 'r', options: VerbOptions = {}): Promise<FileHandle> {
     void flags
     return this.#on(path, async (at) => {
-      const reader = await FileReader.open(this.#context, at, options.signal)
+      const reader = await this.#openReader(at, options.signal)
       return new FileHandle(reader, (statOptions) => this.stat(at, statOptions))
     })
   }
 
   createReadStream(path: string, options: ReadStreamOptions = {}): DfsReadStream {
     const at = this.#resolve(path)
-    return new DfsReadStream(at, (signal) => FileReader.open(this.#context, at, signal), options)
+    return new DfsReadStream(at, (signal) => this.#openReader(at, signal), options)
   }
 
   /** A new file, by default in the place of an existing one; `finish` means durable on every replica. */
   createWriteStream(path: string, options: WriteStreamOptions = {}): DfsWriteStream {
     const at = this.#resolve(path)
-    return new DfsWriteStream(at, () => FileWriter.create(this.#context, at, options), options)
+    return new DfsWriteStream(at, () => this.#createWriter(at, options), options)
   }
 
   /** A file as a web stream of bytes. */
@@ -243,7 +255,10 @@ export class DfsClient implements AsyncDisposable {
     options?: data.ReadFileOptions,
   ): Promise<BlockLocation[]> {
     const path = typeof file === 'string' ? file : file.path
-    return this.#on(path, (at) => data.blockLocations(this.#context, at, options))
+    return this.#on(path, async (at) => {
+      const { blockLocations } = await dataModule()
+      return await blockLocations(this.#context, at, options)
+    })
   }
 
   /** Capacity of the cluster; every path has the same. */
@@ -281,6 +296,16 @@ export class DfsClient implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  async #openReader(path: string, signal?: AbortSignal): Promise<FileReader> {
+    const { FileReader } = await readerModule()
+    return await FileReader.open(this.#context, path, signal)
+  }
+
+  async #createWriter(path: string, options: WriteStreamOptions): Promise<FileWriter> {
+    const { FileWriter } = await writerModule()
+    return await FileWriter.create(this.#context, path, options)
   }
 
   #resolve(path: string): string {
@@ -362,6 +387,12 @@ export class DfsClient implements AsyncDisposable {
       connectDatanodeRpc: connectRpc,
     }
   }
+}
+
+/** Loads a module with the first call. */
+function lazily<T>(load: () => Promise<T>): () => Promise<T> {
+  let loading: Promise<T> | undefined
+  return () => (loading ??= load())
 }
 
 function defaultSettings(): Settings {

@@ -13,7 +13,7 @@ const staleChunkAgeMs = 24 * 60 * 60 * 1000
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const outdir = join(process.argv[2] ?? join(root, 'dist'), 'bin')
 
-const { metafile } = await build({
+const options = {
   absWorkingDir: root,
   entryPoints: { dfs: 'client/cli/main.ts' },
   outdir,
@@ -29,7 +29,9 @@ const { metafile } = await build({
   legalComments: 'none',
   logLevel: 'warning',
   metafile: true,
-})
+}
+// esbuild has printed what is wrong; its exception would only repeat it.
+const { metafile } = await build(options).catch(() => process.exit(1))
 chmodSync(join(outdir, 'dfs.js'), 0o755)
 
 // A daemon that runs since before this build still imports its own chunks lazily: those stay for a day.
