@@ -16,7 +16,7 @@ import type { ReplicaInfo } from './replica.ts'
 /** What a pipeline that was rebuilt wants of an existing replica (hdfs-wire: stages 0 to 3 and 5). */
 export interface ReopenRequest {
   readonly blockId: BlockId
-  readonly event: 'append' | 'resume' | 'close'
+  readonly event: 'append' | 'reappend' | 'resume' | 'close'
   /** The stamp the client knows. */
   readonly generationStamp: GenerationStamp
   readonly newStamp: GenerationStamp
