@@ -23,6 +23,7 @@ import type { ReplicaInfo, ReplicaRecovery } from './replica.ts'
  * What may happen to a replica.
  * - `create`, `create-copy`: a client's pipeline, or another datanode, starts to send the block
  * - `append`: a finalized replica is opened again
+ * - `reappend`: the pipeline of an append was rebuilt before it carried anything
  * - `resume`: the pipeline was rebuilt after a failure and goes on with a new stamp
  * - `close`: the pipeline was rebuilt only to finish; all bytes are here
  * - `finalize`: the last byte is on disk
@@ -34,6 +35,7 @@ export const replicaEvents = [
   'create',
   'create-copy',
   'append',
+  'reappend',
   'resume',
   'close',
   'finalize',
@@ -71,6 +73,7 @@ export const replicaTransitions: Readonly<
     create: rbw,
     'create-copy': become('temporary'),
     append: missing,
+    reappend: missing,
     resume: missing,
     close: missing,
     finalize: missing,
@@ -83,6 +86,7 @@ export const replicaTransitions: Readonly<
     create: exists,
     'create-copy': exists,
     append: notFinal,
+    reappend: rbw,
     resume: rbw,
     close: finalized,
     finalize: finalized,
@@ -95,6 +99,7 @@ export const replicaTransitions: Readonly<
     create: exists,
     'create-copy': exists,
     append: rbw,
+    reappend: rbw,
     // All bytes arrived and the failure came while the last packet was acknowledged.
     resume: rbw,
     close: finalized,
@@ -108,6 +113,7 @@ export const replicaTransitions: Readonly<
     create: exists,
     'create-copy': exists,
     append: waiting,
+    reappend: waiting,
     resume: waiting,
     close: waiting,
     finalize: waiting,
@@ -120,6 +126,7 @@ export const replicaTransitions: Readonly<
     create: exists,
     'create-copy': exists,
     append: recovering,
+    reappend: recovering,
     resume: recovering,
     close: recovering,
     finalize: recovering,
@@ -133,6 +140,7 @@ export const replicaTransitions: Readonly<
     create: copying,
     'create-copy': copying,
     append: notFinal,
+    reappend: notOpen,
     resume: notOpen,
     close: notOpen,
     finalize: finalized,

@@ -50,8 +50,9 @@ export class BufferPool {
     this.#limitBytes = Math.max(slabBytes, limitBytes)
   }
 
-  get usedBytes(): number {
-    return this.#usedBytes
+  /** Share of the limit that is taken, from 0 to 1. */
+  get usedShare(): number {
+    return this.#usedBytes / this.#limitBytes
   }
 
   /** Takes a buffer, or `undefined` when the limit is reached: then {@link wait}. */

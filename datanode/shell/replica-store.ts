@@ -259,7 +259,7 @@ export class ReplicaStore {
 
   /**
    * Stops whoever writes the replica, gives it the new stamp, and returns a writer that goes on where
-   * the client wants to (`append`, `resume`), or `undefined` when it is finalized already (`close`).
+   * the client wants to (`append`, `reappend`, `resume`), or `undefined` when it is finalized already (`close`).
    *
    * @throws {@link DfsError} REPLICA_NOT_FOUND when state, stamp or length do not fit the request
    */
@@ -291,7 +291,7 @@ export class ReplicaStore {
       }
       const files = this.#filesOf(replica)
       const meta = await resumeMeta(files, blockId, length)
-      if (event === 'append') this.#notify('receiving', replica)
+      if (event !== 'resume') this.#notify('receiving', replica)
       return this.#startWriter(volume, files, { blockId, meta }, false)
     })
   }

@@ -1,0 +1,440 @@
+import { defined } from '../../base/assert.ts'
+import type { Logger } from '../../base/log.ts'
+import { type CrcCombiner, crcCombiner, crcCompose } from '../../protocol/crc-combine.ts'
+import {
+  checkPacketChecksums,
+  type PacketPrefix,
+  packetLengthsBytes,
+  packetPrefixBytes,
+  tryDecodePacketPrefix,
+} from '../../protocol/data-transfer.ts'
+import { DfsError } from '../../protocol/errors.ts'
+import { encodeDelimited } from '../../protocol/message.ts'
+import { pipelineAck, type Status } from '../../protocol/messages/data-transfer.ts'
+import type { ChecksumType as WireChecksumType } from '../../protocol/messages/hdfs-blocks.ts'
+import {
+  BlockReceiver,
+  type PacketShape,
+  type Persistence,
+  type Placement,
+  type ReceiverAction,
+} from '../core/block-receiver.ts'
+import type { Downstream, PacketPart } from './downstream.ts'
+import type { ByteSink, ExactReader } from './exact-reader.ts'
+import { chunkCrc } from './replica-repair.ts'
+import type { ReplicaStore } from './replica-store.ts'
+import type { ReplicaWriter } from './replica-writer.ts'
+
+/** A shorter packet is flushed before it is acknowledged; streaming writers send longer ones. */
+const flushedPacketBytesMax = 32 * 1024
+
+/** Why a transfer is not taking bytes off its connection. */
+type PauseReason = 'space' | 'downstream' | 'upstream'
+
+/** Bytes of acks a client may leave unread before it is read no further. */
+const ackBacklogBytesMax = 256 * 1024
+
+export interface PacketReceiverOptions {
+  readonly reader: ExactReader
+  readonly writer: ReplicaWriter
+  readonly store: ReplicaStore
+  readonly downstream: Downstream | undefined
+  /** False when a datanode sends: nothing goes back then. */
+  readonly acknowledges: boolean
+  /** What a complete replica becomes. */
+  readonly finalState: 'finalized' | 'rbw'
+  readonly logger: Logger
+  /** The transfer is over: complete and acknowledged, or not. Called once. */
+  readonly onOver: (isComplete: boolean) => void
+}
+
+/** A packet whose data is arriving. */
+interface ArrivingPacket {
+  readonly shape: PacketShape
+  readonly placement: Placement
+  /** Lengths, header and checksums as they came. */
+  readonly head: Buffer
+  readonly checksums: Buffer
+  /** Data that cannot be received in place, because it overlaps what is here. */
+  readonly scratch: Buffer | undefined
+  /** Bytes that did not find their place in a window yet. */
+  remaining: number
+}
+
+/**
+ * Receives the packets of one replica: moves bytes as the {@link BlockReceiver} decides. A byte is
+ * received into the window it is written to disk and forwarded from, is hashed, then verified, and is
+ * never copied unless it overlaps bytes received before.
+ */
+export class PacketReceiver implements ByteSink {
+  readonly #options: PacketReceiverOptions
+  readonly #core: BlockReceiver
+  readonly #combiner: CrcCombiner | undefined
+  readonly #wireType: WireChecksumType
+  readonly #pauses = new Set<PauseReason>()
+  #packet: ArrivingPacket | undefined
+  #headHint = packetPrefixBytes(false)
+  #outgoing: Uint8Array[] = []
+  #isOver = false
+  #isComplete = false
+
+  constructor(options: PacketReceiverOptions) {
+    const { writer, downstream, acknowledges } = options
+    const { checksumType, bytesPerChecksum } = writer.meta.layout
+    this.#options = options
+    this.#core = new BlockReceiver({
+      length: writer.length,
+      bytesPerChecksum,
+      forwards: downstream !== undefined,
+      awaitsDownstream: downstream !== undefined && acknowledges,
+      flushedPacketBytesMax: acknowledges ? flushedPacketBytesMax : 0,
+    })
+    this.#combiner =
+      checksumType === 'null' ? undefined : crcCombiner(checksumType, bytesPerChecksum)
+    this.#wireType = checksumType === 'null' ? 'CHECKSUM_NULL' : 'CHECKSUM_CRC32C'
+    downstream?.listen({
+      onAck: (seqno, statuses) => this.#run(this.#core.downstreamAck(seqno, statuses)),
+      onDrain: () => this.#unpause('downstream'),
+      onLost: (error) => this.#downstreamLost(error),
+    })
+  }
+
+  /** Takes over the connection. */
+  start(): void {
+    const { reader } = this.#options
+    reader.handTo(this)
+    reader.expectHead(packetLengthsBytes, this.#headHint)
+    reader.socket.on('drain', this.#onUpstreamDrain)
+  }
+
+  onHead(staged: Buffer): number {
+    const { reader, writer } = this.#options
+    const prefix = tryDecodePacketPrefix(staged, 0, staged.length)
+    if (prefix === undefined) {
+      const isLengthKnown = staged.length >= packetLengthsBytes
+      const need = packetLengthsBytes + (isLengthKnown ? staged.readUInt16BE(4) : 0)
+      reader.expectHead(need, this.#headHint)
+      return 0
+    }
+    checkPacketChecksums(prefix, this.#wireType, writer.meta.layout.bytesPerChecksum)
+    const headBytes = prefix.prefixBytes + prefix.checksumsBytes
+    if (staged.length < headBytes) {
+      reader.expectHead(headBytes)
+      return 0
+    }
+    this.#headHint = headBytes
+    this.#begin(prefix, Buffer.from(staged.subarray(0, headBytes)))
+    return headBytes
+  }
+
+  onBody(): void {
+    const packet = this.#arriving()
+    if (packet.scratch === undefined) {
+      packet.remaining -= this.#landing
+      this.#options.writer.landed(this.#landing)
+      if (packet.remaining > 0) this.#receiveInPlace(packet)
+      else this.#verify(packet)
+    } else {
+      this.#verify(packet)
+    }
+  }
+
+  onEnd(): void {
+    this.#end('the peer stopped sending in mid-block')
+  }
+
+  onClose(error: Error | undefined): void {
+    this.#end(error?.message ?? 'the peer closed the connection in mid-block')
+  }
+
+  /** Bytes in the window that is being filled. */
+  #landing = 0
+
+  #begin(prefix: PacketPrefix, head: Buffer): void {
+    const { reader } = this.#options
+    const { offsetInBlock, dataLen, seqno, lastPacketInBlock, syncBlock } = prefix.header
+    const shape = {
+      offset: offsetInBlock,
+      length: dataLen,
+      seqno,
+      isLast: lastPacketInBlock,
+      isSync: syncBlock,
+    }
+    const placement = this.#core.place(shape)
+    const isInPlace = placement.kind === 'append'
+    const packet: ArrivingPacket = {
+      shape,
+      placement,
+      head,
+      checksums: head.subarray(prefix.prefixBytes),
+      scratch: isInPlace || dataLen === 0 ? undefined : Buffer.allocUnsafe(dataLen),
+      remaining: dataLen,
+    }
+    this.#packet = packet
+    switch (placement.kind) {
+      case 'refuse':
+        throw new DfsError('BAD_FRAME', `Cannot take packet: ${placement.reason}`)
+      case 'append':
+        this.#receiveInPlace(packet)
+        return
+      case 'overlap':
+      case 'known':
+        reader.expectBody(defined(packet.scratch, 'scratch memory'))
+        return
+      case 'empty':
+        this.#complete(packet, true)
+    }
+  }
+
+  #receiveInPlace(packet: ArrivingPacket): void {
+    const { writer, reader } = this.#options
+    const space = writer.space(packet.remaining, () =>
+      this.#retry(() => this.#receiveInPlace(packet)),
+    )
+    if (space === undefined) {
+      this.#pause('space')
+      return
+    }
+    this.#landing = space.length
+    reader.expectBody(space)
+  }
+
+  /** Does what waited for memory; says that the wake-up was of use unless the transfer is over. */
+  #retry(action: () => void): boolean {
+    if (this.#isOver) return false
+    this.#pauses.delete('space')
+    try {
+      action()
+      if (!this.#pauses.has('space')) this.#unpause('space')
+    } catch (error) {
+      if (!(error instanceof DfsError)) throw error
+      this.#end(error.message)
+    }
+    return true
+  }
+
+  #verify(packet: ArrivingPacket): void {
+    const { writer } = this.#options
+    const { placement, scratch } = packet
+    if (scratch === undefined) {
+      const parts = writer.arrived()
+      // Hashed before it is verified: a bit that flips between the two shows in one of them.
+      for (const { bytes } of parts) writer.meta.hash(bytes)
+      this.#complete(
+        packet,
+        this.#matches(
+          packet,
+          parts.map(({ bytes }) => bytes),
+        ),
+        parts,
+      )
+      return
+    }
+    if (placement.kind === 'overlap') writer.meta.hash(scratch.subarray(placement.skip))
+    const isIntact = this.#matches(packet, [scratch]) && this.#agrees(packet, scratch)
+    if (isIntact && placement.kind === 'overlap') {
+      packet.remaining = packet.shape.length - placement.skip
+      this.#copyIn(packet, scratch)
+    } else {
+      this.#complete(packet, isIntact)
+    }
+  }
+
+  /** Puts the new bytes of an overlapping packet into place. */
+  #copyIn(packet: ArrivingPacket, scratch: Buffer): void {
+    const { writer } = this.#options
+    while (packet.remaining > 0) {
+      const retry = (): boolean => this.#retry(() => this.#copyIn(packet, scratch))
+      const space = writer.space(packet.remaining, retry)
+      if (space === undefined) {
+        this.#pause('space')
+        return
+      }
+      scratch.copy(space, 0, scratch.length - packet.remaining)
+      writer.landed(space.length)
+      packet.remaining -= space.length
+    }
+    this.#complete(packet, true)
+  }
+
+  /** One CRC over all the data against the combined CRCs of its chunks. */
+  #matches({ shape, checksums }: ArrivingPacket, parts: readonly Buffer[]): boolean {
+    if (this.#combiner === undefined) return true
+    const { layout } = this.#options.writer.meta
+    const count = checksums.length / layout.checksumBytes
+    const lastBytes = shape.length - (count - 1) * layout.bytesPerChecksum
+    let crc = 0
+    for (const part of parts) crc = chunkCrc(layout, part, crc)
+    return crc === this.#combiner.combine(checksums, 0, count, lastBytes)
+  }
+
+  /** True when the part of the last chunk that is sent again is the one that is here. */
+  #agrees({ shape, placement }: ArrivingPacket, scratch: Buffer): boolean {
+    const { meta } = this.#options.writer
+    const { bytesPerChecksum, checksumBytes } = meta.layout
+    const start = meta.length - (meta.length % bytesPerChecksum)
+    if (placement.kind !== 'overlap' || start === meta.length || start < shape.offset) return true
+    const repeated = scratch.subarray(start - shape.offset, placement.skip)
+    return checksumBytes === 0 || chunkCrc(meta.layout, repeated) === meta.lastChecksum()
+  }
+
+  #complete(packet: ArrivingPacket, isIntact: boolean, parts?: readonly PacketPart[]): void {
+    const { writer, reader } = this.#options
+    if (writer.failure !== undefined) throw writer.failure
+    if (!isIntact) writer.reject()
+    this.#packet = undefined
+    reader.expectHead(packetLengthsBytes, this.#headHint)
+    const { scratch } = packet
+    const own = scratch === undefined ? [] : [{ window: undefined, bytes: scratch }]
+    this.#run(this.#core.packet(packet.shape, isIntact), packet, parts ?? own)
+  }
+
+  #run(
+    actions: readonly ReceiverAction[],
+    packet?: ArrivingPacket,
+    parts: readonly PacketPart[] = [],
+  ): void {
+    const { downstream } = this.#options
+    for (const action of actions) {
+      if (this.#isOver) return
+      switch (action.kind) {
+        case 'forward':
+          downstream?.forward(defined(packet, 'packet to forward').head, parts)
+          if (downstream?.isBacklogged === true) this.#pause('downstream')
+          break
+        case 'write':
+          this.#write(defined(packet, 'packet to write'))
+          break
+        case 'persist':
+          this.#persist(action.how, action.ticket)
+          break
+        case 'ack':
+          this.#acknowledge(action.seqno, action.statuses, action.length)
+          break
+        case 'done':
+          this.#isComplete = true
+          break
+        case 'fail':
+          this.#sendAcks()
+          this.#end(action.reason)
+          return
+      }
+    }
+    this.#sendAcks()
+    if (this.#isComplete) this.#end(undefined)
+  }
+
+  #write(packet: ArrivingPacket): void {
+    const { writer, store } = this.#options
+    const { layout } = writer.meta
+    const { bytesPerChecksum, checksumBytes } = layout
+    const { offset, length } = packet.shape
+    const used = writer.length % bytesPerChecksum
+    const chunk = (writer.length - used) / bytesPerChecksum
+    let checksums = packet.checksums
+    if (checksumBytes > 0 && used > 0 && offset > chunk * bytesPerChecksum) {
+      checksums = this.#composed(packet, Math.min(offset + length - writer.length, length))
+    } else if (offset < writer.length) {
+      const skipped = (chunk * bytesPerChecksum - offset) / bytesPerChecksum
+      checksums = checksums.subarray(skipped * checksumBytes)
+    }
+    writer.accept(chunk, checksums)
+    store.noteLength(writer)
+  }
+
+  /**
+   * CRC of a chunk of which the packet holds only the end: that of the part which is here, continued by
+   * the new bytes. The part which is here is not read again; if it is damaged, the CRC keeps saying so.
+   */
+  #composed(packet: ArrivingPacket, newBytes: number): Buffer {
+    const { meta } = this.#options.writer
+    const { checksumType } = meta.layout
+    const isExact = packet.placement.kind === 'append'
+    const added = isExact
+      ? packet.checksums.readUInt32BE()
+      : chunkCrc(meta.layout, defined(packet.scratch, 'overlapping data').subarray(-newBytes))
+    const type = checksumType === 'crc32' ? 'crc32' : 'crc32c'
+    const bytes = Buffer.alloc(4)
+    bytes.writeUInt32BE(crcCompose(type, meta.lastChecksum(), added, newBytes))
+    return bytes
+  }
+
+  #persist(how: Persistence, ticket: number): void {
+    const { writer, store, finalState } = this.#options
+    const operation =
+      how === 'finalize'
+        ? store.finalize(writer, finalState)
+        : how === 'sync'
+          ? writer.sync()
+          : writer.flush()
+    operation.then(
+      () => {
+        if (!this.#isOver) this.#run(this.#core.persisted(ticket))
+      },
+      (error: unknown) => this.#end(error instanceof Error ? error.message : String(error)),
+    )
+  }
+
+  #acknowledge(seqno: number, statuses: readonly Status[], length: number | undefined): void {
+    const { writer, store, acknowledges } = this.#options
+    if (length !== undefined) store.noteAcknowledged(writer, length)
+    if (acknowledges)
+      this.#outgoing.push(encodeDelimited(pipelineAck, { seqno, reply: statuses, flag: [] }))
+  }
+
+  #sendAcks(): void {
+    if (this.#outgoing.length === 0) return
+    const { socket } = this.#options.reader
+    const [first] = this.#outgoing
+    socket.write(this.#outgoing.length === 1 && first ? first : Buffer.concat(this.#outgoing))
+    this.#outgoing = []
+    if (socket.writableLength > ackBacklogBytesMax) this.#pause('upstream')
+  }
+
+  #downstreamLost(error: Error | undefined): void {
+    if (this.#isOver) return
+    const { logger, writer } = this.#options
+    logger.warn('downstream-lost', { blockId: writer.blockId, reason: error?.message ?? 'closed' })
+    this.#run(this.#core.downstreamLost())
+    this.#unpause('downstream')
+  }
+
+  #pause(reason: PauseReason): void {
+    if (this.#pauses.size === 0) this.#options.reader.pause()
+    this.#pauses.add(reason)
+  }
+
+  #unpause(reason: PauseReason): void {
+    const wasPaused = this.#pauses.delete(reason) || reason === 'space'
+    if (wasPaused && this.#pauses.size === 0 && !this.#isOver) this.#options.reader.resume()
+  }
+
+  readonly #onUpstreamDrain = (): void => this.#unpause('upstream')
+
+  /** Ends the transfer; `reason` says why it did not complete. */
+  #end(reason: string | undefined): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    const { reader, downstream, writer, store, logger, onOver } = this.#options
+    reader.socket.off('drain', this.#onUpstreamDrain)
+    if (this.#isComplete) {
+      downstream?.finish()
+      onOver(true)
+      return
+    }
+    downstream?.abort()
+    logger.warn('block-receive-ended', {
+      blockId: writer.blockId,
+      length: writer.length,
+      reason: writer.failure?.message ?? reason,
+    })
+    store.release(writer).then(
+      () => onOver(false),
+      () => onOver(false),
+    )
+  }
+
+  #arriving(): ArrivingPacket {
+    return defined(this.#packet, 'packet that is arriving')
+  }
+}

@@ -1,0 +1,270 @@
+import { unreachable } from '../../base/assert.ts'
+import { encodeOperation, opcodes } from '../../protocol/data-transfer.ts'
+import { DfsError } from '../../protocol/errors.ts'
+import { blockId, generationStamp } from '../../protocol/ids.ts'
+import { encodeDelimited } from '../../protocol/message.ts'
+import {
+  blockOpResponse,
+  type OpWriteBlock,
+  opWriteBlock,
+} from '../../protocol/messages/data-transfer.ts'
+import type {
+  DatanodeInfo,
+  ChecksumType as WireChecksumType,
+} from '../../protocol/messages/hdfs-blocks.ts'
+import type { ChecksumType } from '../../protocol/states.ts'
+import { metaLayout } from '../format/block-meta.ts'
+import { Downstream } from './downstream.ts'
+import { PacketReceiver } from './packet-receiver.ts'
+import type { ReplicaWriter } from './replica-writer.ts'
+import type { TransferConnection } from './transfer-connection.ts'
+
+/** Names of the wire's checksum types. */
+const checksumTypeOf: Readonly<Record<WireChecksumType, ChecksumType>> = {
+  CHECKSUM_NULL: 'null',
+  CHECKSUM_CRC32: 'crc32',
+  CHECKSUM_CRC32C: 'crc32c',
+}
+
+/** How a write operation goes on, from its stage and sender (hdfs-wire: set-up of a pipeline). */
+interface WriteMode {
+  /** The replica is complete as it is: stamp and state change, no packets follow. */
+  readonly isClose: boolean
+  /** Another datanode sends a copy: no acks. */
+  readonly isCopy: boolean
+  /** The sender waits for an answer to the operation before it sends packets. */
+  readonly answersFirst: boolean
+  /** The sender waits for a status behind the last packet. */
+  readonly answersLast: boolean
+  readonly finalState: 'finalized' | 'rbw'
+}
+
+/**
+ * OP_WRITE_BLOCK: opens the replica, sets up the rest of the pipeline, answers with the first node that
+ * did not join (firstBadLink), and receives packets until the last one is acknowledged.
+ *
+ * @throws {@link DfsError} when this node cannot take the replica; the connection is then closed, which is
+ * how a client learns which node to blame
+ */
+export async function writeBlock(
+  connection: TransferConnection,
+  operation: OpWriteBlock,
+): Promise<'next' | 'close'> {
+  connection.checkPool(operation.header.baseHeader.block)
+  const mode = modeOf(operation)
+  if (mode.answersLast && operation.targets.length > 0) {
+    throw new DfsError('INVALID_ARGUMENT', 'A transfer to an unfinished pipeline has one target')
+  }
+  // Opened side by side: this replica's files and the next node's.
+  const opening = openReplica(connection, operation, mode)
+  const [opened, next] = await Promise.allSettled([opening, openNext(connection, operation, mode)])
+  const link = next.status === 'fulfilled' ? next.value : undefined
+  if (opened.status === 'rejected') {
+    link?.downstream?.abort()
+    throw opened.reason
+  }
+  const writer = opened.value
+  if (next.status === 'rejected') {
+    if (writer !== undefined) await connection.context.store.release(writer)
+    throw next.reason
+  }
+  const badLink = link?.badLink
+  if (badLink !== undefined && (mode.answersFirst || writer === undefined)) {
+    if (writer !== undefined) await connection.context.store.release(writer)
+    connection.reply({ status: 'ERROR', firstBadLink: badLink })
+    return 'next'
+  }
+  if (writer === undefined) {
+    link?.downstream?.finish()
+    connection.reply({ status: 'SUCCESS', firstBadLink: '' })
+    return 'next'
+  }
+  if (mode.answersFirst) connection.reply({ status: 'SUCCESS', firstBadLink: '' })
+  return receive(connection, mode, writer, link?.downstream)
+}
+
+function modeOf({ stage, header }: OpWriteBlock): WriteMode {
+  const isFromDatanode = header.clientName === ''
+  const usual = { isClose: false, answersLast: false, finalState: 'finalized' } as const
+  switch (stage) {
+    case 'PIPELINE_SETUP_CREATE':
+    case 'PIPELINE_SETUP_APPEND':
+    case 'PIPELINE_SETUP_APPEND_RECOVERY':
+    case 'PIPELINE_SETUP_STREAMING_RECOVERY':
+      return { ...usual, isCopy: isFromDatanode, answersFirst: !isFromDatanode }
+    case 'PIPELINE_CLOSE_RECOVERY':
+      return { ...usual, isClose: true, isCopy: false, answersFirst: true }
+    case 'TRANSFER_RBW':
+      return {
+        isClose: false,
+        isCopy: true,
+        answersFirst: false,
+        answersLast: true,
+        finalState: 'rbw',
+      }
+    case 'TRANSFER_FINALIZED':
+      return { ...usual, isCopy: true, answersFirst: false, answersLast: true }
+    case 'DATA_STREAMING':
+    case 'PIPELINE_CLOSE':
+      throw new DfsError('INVALID_ARGUMENT', `Cannot set up a pipeline in stage ${stage}`)
+    default:
+      return unreachable(stage)
+  }
+}
+
+async function openReplica(
+  { context }: TransferConnection,
+  operation: OpWriteBlock,
+  mode: WriteMode,
+): Promise<ReplicaWriter | undefined> {
+  const { store } = context
+  const { block } = operation.header.baseHeader
+  const id = blockId(block.blockId)
+  const isNew = mode.isCopy || operation.stage === 'PIPELINE_SETUP_CREATE'
+  const writer = isNew
+    ? store.create({
+        blockId: id,
+        generationStamp: generationStamp(block.generationStamp),
+        layout: metaLayout(
+          checksumTypeOf[operation.requestedChecksum.type],
+          operation.requestedChecksum.bytesPerChecksum,
+        ),
+        storage: operation.storageId,
+        isCopy: mode.isCopy,
+      })
+    : await store.reopen({
+        blockId: id,
+        event: reopenEvent(operation),
+        generationStamp: generationStamp(block.generationStamp),
+        newStamp: generationStamp(operation.latestGenerationStamp),
+        lengthMin: operation.minBytesRcvd,
+        lengthMax: operation.maxBytesRcvd,
+      })
+  if (writer === undefined) return undefined
+  try {
+    if (!isNew) requireSameChunks(writer, operation)
+    await writer.opened()
+    return writer
+  } catch (error) {
+    await store.release(writer)
+    throw error
+  }
+}
+
+/** A replica goes on with the chunks it began with: its meta file cannot hold others. */
+function requireSameChunks(writer: ReplicaWriter, { requestedChecksum }: OpWriteBlock): void {
+  const { checksumType, bytesPerChecksum } = writer.meta.layout
+  const type = checksumTypeOf[requestedChecksum.type]
+  if (type === checksumType && requestedChecksum.bytesPerChecksum === bytesPerChecksum) return
+  throw new DfsError(
+    'INVALID_ARGUMENT',
+    `Cannot go on with ${type} over ${requestedChecksum.bytesPerChecksum} bytes in block ` +
+      `${writer.blockId}: it has ${checksumType} over ${bytesPerChecksum} bytes`,
+    { blockId: writer.blockId },
+  )
+}
+
+function reopenEvent({ stage, header }: OpWriteBlock): 'append' | 'reappend' | 'resume' | 'close' {
+  switch (stage) {
+    case 'PIPELINE_SETUP_APPEND':
+      return 'append'
+    case 'PIPELINE_SETUP_APPEND_RECOVERY':
+      return 'reappend'
+    case 'PIPELINE_SETUP_STREAMING_RECOVERY':
+      return 'resume'
+    case 'PIPELINE_CLOSE_RECOVERY':
+      return 'close'
+    default:
+      throw new DfsError('INVALID_ARGUMENT', `Stage ${stage} of ${header.clientName} opens nothing`)
+  }
+}
+
+/** Connects the next datanode, if there is one; tells which node of the pipeline did not join. */
+async function openNext(
+  connection: TransferConnection,
+  operation: OpWriteBlock,
+  mode: WriteMode,
+): Promise<{ downstream: Downstream | undefined; badLink: string | undefined } | undefined> {
+  const [target, ...further] = operation.targets
+  if (target === undefined) return undefined
+  const { settings, timers, logger } = connection.context
+  const { ipAddr, xferPort } = target.id
+  const own = `${ipAddr}:${xferPort}`
+  try {
+    const { downstream, reply } = await Downstream.open({
+      address: { host: ipAddr, port: xferPort },
+      operation: encodeOperation(opcodes.writeBlock, opWriteBlock, forwarded(operation, further)),
+      awaitsReply: mode.answersFirst,
+      // Each node further down may use up its own time-out before this one's answer.
+      timeoutMs: settings['dfs.client.socket-timeout'] + 5000 * further.length,
+      timers,
+    })
+    if (reply === undefined || reply.status === 'SUCCESS') return { downstream, badLink: undefined }
+    downstream.abort()
+    const badLink = reply.firstBadLink
+    return {
+      downstream: undefined,
+      badLink: badLink === undefined || badLink === '' ? own : badLink,
+    }
+  } catch (error) {
+    if (!(error instanceof DfsError)) throw error
+    logger.warn('downstream-unreachable', { datanode: own, reason: error.message })
+    return { downstream: undefined, badLink: own }
+  }
+}
+
+/** The operation as the next node gets it: one target less, and its storage in place of ours. */
+function forwarded(
+  operation: OpWriteBlock,
+  further: readonly DatanodeInfo[],
+): Parameters<typeof encodeOperation<typeof opWriteBlock.fields>>[2] {
+  const [storageId, ...targetStorageIds] = operation.targetStorageIds
+  const [storageType = 'DISK', ...targetStorageTypes] = operation.targetStorageTypes
+  const { storageId: _own, ...rest } = operation
+  return {
+    ...rest,
+    targets: further,
+    source: nobody,
+    storageType,
+    targetStorageTypes,
+    ...(storageId === undefined ? {} : { storageId }),
+    targetStorageIds,
+    targetPinnings: [],
+  }
+}
+
+/** The source a datanode names when it forwards a client's operation, as HDFS's datanodes do. */
+const nobody = {
+  id: { ipAddr: '', hostName: '', datanodeUuid: '', xferPort: 0, infoPort: 0, ipcPort: 0 },
+}
+
+function receive(
+  connection: TransferConnection,
+  mode: WriteMode,
+  writer: ReplicaWriter,
+  downstream: Downstream | undefined,
+): Promise<'next' | 'close'> {
+  const { store, logger } = connection.context
+  const { reader } = connection
+  return new Promise((resolve) => {
+    const receiver = new PacketReceiver({
+      reader,
+      writer,
+      store,
+      downstream,
+      acknowledges: !mode.isCopy,
+      finalState: mode.finalState,
+      logger,
+      onOver(isComplete) {
+        reader.pause()
+        if (isComplete && mode.answersLast) {
+          reader.socket.write(encodeDelimited(blockOpResponse, { status: 'SUCCESS' }))
+        }
+        if (!isComplete && !reader.socket.destroyed) reader.socket.destroySoon()
+        resolve(isComplete ? 'next' : 'close')
+      },
+    })
+    receiver.start()
+    reader.resume()
+  })
+}
