@@ -1,7 +1,8 @@
 /**
  * Resident blocks, by file. A file's list is either whole, or only the rows that transactions changed
- * while the rest was not in memory (replay at start); loading the rest makes it whole. Blocks that are
- * not complete can also be found by id: there are at most two per open file, so they stay.
+ * while the rest was not in memory (replay at start); loading the rest makes it whole. Blocks can be found
+ * by id while they are not complete (at most two per open file, so these stay) and until the store has
+ * them as complete.
  */
 import { assert } from '../../base/assert.ts'
 import type { BlockId, InodeId, TxId } from '../../protocol/ids.ts'
@@ -22,6 +23,8 @@ interface BlockList {
 export class BlockTable {
   readonly #listByInode = new Map<InodeId, BlockList>()
   readonly #inodeByOpenBlock = new Map<BlockId, InodeId>()
+  /** Completed blocks that can still be found, with the change that completed them, oldest first. */
+  readonly #completedAt = new Map<BlockId, TxId>()
   readonly #lookedUp = new Map<BlockId, InodeId | undefined>()
   #hand: IterableIterator<[InodeId, BlockList]> | undefined
 
@@ -59,7 +62,10 @@ export class BlockTable {
       assert(row.index <= list.whole.length, `block ${row.id} leaves a gap in its file`)
       list.whole[row.index] = row
     }
-    this.#index(row)
+    this.#completedAt.delete(row.id)
+    if (row.state === 'complete') this.#completedAt.set(row.id, at)
+    this.#inodeByOpenBlock.set(row.id, row.inode)
+    this.#lookedUp.delete(row.id)
   }
 
   delete(inode: InodeId, index: number, id: BlockId, at: TxId): void {
@@ -71,6 +77,7 @@ export class BlockTable {
       list.whole.pop()
     }
     this.#inodeByOpenBlock.delete(id)
+    this.#completedAt.delete(id)
     this.#lookedUp.delete(id)
   }
 
@@ -85,7 +92,7 @@ export class BlockTable {
       .sort((left, right) => left.index - right.index)
     whole.forEach((row, index) => {
       assert(row.index === index, `file ${inode} lacks its block ${index}`)
-      this.#index(row)
+      if (row.state !== 'complete') this.#inodeByOpenBlock.set(row.id, inode)
     })
     list.whole = whole
     list.isUsed = true
@@ -111,6 +118,11 @@ export class BlockTable {
 
   /** As the inodes' eviction. */
   evict(target: number, through: TxId): void {
+    for (const [id, at] of this.#completedAt) {
+      if (at > through) break
+      this.#completedAt.delete(id)
+      this.#inodeByOpenBlock.delete(id)
+    }
     let steps = 2 * this.#listByInode.size
     while (this.#listByInode.size > target && steps > 0) {
       steps -= 1
@@ -141,11 +153,5 @@ export class BlockTable {
       this.#listByInode.set(inode, list)
     }
     return list
-  }
-
-  #index(row: BlockRow): void {
-    if (row.state === 'complete') this.#inodeByOpenBlock.delete(row.id)
-    else this.#inodeByOpenBlock.set(row.id, row.inode)
-    this.#lookedUp.delete(row.id)
   }
 }

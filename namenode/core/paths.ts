@@ -39,7 +39,7 @@ export function checkedPath(path: string): string {
   for (let index = 1; index <= end; index += 1) {
     const unit = index === end ? slash : path.charCodeAt(index)
     if (unit === slash) {
-      if (end === 1) break
+      if (path.length === 1) break
       depth += 1
       checkComponent(path, start, index)
       start = index + 1
