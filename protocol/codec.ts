@@ -120,7 +120,7 @@ export class ByteReader {
       if (count === 10) this.#overlong()
       const next = buffer[position] ?? 0
       position += 1
-      if (count === 7 && next > 15) return -1
+      if (count === 7 && (next & 127) > 15) return -1
       if (count > 7 && (next & 127) !== 0) return -1
       value += (next & 127) * scale
       if (next < 128) break

@@ -198,6 +198,11 @@ export function service<const M>(name: string, methods: M): Service<M> {
   return { name, version: 1, methods }
 }
 
+/** The methods of a service by name, without their types; for dispatch by what the wire says. */
+export function methodTable<M>(of: Service<M>): Methods {
+  return of.methods as Methods
+}
+
 /** Encodes without length prefix into fresh bytes. */
 export function encodeMessage<F extends Fields>(
   type: MessageType<F>,

@@ -10,6 +10,7 @@ import {
   type MessageType,
   type Method,
   type MethodsOf,
+  methodTable,
   type ResponseOf,
   readDelimited,
   type Service,
@@ -157,7 +158,7 @@ export class RpcClient {
     request: EncodableRequestOf<Service<M>, N>,
     options: RpcCallOptions = {},
   ): Promise<ResponseOf<Service<M>, N>> {
-    const methods = service.methods as Readonly<Record<string, Method<Fields, Fields>>>
+    const methods = methodTable(service)
     const table = methods[method]
     if (table === undefined) {
       return Promise.reject(

@@ -3,13 +3,12 @@ import type { Clock, Timers } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import { DfsError } from '../protocol/errors.ts'
 import { limits as defaultLimits } from '../protocol/limits.ts'
-import type {
-  EncodableResponseOf,
-  Fields,
-  Method,
-  MethodsOf,
-  RequestOf,
-  Service,
+import {
+  type EncodableResponseOf,
+  type MethodsOf,
+  methodTable,
+  type RequestOf,
+  type Service,
 } from '../protocol/message.ts'
 import { MethodCache } from '../protocol/rpc-server-connection.ts'
 import {
@@ -92,7 +91,7 @@ export class RpcServer {
 
   /** Offers `handlers` under the service's protocol name, in addition to what is registered already. */
   register<M>(service: Service<M>, handlers: RpcHandlers<Service<M>>): void {
-    const methods = service.methods as Readonly<Record<string, Method<Fields, Fields>>>
+    const methods = methodTable(service)
     const targets = this.#services.get(service.name) ?? new Map<string, CallTarget>()
     for (const [name, handler] of Object.entries(handlers)) {
       const method = methods[name]
