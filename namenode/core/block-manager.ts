@@ -85,6 +85,8 @@ export class BlockManager implements BlockSide {
   #totalCount: number | undefined
   #isSettled = false
   #graceUntil: Millis | undefined
+  /** Blocks all of whose replicas were accounted for during the grace: what they lack since is lost. */
+  readonly #accounted = new Set<BlockId>()
   #graceIdLimit = 0
   #now = millis(0)
 
@@ -375,6 +377,7 @@ export class BlockManager implements BlockSide {
     })
     this.#repair.expire(now)
     for (const { orders } of this.#registry.nodes()) orders.retryInvalidations(now)
+    if (now >= this.#graceUntil) this.#accounted.clear()
     if (!this.#isSettled || this.#safeMode.state !== 'off' || this.#guard.isActive) return
     this.#repair.run(now, (id, health) => this.#isInGrace(id, health))
   }
@@ -543,7 +546,10 @@ export class BlockManager implements BlockSide {
   /** A block from before the start, not all of whose replicas are accounted for, may still be reported. */
   #isInGrace(id: BlockId, health: BlockHealth): boolean {
     if (this.#graceUntil === undefined || this.#now >= this.#graceUntil) return false
-    return id < this.#graceIdLimit && !hasAccounted(health)
+    if (id >= this.#graceIdLimit || this.#accounted.has(id)) return false
+    if (!hasAccounted(health)) return true
+    this.#accounted.add(id)
+    return false
   }
 }
 
