@@ -42,6 +42,8 @@ export const settings = {
   'dfs.namenode.bind-host': text('127.0.0.1', 'Address the namenode listens on'),
   'dfs.namenode.rpc-port': integer(8020, 0, 'RPC port of the namenode; 0 picks a free one'),
   'dfs.namenode.http-port': integer(9870, 0, 'HTTP port of the namenode; 0 picks a free one'),
+  'dfs.namenode.name.dir': text('', 'Directory of the journal and the namespace database'),
+  'dfs.namenode.audit.log': boolean(true, 'Log every change and every denied request'),
   'dfs.namenode.resident-inodes': integer(
     200_000,
     1000,

@@ -1,6 +1,12 @@
 import { defined, unreachable } from '../../base/assert.ts'
 import type { Millis } from '../../base/brand.ts'
-import { type BlockId, type InodeId, type TxId, txId } from '../../protocol/ids.ts'
+import {
+  type BlockId,
+  type InodeId,
+  orphanageInodeId,
+  type TxId,
+  txId,
+} from '../../protocol/ids.ts'
 import type {
   BlockRow,
   InodeRow,
@@ -99,11 +105,11 @@ export class FoldBatch {
     switch (change.kind) {
       case 'inode.put':
         this.inodes.set(change.inode.id, change.inode)
-        if (change.created) this.#count(change.inode.kind, 1)
+        if (change.created) this.#count(change.inode.id, change.inode.kind, 1)
         break
       case 'inode.delete':
         this.inodes.set(change.id, undefined)
-        this.#count(change.inodeKind, -1)
+        this.#count(change.id, change.inodeKind, -1)
         break
       case 'entry.put':
         this.#setEntry(change.parent, change.name, change.inode)
@@ -135,7 +141,9 @@ export class FoldBatch {
     this.entries.set(`${parent}/${name}`, { parent, name, inode })
   }
 
-  #count(kind: InodeRow['kind'], growth: 1 | -1): void {
+  /** Counts as the namesystem does; the orphanage is nobody's directory. */
+  #count(id: InodeId, kind: InodeRow['kind'], growth: 1 | -1): void {
+    if (id === orphanageInodeId) return
     if (kind === 'file') this.totalsGrowth.files += growth
     else if (kind === 'directory') this.totalsGrowth.directories += growth
     else this.totalsGrowth.symlinks += growth

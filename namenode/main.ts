@@ -1,0 +1,172 @@
+/** Composition root of the namenode. */
+import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { userInfo } from 'node:os'
+import type { Logger } from '../base/log.ts'
+import { systemClock, systemPrng, systemTimers } from '../base/system.ts'
+import { clientNamenodeProtocol } from '../protocol/messages/client-namenode.ts'
+import { datanodeProtocol } from '../protocol/messages/datanode-namenode.ts'
+import type { Settings } from '../protocol/settings.ts'
+import { createLogger } from '../transport/logger.ts'
+import { RpcServer } from '../transport/rpc-server.ts'
+import { type NamenodeConfig, type NamenodeConfigOverrides, namenodeConfig } from './config.ts'
+import { BlockManager } from './core/block-manager.ts'
+import { defaultRack, parseTopology, type Topology } from './core/topology.ts'
+import { ClientContext } from './shell/client-context.ts'
+import { clientHandlers } from './shell/client-protocol.ts'
+import { DatanodeService } from './shell/datanode-protocol.ts'
+import { lockDirectory, openNamespace } from './shell/directory.ts'
+import { Groups } from './shell/groups.ts'
+import { startHttpServer } from './shell/http-server.ts'
+import { DirectoryJournalStorage } from './shell/journal-storage.ts'
+import { NamenodeMetrics } from './shell/metrics.ts'
+import { Namenode } from './shell/namenode.ts'
+import { type NamenodeStatus, namenodeStatus } from './shell/status.ts'
+
+/** Version of our package, for status pages. */
+const packageVersion = '0.1.0'
+
+export interface RunNamenodeOptions extends NamenodeConfigOverrides {
+  readonly logger?: Logger | undefined
+  /**
+   * The journal cannot be written. By default the process exits at once: memory is ahead of the disk, and
+   * nobody may see it.
+   */
+  readonly onFatal?: ((error: unknown) => void) | undefined
+}
+
+/** A daemon that runs in this process. */
+export interface RunningNamenode {
+  /** `host:port` by purpose: `rpc`, `http`. */
+  readonly addresses: Record<string, string>
+  status(): NamenodeStatus
+  /** Stops serving, brings the database up to date and releases ports and directory. */
+  stop(): Promise<void>
+}
+
+/** What the parts of one daemon share while they are put together. */
+interface Composition {
+  readonly settings: Settings
+  readonly config: NamenodeConfig
+  readonly logger: Logger
+  /** What to close, last opened first. */
+  readonly closers: (() => Promise<void> | void)[]
+  readonly onFatal: (error: unknown) => void
+}
+
+/**
+ * Starts a namenode, formatting its directory when that is empty, and returns once it serves.
+ * @throws {@link DfsError} INVALID_ARGUMENT for settings that cannot be used; IO_ERROR when a port or the
+ *   directory is taken; CORRUPTION, UNSUPPORTED_LAYOUT when what is in the directory cannot be used.
+ */
+export async function runNamenode(
+  settings: Settings,
+  options: RunNamenodeOptions = {},
+): Promise<RunningNamenode> {
+  const config = namenodeConfig(settings, options)
+  const logger = options.logger ?? createLogger({ role: 'namenode' })
+  const closers: (() => Promise<void> | void)[] = []
+  const onFatal = options.onFatal ?? ((error: unknown) => exitAtOnce(logger, error))
+  const stop = async (): Promise<void> => {
+    for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
+  }
+  try {
+    return { ...(await compose({ settings, config, logger, closers, onFatal })), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function compose(composition: Composition): Promise<Omit<RunningNamenode, 'stop'>> {
+  const { config, logger, closers } = composition
+  const startedAt = systemClock.monotonic()
+  const lock = await lockDirectory(config)
+  closers.push(() => lock.release())
+  const metrics = new NamenodeMetrics()
+  const namenode = await openNamenode(composition, metrics)
+  closers.push(() => namenode.stop())
+  metrics.observe(namenode)
+  const rpc = await serveRpc(composition, namenode, metrics)
+  const addresses: Record<string, string> = { rpc }
+  const status = (): NamenodeStatus =>
+    namenodeStatus(namenode, { version: packageVersion, addresses, startedAt })
+  const { registry } = metrics
+  const { bindHost, ports } = config
+  const http = await startHttpServer({ host: bindHost, port: ports.http, status, registry })
+  closers.push(() => http.close())
+  addresses['http'] = `${bindHost}:${http.port}`
+  logger.info('serving', { ...addresses, startMs: systemClock.monotonic() - startedAt })
+  return { addresses, status }
+}
+
+async function openNamenode(
+  { settings, config, logger, onFatal }: Composition,
+  metrics: NamenodeMetrics,
+): Promise<Namenode> {
+  const prng = systemPrng()
+  const { store, isNew } = await openNamespace(config, {
+    clock: systemClock,
+    prng,
+    uuid: randomUUID,
+  })
+  if (isNew) logger.info('formatted', { directory: config.directory, ...store.identity })
+  const journalStorage = new DirectoryJournalStorage(config.journal, (seconds) => {
+    metrics.synced(seconds)
+  })
+  const topology = await readTopology(config.topologyFile)
+  try {
+    await journalStorage.prepare()
+    return await Namenode.start({
+      ...{ store, journalStorage, settings, logger, onFatal, prng },
+      blocks: new BlockManager({ settings, prng: systemPrng(), topology }),
+      clock: systemClock,
+      timers: systemTimers,
+      onBatch: (transactions, bytes) => {
+        metrics.batchWritten(transactions, bytes)
+      },
+      superuser: { user: userInfo().username, group: config.superuserGroup },
+    })
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+async function serveRpc(
+  { config, logger, closers }: Composition,
+  namenode: Namenode,
+  metrics: NamenodeMetrics,
+): Promise<string> {
+  const context = new ClientContext(namenode, {
+    groups: new Groups(systemClock, logger),
+    logger,
+    logsAudit: config.logsAudit,
+  })
+  const datanodes = new DatanodeService(context, logger)
+  const server = new RpcServer({
+    host: config.bindHost,
+    port: config.ports.rpc,
+    logger,
+    clock: systemClock,
+    timers: systemTimers,
+  })
+  server.register(clientNamenodeProtocol, metrics.timed(clientHandlers(context)))
+  server.register(datanodeProtocol, metrics.timed(datanodes.handlers()))
+  server.onConnectionClosed((connection) => {
+    datanodes.connectionClosed(connection)
+  })
+  const { host, port } = await server.listen()
+  closers.push(() => server.close())
+  return `${host}:${port}`
+}
+
+async function readTopology(file: string): Promise<Topology> {
+  if (file === '') return () => defaultRack
+  return parseTopology(await readFile(file, 'utf8'))
+}
+
+function exitAtOnce(logger: Logger, error: unknown): void {
+  logger.error('journal-failed', { error, advice: 'free or repair the disk and start again' })
+  process.exit(1)
+}

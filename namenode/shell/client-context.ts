@@ -1,0 +1,136 @@
+import { type Logger, silentLogger } from '../../base/log.ts'
+import { DfsError, isDfsError } from '../../protocol/errors.ts'
+import type { DatanodeUuid } from '../../protocol/ids.ts'
+import type { RpcCall, RpcConnectionInfo } from '../../transport/rpc-server.ts'
+import type { DatanodeView } from '../core/datanode-registry.ts'
+import { isRead } from '../core/dispatch.ts'
+import type { Caller, ReplyOf, Request } from '../core/requests.ts'
+import type { Groups } from './groups.ts'
+import type { Namenode } from './namenode.ts'
+import type { ViewSource } from './wire-views.ts'
+
+/** What the namenode remembers of a connection. */
+export interface ConnectionState {
+  caller?: Caller
+  /** Set once a datanode registered over it. */
+  datanode?: DatanodeUuid
+}
+
+/** Returns what was remembered of the connection, ready to be added to. */
+export function connectionState(connection: RpcConnectionInfo): ConnectionState {
+  connection.attachment ??= {}
+  return connection.attachment as ConnectionState
+}
+
+/** Applies `map` now when `value` is there, else when it is. */
+export function mapReply<T, U>(value: T | Promise<T>, map: (value: T) => U): U | Promise<U> {
+  return value instanceof Promise ? value.then(map) : map(value)
+}
+
+/** What the handlers of the client protocol share: who calls, and how a request gets its reply. */
+export class ClientContext implements ViewSource {
+  readonly namenode: Namenode
+  readonly #groups: Groups
+  readonly #audit: Logger
+  readonly blockPoolId: string
+
+  constructor(
+    namenode: Namenode,
+    parts: { readonly groups: Groups; readonly logger: Logger; readonly logsAudit: boolean },
+  ) {
+    this.namenode = namenode
+    this.#groups = parts.groups
+    this.#audit = parts.logsAudit ? parts.logger.child({ part: 'audit' }) : silentLogger
+    this.blockPoolId = namenode.store.identity.blockPoolId
+  }
+
+  get wallOffsetMs(): number {
+    return this.namenode.wall() - this.namenode.now()
+  }
+
+  datanode(uuid: DatanodeUuid): DatanodeView | undefined {
+    return this.namenode.blocks.datanode(uuid)
+  }
+
+  /** The caller of a method that may be executed any number of times. */
+  caller(call: RpcCall): Caller | Promise<Caller> {
+    const state = connectionState(call.connection)
+    if (state.caller !== undefined && state.caller.user === call.user) return state.caller
+    return mapReply(this.#groups.of(call.user), (groups) => {
+      state.caller = {
+        user: call.user,
+        groups,
+        isSuperuser: this.namenode.isSuperuser(call.user, groups),
+        host: call.connection.remoteAddress,
+      }
+      return state.caller
+    })
+  }
+
+  /** Executes an idempotent request or a read. */
+  execute<R extends Request>(call: RpcCall, request: R): ReplyOf<R> | Promise<ReplyOf<R>> {
+    const caller = this.caller(call)
+    if (caller instanceof Promise) return caller.then((known) => this.#run(known, request))
+    return this.#run(caller, request)
+  }
+
+  /** Executes a request that must not be executed twice. */
+  executeOnce<R extends Request>(call: RpcCall, request: R): ReplyOf<R> | Promise<ReplyOf<R>> {
+    const { clientId, callId } = call
+    const id = { clientId: Buffer.from(clientId).toString('hex'), callId }
+    // A client without an id cannot ask again, so there is nothing to remember.
+    const isNamed = clientId.length > 0
+    return mapReply(this.caller(call), (caller) =>
+      this.#run(isNamed ? { ...caller, request: id } : caller, request),
+    ) as ReplyOf<R> | Promise<ReplyOf<R>>
+  }
+
+  /** @throws {@link DfsError} PERMISSION_DENIED for anybody but a superuser. */
+  requireSuperuser(call: RpcCall): void | Promise<void> {
+    return mapReply(this.caller(call), (caller) => {
+      if (!caller.isSuperuser) {
+        throw new DfsError(
+          'PERMISSION_DENIED',
+          `Access denied for user ${caller.user}. Superuser privilege is required`,
+        )
+      }
+    })
+  }
+
+  #run<R extends Request>(caller: Caller, request: R): ReplyOf<R> | Promise<ReplyOf<R>> {
+    let reply: ReplyOf<R> | Promise<ReplyOf<R>>
+    try {
+      reply = this.namenode.execute(caller, request)
+    } catch (error) {
+      this.#auditDenial(caller, request, error)
+      throw error
+    }
+    if (!(reply instanceof Promise)) return reply
+    const isChange = !isRead(request)
+    return reply.then(
+      (value) => {
+        if (isChange) this.#auditLine(caller, request, true)
+        return value
+      },
+      (error: unknown) => {
+        this.#auditDenial(caller, request, error)
+        throw error
+      },
+    )
+  }
+
+  #auditDenial(caller: Caller, request: Request, error: unknown): void {
+    if (isDfsError(error, 'PERMISSION_DENIED')) this.#auditLine(caller, request, false)
+  }
+
+  #auditLine(caller: Caller, request: Request, isAllowed: boolean): void {
+    this.#audit.info('audit', {
+      allowed: isAllowed,
+      user: caller.user,
+      host: caller.host,
+      command: request.kind,
+      ...('path' in request && { path: request.path }),
+      ...('source' in request && { path: request.source, target: request.target }),
+    })
+  }
+}

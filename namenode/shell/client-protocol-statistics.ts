@@ -1,0 +1,187 @@
+import { unreachable } from '../../base/assert.ts'
+import { DfsError } from '../../protocol/errors.ts'
+import type { EncodableOf } from '../../protocol/message.ts'
+import type {
+  clientNamenodeProtocol,
+  DatanodeReportType,
+} from '../../protocol/messages/client-namenode.ts'
+import type { fsServerDefaults } from '../../protocol/messages/hdfs.ts'
+import type { Settings } from '../../protocol/settings.ts'
+import type { RpcHandlers } from '../../transport/rpc-server.ts'
+import type { StorageView } from '../core/datanode-registry.ts'
+import { type ClientContext, mapReply } from './client-context.ts'
+import { hotPolicyId } from './storage-policies.ts'
+import { wireDatanodeInfo } from './wire-views.ts'
+
+const corruptFilesPerPage = 100
+const openFilesPerPage = 1000
+const nothing = {}
+
+/** Methods about the cluster as a whole: its defaults, space, datanodes and safe mode. */
+export function statisticsHandlers(
+  context: ClientContext,
+): RpcHandlers<typeof clientNamenodeProtocol> {
+  const { namenode } = context
+  const { blocks } = namenode
+  const serverDefaults = serverDefaultsOf(namenode.settings)
+  const report = (type: DatanodeReportType): ReturnType<typeof blocks.datanodes> => {
+    switch (type) {
+      case 'ALL':
+        return blocks.datanodes('all')
+      case 'LIVE':
+        return blocks.datanodes('live')
+      case 'DEAD':
+        return blocks.datanodes('dead')
+      case 'DECOMMISSIONING':
+        return blocks.datanodes('decommissioning')
+      case 'ENTERING_MAINTENANCE':
+        return blocks
+          .datanodes('all')
+          .filter(({ adminState }) => adminState === 'entering-maintenance')
+      case 'IN_MAINTENANCE':
+        return blocks.datanodes('all').filter(({ adminState }) => adminState === 'in-maintenance')
+      default:
+        return unreachable(type)
+    }
+  }
+  return {
+    getServerDefaults: () => ({ serverDefaults }),
+    getFsStats: () => {
+      const stats = blocks.stats()
+      return {
+        capacity: stats.capacity,
+        used: stats.used,
+        remaining: stats.remaining,
+        under_replicated: stats.underReplicatedBlocks,
+        corrupt_blocks: stats.corruptBlocks,
+        missing_blocks: stats.missingBlocks,
+        missing_repl_one_blocks: stats.missingBlocksWithReplicationOne,
+        blocks_in_future: 0,
+        pending_deletion_blocks: stats.pendingDeletionReplicas,
+      }
+    },
+    getFsReplicatedBlockStats: () => {
+      const stats = blocks.stats()
+      return {
+        low_redundancy: stats.underReplicatedBlocks,
+        corrupt_blocks: stats.corruptBlocks,
+        missing_blocks: stats.missingBlocks,
+        missing_repl_one_blocks: stats.missingBlocksWithReplicationOne,
+        blocks_in_future: 0,
+        pending_deletion_blocks: stats.pendingDeletionReplicas,
+        highest_prio_low_redundancy_blocks: stats.lastReplicaBlocks,
+        badly_distributed_blocks: stats.badlyDistributedBlocks,
+      }
+    },
+    // There are no erasure-coded files, so there is none in any bad state.
+    getFsECBlockGroupStats: () => ({
+      low_redundancy: 0,
+      corrupt_blocks: 0,
+      missing_blocks: 0,
+      blocks_in_future: 0,
+      pending_deletion_blocks: 0,
+      highest_prio_low_redundancy_blocks: 0,
+      badly_distributed_blocks: 0,
+    }),
+    getDatanodeReport: ({ type }) => ({
+      di: report(type).map((view) => wireDatanodeInfo(context, view)),
+    }),
+    getDatanodeStorageReport: ({ type }) => ({
+      datanodeStorageReports: report(type).map((view) => ({
+        datanodeInfo: wireDatanodeInfo(context, view),
+        storageReports: view.storages.map(wireStorageReport),
+      })),
+    }),
+    getSlowDatanodeReport: () => ({ datanodeInfoProto: [] }),
+    setSafeMode: ({ action }, call) => {
+      if (action === 'SAFEMODE_GET') return { result: blocks.safeMode !== 'off' }
+      const wish = action === 'SAFEMODE_ENTER' ? 'enter' : 'leave'
+      return mapReply(context.requireSuperuser(call), () => ({
+        result: blocks.setSafeMode(wish) !== 'off',
+      }))
+    },
+    listCorruptFileBlocks: async ({ path, cookie }, call) => {
+      await context.requireSuperuser(call)
+      return { corrupt: await corruptFiles(context, path, cookie) }
+    },
+    listOpenFiles: async ({ id, path = '' }, call) => {
+      await context.requireSuperuser(call)
+      const files = [...namenode.namesystem.leases()]
+        .flatMap(({ holder, files: ids }) => [...ids].map((inode) => ({ inode, holder })))
+        .filter(({ inode }) => inode > id)
+        .sort((left, right) => left.inode - right.inode)
+      const entries = files.slice(0, openFilesPerPage).flatMap(({ inode, holder }) => {
+        const at = namenode.namesystem.pathOf(inode)
+        const isWanted = at?.startsWith(path) === true
+        return isWanted ? [{ id: inode, path: at, clientName: holder, clientMachine: '' }] : []
+      })
+      return { entries, hasMore: files.length > openFilesPerPage, types: ['ALL_OPEN_FILES'] }
+    },
+    getCurrentEditLogTxid: () => ({ txid: namenode.journal.durableTxid }),
+    getHAServiceState: () => ({ state: 'ACTIVE' }),
+    // The only namenode is always up to date with itself.
+    msync: () => nothing,
+    upgradeStatus: () => ({ upgradeFinalized: true }),
+    rollingUpgrade: ({ action }) => {
+      if (action === 'QUERY') return nothing
+      throw new DfsError('UNSUPPORTED_OPERATION', 'Rolling upgrades are not supported')
+    },
+  }
+}
+
+function serverDefaultsOf(settings: Settings): EncodableOf<typeof fsServerDefaults> {
+  return {
+    blockSize: settings['dfs.blocksize'],
+    bytesPerChecksum: settings['dfs.bytes-per-checksum'],
+    writePacketSize: settings['dfs.client-write-packet-size'],
+    replication: settings['dfs.replication'],
+    fileBufferSize: 4096,
+    encryptDataTransfer: false,
+    trashInterval: settings['fs.trash.interval'],
+    checksumType: 'CHECKSUM_CRC32C',
+    keyProviderUri: '',
+    policyId: hotPolicyId,
+    snapshotTrashRootEnabled: false,
+  }
+}
+
+function wireStorageReport(view: StorageView): {
+  storageUuid: string
+  failed: boolean
+  capacity: number
+  dfsUsed: number
+  remaining: number
+  blockPoolUsed: number
+  nonDfsUsed: number
+  storage: { storageUuid: string; state: 'NORMAL'; storageType: 'DISK' }
+} {
+  return {
+    storageUuid: view.storage,
+    failed: view.isFailed,
+    capacity: view.capacity,
+    dfsUsed: view.used,
+    remaining: view.remaining,
+    blockPoolUsed: view.blockPoolUsed,
+    nonDfsUsed: view.nonDfsUsed,
+    storage: { storageUuid: view.storage, state: 'NORMAL', storageType: 'DISK' },
+  }
+}
+
+/** Files with a block that no good replica is left of, a page at a time. */
+async function corruptFiles(
+  context: ClientContext,
+  path: string,
+  cookie = '0',
+): Promise<{ files: string[]; cookie: string }> {
+  const { namenode } = context
+  const from = Number(cookie)
+  const ids = namenode.blocks
+    .missingBlocks(from + corruptFilesPerPage)
+    .slice(Number.isSafeInteger(from) ? from : 0)
+  const files = new Set<string>()
+  for (const id of ids) {
+    const file = await namenode.pathOfBlock(id)
+    if (file?.startsWith(path) === true) files.add(file)
+  }
+  return { files: [...files], cookie: String(from + ids.length) }
+}

@@ -1,0 +1,204 @@
+import { DfsError } from '../../protocol/errors.ts'
+import {
+  blockId,
+  clientName,
+  type DatanodeUuid,
+  datanodeUuid,
+  generationStamp,
+  type InodeId,
+  inodeId,
+  storageUuid,
+} from '../../protocol/ids.ts'
+import type { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
+import { createFlags, type DatanodeID, type ExtendedBlock } from '../../protocol/messages/hdfs.ts'
+import type { RpcHandlers } from '../../transport/rpc-server.ts'
+import type { BlockReference, ReplicaLocation } from '../core/requests.ts'
+import { type ClientContext, mapReply } from './client-context.ts'
+import { pathOf } from './client-protocol-namespace.ts'
+import { wireFileStatus, wireLocatedBlock, wirePlacelessBlock } from './wire-views.ts'
+
+const modeMask = 0o1777
+const nothing = {}
+
+/** Methods of writers: from create to complete, and what keeps or takes a lease. */
+export function writeHandlers(context: ClientContext): RpcHandlers<typeof clientNamenodeProtocol> {
+  const { namenode, blockPoolId } = context
+  const block = (wire: ExtendedBlock): BlockReference => blockOf(wire, blockPoolId)
+  return {
+    create: (request, call) => {
+      const { src, masked, createFlag, createParent, replication, blockSize } = request
+      refuseUnsupported(request)
+      return mapReply(
+        context.executeOnce(call, {
+          kind: 'create',
+          path: pathOf(src),
+          mode: masked.perm & modeMask,
+          clientName: clientName(request.clientName),
+          overwrite: (createFlag & createFlags.OVERWRITE) !== 0,
+          createIfMissing: (createFlag & createFlags.CREATE) !== 0,
+          ...{ createParent, replication, blockSize },
+        }),
+        (view) => ({ fs: wireFileStatus(context, view) }),
+      )
+    },
+    addBlock: (request, call) =>
+      mapReply(
+        context.execute(call, {
+          kind: 'addBlock',
+          ...writerOf(request.src, request.fileId, request.clientName),
+          previous: request.previous === undefined ? undefined : block(request.previous),
+          excluded: request.excludeNodes.map(({ id }) => datanodeUuid(id.datanodeUuid)),
+          favored: request.favoredNodes,
+          isLastTry: false,
+        }),
+        (view) => ({ block: wireLocatedBlock(context, view) }),
+      ),
+    abandonBlock: ({ b, src, holder, fileId }, call) =>
+      mapReply(
+        context.execute(call, {
+          kind: 'abandonBlock',
+          ...writerOf(src, fileId, holder),
+          block: block(b),
+        }),
+        () => nothing,
+      ),
+    complete: ({ src, fileId, clientName: holder, last }, call) =>
+      mapReply(
+        context.execute(call, {
+          kind: 'complete',
+          ...writerOf(src, fileId, holder),
+          last: last === undefined ? undefined : block(last),
+          isLastTry: false,
+        }),
+        (result) => ({ result }),
+      ),
+    fsync: ({ src, fileId, client, lastBlockLength }, call) =>
+      mapReply(
+        context.execute(call, {
+          kind: 'fsync',
+          ...writerOf(src, fileId, client),
+          lastBlockLength,
+        }),
+        () => nothing,
+      ),
+    updateBlockForPipeline: (request, call) =>
+      mapReply(
+        context.execute(call, {
+          kind: 'updateBlockForPipeline',
+          block: block(request.block),
+          clientName: clientName(request.clientName),
+        }),
+        (stamped) => ({ block: wirePlacelessBlock(context, stamped, []) }),
+      ),
+    updatePipeline: (request, call) =>
+      mapReply(
+        context.executeOnce(call, {
+          kind: 'updatePipeline',
+          clientName: clientName(request.clientName),
+          oldBlock: block(request.oldBlock),
+          newBlock: block(request.newBlock),
+          locations: locationsOf(request.newNodes, request.storageIDs),
+        }),
+        () => nothing,
+      ),
+    getAdditionalDatanode: (request, call) => {
+      const existing = locationsOf(
+        request.existings.map(({ id }) => id),
+        request.existingStorageUuids,
+      )
+      const excluded = new Set<DatanodeUuid>(
+        request.excludes.map(({ id }) => datanodeUuid(id.datanodeUuid)),
+      )
+      const { targets } = namenode.blocks.chooseTargets({
+        count: request.numAdditionalNodes,
+        blockSizeBytes: request.blk.numBytes,
+        clientHost: call.connection.remoteAddress,
+        excluded,
+        favored: [],
+        existing,
+      })
+      const locations = [...existing, ...targets]
+      return { block: wirePlacelessBlock(context, block(request.blk), locations) }
+    },
+    renewLease: (request) => {
+      namenode.namesystem.renewLease(namenode.now(), clientName(request.clientName))
+      return nothing
+    },
+    recoverLease: (request, call) =>
+      mapReply(
+        context.execute(call, {
+          kind: 'recoverLease',
+          path: pathOf(request.src),
+          clientName: clientName(request.clientName),
+        }),
+        (result) => ({ result }),
+      ),
+    reportBadBlocks: ({ blocks }) => {
+      for (const bad of blocks) {
+        const reference = block(bad.b)
+        const locations = locationsOf(
+          bad.locs.map(({ id }) => id),
+          bad.storageIDs,
+        )
+        for (const location of locations) {
+          namenode.blocks.reportBadReplica(reference.id, reference.generationStamp, location)
+        }
+      }
+      return nothing
+    },
+  }
+}
+
+/** Reads a block that a client names. */
+export function blockOf(wire: ExtendedBlock, blockPoolId: string): BlockReference {
+  if (wire.poolId !== blockPoolId) {
+    throw new DfsError(
+      'IO_ERROR',
+      `Block pool must be ${blockPoolId}, got ${wire.poolId}: the block belongs to another namenode`,
+      { blockId: wire.blockId },
+    )
+  }
+  return {
+    id: blockId(wire.blockId),
+    generationStamp: generationStamp(wire.generationStamp),
+    length: wire.numBytes,
+  }
+}
+
+/** Pairs datanodes with storages; a client that leaves the storages out names the datanodes only. */
+export function locationsOf(
+  datanodes: readonly DatanodeID[],
+  storages: readonly string[],
+): readonly ReplicaLocation[] {
+  return datanodes.map((datanode, index) => ({
+    datanode: datanodeUuid(datanode.datanodeUuid),
+    storage: storageUuid(storages[index] ?? ''),
+  }))
+}
+
+function writerOf(
+  path: string,
+  fileId: number,
+  holder: string,
+): { path: string; inodeId: InodeId | undefined; clientName: ReturnType<typeof clientName> } {
+  return {
+    path: pathOf(path),
+    inodeId: fileId === 0 ? undefined : inodeId(fileId),
+    clientName: clientName(holder),
+  }
+}
+
+function refuseUnsupported(request: {
+  readonly src: string
+  readonly createFlag: number
+  readonly ecPolicyName?: string | undefined
+  readonly storagePolicy?: string | undefined
+}): void {
+  const { src, ecPolicyName = '', createFlag } = request
+  const refuse = (what: string): never => {
+    throw new DfsError('UNSUPPORTED_OPERATION', `Cannot create "${src}": ${what}`, { path: src })
+  }
+  if (ecPolicyName !== '') refuse(`erasure coding (policy "${ecPolicyName}") is not supported`)
+  if ((createFlag & createFlags.LAZY_PERSIST) !== 0) refuse('LAZY_PERSIST is not supported')
+  if ((createFlag & createFlags.APPEND) !== 0) refuse('APPEND is not a flag of create')
+}

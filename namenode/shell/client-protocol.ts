@@ -1,0 +1,19 @@
+import type { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
+import type { RpcHandlers } from '../../transport/rpc-server.ts'
+import type { ClientContext } from './client-context.ts'
+import { namespaceHandlers } from './client-protocol-namespace.ts'
+import { probeHandlers } from './client-protocol-probes.ts'
+import { readHandlers } from './client-protocol-read.ts'
+import { statisticsHandlers } from './client-protocol-statistics.ts'
+import { writeHandlers } from './client-protocol-write.ts'
+
+/** All methods of ClientProtocol that the namenode serves; the rest get RpcNoSuchMethodException. */
+export function clientHandlers(context: ClientContext): RpcHandlers<typeof clientNamenodeProtocol> {
+  return {
+    ...readHandlers(context),
+    ...namespaceHandlers(context),
+    ...writeHandlers(context),
+    ...statisticsHandlers(context),
+    ...probeHandlers(context),
+  }
+}

@@ -1,0 +1,67 @@
+/** The namenode's HTTP port: status page, status document, metrics and health. Read-only. */
+import { createServer } from 'node:http'
+import express from 'express'
+import type { Registry } from 'prom-client'
+import { DfsError } from '../../protocol/errors.ts'
+import type { NamenodeStatus } from './status.ts'
+import { statusPage } from './status-page.ts'
+
+export interface HttpServerOptions {
+  readonly host: string
+  /** 0 picks a free port. */
+  readonly port: number
+  readonly status: () => NamenodeStatus
+  readonly registry: Registry
+}
+
+export interface RunningHttpServer {
+  readonly port: number
+  close(): Promise<void>
+}
+
+/**
+ * Listens and serves `/`, `/status.json`, `/metrics` and `/health`.
+ * @throws {@link DfsError} IO_ERROR when the address cannot be listened on.
+ */
+export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
+  const { host, port, status, registry } = options
+  const app = express()
+  app.disable('x-powered-by')
+  app.use((_request, response, next) => {
+    response.set('Cache-Control', 'no-store')
+    response.set('X-Content-Type-Options', 'nosniff')
+    response.set('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'")
+    next()
+  })
+  app.get('/', (_request, response) => {
+    response.type('html').send(statusPage(status()))
+  })
+  app.get('/status.json', (_request, response) => {
+    response.json(status())
+  })
+  app.get('/health', (_request, response) => {
+    const { safeMode } = status()
+    response.status(200).json({ serving: true, safeMode })
+  })
+  app.get('/metrics', async (_request, response) => {
+    response.type(registry.contentType).send(await registry.metrics())
+  })
+  const server = createServer((request, response) => void app(request, response))
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => {
+      const message = `Cannot listen on ${host}:${port} for HTTP: ${error.message}`
+      reject(new DfsError('IO_ERROR', message, { cause: error }))
+    })
+    server.listen(port, host, resolve)
+  })
+  const address = server.address()
+  const actualPort = address !== null && typeof address === 'object' ? address.port : port
+  return {
+    port: actualPort,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}

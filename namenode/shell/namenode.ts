@@ -1,0 +1,463 @@
+import { assert, unreachable } from '../../base/assert.ts'
+import { type Millis, millis } from '../../base/brand.ts'
+import type { Clock, TimerHandle, Timers } from '../../base/clock.ts'
+import type { Logger } from '../../base/log.ts'
+import type { Prng } from '../../base/prng.ts'
+import { DfsError } from '../../protocol/errors.ts'
+import { type BlockId, rootInodeId } from '../../protocol/ids.ts'
+import { limits } from '../../protocol/limits.ts'
+import type { Settings } from '../../protocol/settings.ts'
+import type { BlockManager } from '../core/block-manager.ts'
+import { toCachedReply } from '../core/cached-replies.ts'
+import type { Transaction } from '../core/changes.ts'
+import { isRead } from '../core/dispatch.ts'
+import { genesisChanges } from '../core/genesis.ts'
+import { Namesystem } from '../core/namesystem.ts'
+import type { Effect, Outcome } from '../core/outcome.ts'
+import type { CachedReply, Caller, Loaded, Miss, ReplyOf, Request } from '../core/requests.ts'
+import { BlockLoading } from './block-loading.ts'
+import { Checkpointer } from './checkpointer.ts'
+import { Journal } from './journal.ts'
+import { recoverJournal } from './journal-recovery.ts'
+import type { JournalStorage } from './journal-storage.ts'
+import { MissLoader } from './miss-loader.ts'
+import type { NamespaceStore } from './namespace-store.ts'
+import { ReportWaits } from './report-waits.ts'
+
+/** Epoch of a namenode without a standby. */
+const soleEpoch = 1
+const tickMs = 500
+/** A change waits that long for start-up safe mode to end before it is refused. */
+const safeModePatienceMs = 10_000
+const safeModePollMs = 50
+
+export interface NamenodeOptions {
+  readonly store: NamespaceStore
+  readonly journalStorage: JournalStorage
+  readonly settings: Settings
+  readonly blocks: BlockManager
+  readonly clock: Clock
+  readonly timers: Timers
+  readonly prng: Prng
+  readonly logger: Logger
+  /** The journal cannot be written: end the process at once, without another reply. */
+  readonly onFatal: (error: unknown) => void
+  readonly onBatch?: (transactions: number, bytes: number) => void
+  readonly superuser: { readonly user: string; readonly group: string }
+  /** Tests make these small. */
+  readonly segmentBytesMax?: number
+  readonly unfoldedMax?: number
+}
+
+/**
+ * The namenode between its protocols and its disks, and the one place that fixes the order
+ *
+ *     propose ─▶ apply ─▶ append ─▶ durable ─▶ reply
+ *
+ * 1. Nothing leaves before what it was derived from is durable: neither the reply of a change, nor a read
+ *    or an error that saw one, nor an order to a datanode ({@link release}).
+ * 2. A request that misses rows is proposed again once they are loaded, and one that waits for replicas
+ *    when a report names its blocks; nothing is held across, so the second attempt sees a fresh state.
+ * 3. When every row is resident and durable, a read completes synchronously.
+ */
+export class Namenode {
+  readonly #options: NamenodeOptions
+  readonly namesystem: Namesystem
+  readonly blocks: BlockManager
+  readonly settings: Settings
+  readonly store: NamespaceStore
+  readonly loader: MissLoader
+  readonly waits: ReportWaits
+  readonly blockLoading = new BlockLoading()
+  #journal: Journal | undefined
+  #checkpointer: Checkpointer | undefined
+  /** At-most-once calls that have not been answered, by request id. */
+  readonly #running = new Map<string, Promise<unknown>>()
+  readonly #timers: TimerHandle[] = []
+  #isTickLoading = false
+  #isStopping = false
+
+  private constructor(options: NamenodeOptions) {
+    this.#options = options
+    this.settings = options.settings
+    this.blocks = options.blocks
+    this.store = options.store
+    this.namesystem = new Namesystem({
+      settings: options.settings,
+      blocks: options.blocks,
+      prng: options.prng,
+    })
+    this.loader = new MissLoader({
+      store: options.store,
+      provide: (loaded) => {
+        this.namesystem.provide(loaded)
+      },
+    })
+    this.waits = new ReportWaits(options.timers)
+  }
+
+  /**
+   * Replays the tail of the journal over the store, and serves from then on; block rows follow in the
+   * background.
+   * @throws {@link DfsError} CORRUPTION, UNSUPPORTED_LAYOUT as {@link recoverJournal} does.
+   */
+  static async start(options: NamenodeOptions): Promise<Namenode> {
+    const namenode = new Namenode(options)
+    await namenode.#recover()
+    namenode.#loadBlocks()
+    const { timers } = options
+    namenode.#timers.push(timers.every(tickMs, () => namenode.tick()))
+    return namenode
+  }
+
+  get journal(): Journal {
+    assert(this.#journal !== undefined, 'the journal is open after start')
+    return this.#journal
+  }
+
+  get checkpointer(): Checkpointer {
+    assert(this.#checkpointer !== undefined, 'the checkpointer runs after start')
+    return this.#checkpointer
+  }
+
+  /** Monotonic time. */
+  now(): Millis {
+    return this.#options.clock.monotonic()
+  }
+
+  /** Wall-clock time. */
+  wall(): Millis {
+    return this.#options.clock.wall()
+  }
+
+  /** True for the user who runs the namenode and members of the supergroup. */
+  isSuperuser(user: string, groups: readonly string[]): boolean {
+    const { superuser } = this.#options
+    return user === superuser.user || groups.includes(superuser.group)
+  }
+
+  /**
+   * Answers a request: synchronously when it only reads, every row is resident and what it saw is durable.
+   * @throws {@link DfsError} as the operation does, or rejects with it.
+   */
+  execute<R extends Request>(caller: Caller, request: R): ReplyOf<R> | Promise<ReplyOf<R>> {
+    if (isRead(request)) return this.#attempt({ caller, request })
+    const id = caller.request
+    if (id === undefined) return this.#change(caller, request)
+    const cached = this.namesystem.cachedReply(id)
+    if (cached !== undefined) return this.release(fromCachedReply<R>(cached))
+    const key = `${id.clientId}:${id.callId}`
+    const running = this.#running.get(key)
+    if (running !== undefined) return running as Promise<ReplyOf<R>>
+    const reply = this.#change(caller, request)
+    if (!(reply instanceof Promise)) return reply
+    this.#running.set(key, reply)
+    const forget = (): void => {
+      this.#running.delete(key)
+    }
+    reply.then(forget, forget)
+    return reply
+  }
+
+  /** Holds `value` back until everything applied so far, which it may depend on, is durable. */
+  release<T>(value: T): T | Promise<T> {
+    const { journal } = this
+    if (journal.waitingCount === 0) return value
+    return journal.flushed().then(() => value)
+  }
+
+  /** Path of the file that a block belongs to, by the rows in the store; for reports. */
+  async pathOfBlock(id: BlockId): Promise<string | undefined> {
+    const [found] = await this.store.load([{ kind: 'block', id }])
+    if (found?.kind !== 'block' || found.block === undefined) return undefined
+    const names: string[] = []
+    let current = found.block.inode
+    while (current !== rootInodeId) {
+      const [loaded] = await this.store.load([{ kind: 'inode', id: current }])
+      if (loaded?.kind !== 'inode' || loaded.inode === undefined) return undefined
+      if (loaded.inode.parent === current) return undefined
+      names.unshift(loaded.inode.name)
+      current = loaded.inode.parent
+    }
+    return `/${names.join('/')}`
+  }
+
+  /** Replicas of these blocks changed: requests that wait for them are proposed again. */
+  replicasChanged(blocks: readonly BlockId[]): void {
+    this.waits.replicasChanged(blocks)
+  }
+
+  /** What time alone causes. Called by a timer, and by tests. */
+  tick(): void {
+    const { namesystem, blocks, loader } = this
+    const now = this.now()
+    blocks.tick(now)
+    if (blocks.safeMode === 'off') {
+      const { misses, changes, effects } = namesystem.tick(now, this.wall())
+      if (changes.length > 0 || effects.length > 0) void this.#commit(changes, effects)
+      this.#loadForTick(misses)
+    }
+    namesystem.evict(loader.oldestLoadStartedAt())
+  }
+
+  /** Answers or fails what is under way, folds everything, and leaves an empty journal behind. */
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) timer.cancel()
+    this.#isStopping = true
+    this.blockLoading.stop()
+    this.waits.endAll()
+    await this.journal.flushed()
+    await this.checkpointer.stop()
+    await this.journal.close(this.checkpointer.foldedTxid)
+    await this.store.close()
+  }
+
+  async #recover(): Promise<void> {
+    const { store, journalStorage, logger } = this.#options
+    const { position, identity } = store
+    const startedAt = this.now()
+    this.namesystem.restore({
+      nextIds: position.nextIds,
+      totals: position.totals,
+      openFiles: await store.openFiles(),
+      retryEntries: await store.retryEntries(millis(this.wall() - limits.retryCacheMs)),
+      now: startedAt,
+    })
+    const tail: Transaction[] = []
+    const recovered = await recoverJournal({
+      storage: journalStorage,
+      clusterId: identity.clusterId,
+      appliedTxid: position.appliedTxid,
+      logger,
+      replay: (transaction) => {
+        this.namesystem.apply(transaction)
+        this.blockLoading.observe(transaction)
+        tail.push(transaction)
+      },
+    })
+    this.#openJournal(recovered)
+    for (const transaction of tail) this.checkpointer.add(transaction)
+    const { superuser } = this.#options
+    if (recovered.nextTxid === 1) {
+      await this.#commit(genesisChanges({ ...superuser, wall: this.wall() }), [])
+    }
+    this.blocks.totalBlocks(this.namesystem.status().totals.blocks)
+    logger.info('journal-replayed', {
+      appliedTxid: position.appliedTxid,
+      transactions: recovered.replayedCount,
+      durationMs: this.now() - startedAt,
+    })
+  }
+
+  #openJournal({ segments, nextTxid, epoch }: Awaited<ReturnType<typeof recoverJournal>>): void {
+    const { store, journalStorage, clock, timers, logger, onFatal } = this.#options
+    this.#journal = new Journal({
+      ...{ storage: journalStorage, segments, nextTxid, logger, onFatal },
+      clusterId: store.identity.clusterId,
+      epoch: Math.max(soleEpoch, epoch),
+      onBatch: this.#options.onBatch,
+      segmentBytesMax: this.#options.segmentBytesMax,
+    })
+    this.#checkpointer = new Checkpointer({
+      ...{ store, clock, timers, logger, journal: this.#journal },
+      unfoldedMax: this.#options.unfoldedMax,
+      onFolded: (through) => {
+        this.namesystem.folded(through)
+      },
+    })
+  }
+
+  #loadBlocks(): void {
+    const { store, logger } = this.#options
+    const startedAt = this.now()
+    this.blockLoading.run(store, this.blocks).then(
+      () => {
+        if (!this.blockLoading.isDone) return
+        this.blocks.finishedLoading()
+        const blocks = this.blockLoading.loadedCount
+        logger.info('blocks-loaded', { blocks, durationMs: this.now() - startedAt })
+      },
+      (error: unknown) => {
+        if (this.#isStopping) return
+        logger.error('block-loading-failed', { error })
+        this.#options.onFatal(error)
+      },
+    )
+  }
+
+  /** A change waits for the end of start-up safe mode and for room behind the journal, then goes ahead. */
+  #change<R extends Request>(caller: Caller, request: R): ReplyOf<R> | Promise<ReplyOf<R>> {
+    if (this.blocks.safeMode === 'off') {
+      const room = this.checkpointer.room()
+      if (room === undefined) return this.#attempt({ caller, request })
+      return room.then(() => this.#change(caller, request))
+    }
+    return this.#safeModeOver().then(() => this.#change(caller, request))
+  }
+
+  #safeModeOver(): Promise<void> {
+    const giveUpAt = this.now() + safeModePatienceMs
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        const state = this.blocks.safeMode
+        if (state === 'off') resolve()
+        else if (state === 'manual' || this.now() >= giveUpAt) reject(this.#safeModeError())
+        else this.#options.timers.after(safeModePollMs, look)
+      }
+      look()
+    })
+  }
+
+  #safeModeError(): DfsError {
+    const why =
+      this.blocks.safeMode === 'manual'
+        ? 'an operator turned it on'
+        : 'too few of its blocks have been reported by datanodes so far'
+    return new DfsError(
+      'SAFE_MODE',
+      `Cannot change the namespace: Name node is in safe mode, ${why}`,
+    )
+  }
+
+  #attempt<R extends Request>(call: Call<R>): ReplyOf<R> | Promise<ReplyOf<R>> {
+    const { caller, request, page } = call
+    let outcome: Outcome<ReplyOf<R>>
+    try {
+      outcome = this.namesystem.propose(this.now(), this.wall(), caller, request, page)
+    } catch (error) {
+      return this.#refuse(error)
+    }
+    switch (outcome.kind) {
+      case 'plan': {
+        const { reply, changes, effects } = outcome
+        if (changes.length === 0 && effects.length === 0) return this.release(reply)
+        return this.#commit(changes, effects, answeredBy(caller, request, reply)).then(() => reply)
+      }
+      case 'refuse': {
+        const { changes, effects, error } = outcome
+        return this.#commit(changes, effects).then(() => {
+          throw error
+        })
+      }
+      case 'miss':
+        return this.#afterLoad(call, outcome.misses)
+      case 'wait':
+        return this.#afterReport(call, outcome.blocks)
+    }
+  }
+
+  /** An error may tell of a change that is not durable yet, as a reply may. */
+  #refuse(error: unknown): Promise<never> {
+    if (this.journal.waitingCount === 0) throw error
+    return this.journal.flushed().then(() => {
+      throw error
+    })
+  }
+
+  #commit(
+    changes: Transaction['changes'],
+    effects: readonly Effect[],
+    answered?: Transaction['answered'],
+  ): Promise<void> {
+    if (changes.length === 0) {
+      this.namesystem.follow(effects)
+      return this.journal.flushed()
+    }
+    const transaction: Transaction = {
+      txid: this.journal.nextTxid,
+      epoch: this.journal.epoch,
+      wallTime: this.wall(),
+      changes,
+      answered,
+    }
+    this.namesystem.apply(transaction)
+    this.namesystem.follow(effects)
+    this.blockLoading.observe(transaction)
+    const durable = this.journal.append(transaction)
+    this.checkpointer.add(transaction)
+    return durable
+  }
+
+  #afterLoad<R extends Request>(call: Call<R>, misses: readonly Miss[]): Promise<ReplyOf<R>> {
+    return new Promise((resolve, reject) => {
+      this.loader.request(
+        misses,
+        (page) => {
+          settle(resolve, reject, () => this.#attempt({ ...call, page }))
+        },
+        reject,
+      )
+    })
+  }
+
+  #afterReport<R extends Request>(call: Call<R>, blocks: readonly BlockId[]): Promise<ReplyOf<R>> {
+    const waitMs = this.settings['dfs.namenode.reports.wait']
+    const deadline = call.deadline ?? this.now() + waitMs
+    return new Promise((resolve, reject) => {
+      this.waits.wait(blocks, Math.max(0, deadline - this.now()), (isLastTry) => {
+        const request = isLastTry ? { ...call.request, isLastTry } : call.request
+        settle(resolve, reject, () => this.#attempt({ caller: call.caller, request, deadline }))
+      })
+    })
+  }
+
+  #loadForTick(misses: readonly Miss[]): void {
+    if (misses.length === 0 || this.#isTickLoading) return
+    this.#isTickLoading = true
+    this.loader.request(
+      misses,
+      () => {
+        this.#isTickLoading = false
+      },
+      (error) => {
+        this.#isTickLoading = false
+        this.#options.logger.error('load-failed', { error })
+      },
+    )
+  }
+}
+
+/** One request on its way through propose. */
+interface Call<R extends Request> {
+  readonly caller: Caller
+  readonly request: R
+  readonly page?: Loaded | undefined
+  /** Monotonic time at which a wait for reports ends. */
+  readonly deadline?: number | undefined
+}
+
+function settle<T>(
+  resolve: (value: T | Promise<T>) => void,
+  reject: (error: unknown) => void,
+  action: () => T | Promise<T>,
+): void {
+  try {
+    resolve(action())
+  } catch (error) {
+    reject(error)
+  }
+}
+
+/** The reply of a repeated call. Only its own method can have stored it. */
+function fromCachedReply<R extends Request>(cached: CachedReply): ReplyOf<R> {
+  switch (cached.kind) {
+    case 'void':
+      return undefined as ReplyOf<R>
+    case 'boolean':
+      return cached.value as ReplyOf<R>
+    case 'file-status':
+      return cached.status as ReplyOf<R>
+    default:
+      return unreachable(cached)
+  }
+}
+
+function answeredBy<R extends Request>(
+  caller: Caller,
+  request: R,
+  reply: ReplyOf<R>,
+): Transaction['answered'] {
+  if (caller.request === undefined) return undefined
+  const cached = toCachedReply(request.kind, reply)
+  return cached === undefined ? undefined : { request: caller.request, reply: cached }
+}
