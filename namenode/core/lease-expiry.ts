@@ -30,6 +30,8 @@ export function expireLeases(
     if (seen.has(id)) return
     seen.add(id)
     collector.attempt(() => releaseOne(context, draft, id, isExpired))
+    // Asked for together with the file, since both are needed.
+    if (collector.misses.length > 0) collector.attempt(() => context.rows.blocks(id))
   }
   for (const id of leases.expired(now)) {
     if (isFull()) return
