@@ -68,3 +68,14 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
   touchz: ['touch'],
   usage: ['help'],
 }
+
+/** The command a word stands for, with the options that its old name implies; undefined for none. */
+export function lookUp(
+  word: string,
+):
+  | { readonly name: string; readonly entry: CatalogEntry; readonly implied: readonly string[] }
+  | undefined {
+  const [name = word, ...implied] = Object.hasOwn(aliases, word) ? (aliases[word] ?? []) : [word]
+  const entry = Object.hasOwn(catalog, name) ? catalog[name] : undefined
+  return entry === undefined ? undefined : { name, entry, implied }
+}

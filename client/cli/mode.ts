@@ -34,14 +34,14 @@ export function parseMode(text: string): ModeChange {
 }
 
 function parseClause(clause: string, whole: string): Clause {
-  const match = /^([ugoa]*)((?:[+=-](?:[rwxXt]*|[ugo]))+)$/.exec(clause)
+  const match = /^([ugoa]*)((?:[+=-](?:[ugo]|[rwxXt]*))+)$/.exec(clause)
   if (match === null) {
     throw new UsageError(`Mode "${whole}" is neither octal (755) nor symbolic (u+rw,go-w)`)
   }
   const [, letters = '', rest = ''] = match
   const who =
     letters === '' ? 0o777 : Array.from(letters).reduce((bits, c) => bits | (whoBits[c] ?? 0), 0)
-  const actions = [...rest.matchAll(/([+=-])([rwxXt]*|[ugo])/g)].map(
+  const actions = [...rest.matchAll(/([+=-])([ugo]|[rwxXt]*)/g)].map(
     ([, operator = '', permissions = '']) => ({ operator, permissions }),
   )
   const mentionsOthers = letters === '' || /[oa]/.test(letters)

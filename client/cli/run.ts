@@ -1,4 +1,4 @@
-import { aliases, type CatalogEntry, catalog } from './catalog.ts'
+import { aliases, type CatalogEntry, catalog, lookUp } from './catalog.ts'
 import {
   type Command,
   CommandContext,
@@ -105,9 +105,10 @@ export function findCommand(args: readonly string[]): Invocation {
     const [word, ...behind] = operands
     if (word === undefined) return defaultInvocation(before)
     const bare = word.replace(/^--?/, '')
-    const [name = bare, ...implied] = aliases[bare] ?? [bare]
-    const entry = Object.hasOwn(catalog, name) ? catalog[name] : undefined
-    if (entry !== undefined) return { name, entry, args: [...before, ...implied, ...behind] }
+    const found = lookUp(bare)
+    if (found !== undefined) {
+      return { ...found, args: [...before, ...found.implied, ...behind] }
+    }
     if (bare !== 'dfs' && bare !== 'fs') throw unknownCommand(word)
     rest = behind
   }
@@ -116,9 +117,7 @@ export function findCommand(args: readonly string[]): Invocation {
 /** Words end the options before a name: anything without a dash, and a command's name with one. */
 function isWord(argument: string): boolean {
   if (!argument.startsWith('-')) return true
-  const bare = argument.replace(/^--?/, '')
-  if (bare === 'help' || bare === 'h') return bare === 'help' && argument.startsWith('-')
-  return Object.hasOwn(catalog, bare) || Object.hasOwn(aliases, bare)
+  return lookUp(argument.replace(/^--?/, '')) !== undefined
 }
 
 function defaultInvocation(before: readonly string[]): Invocation {

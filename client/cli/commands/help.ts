@@ -1,5 +1,5 @@
 import { type Setting, settings } from '../../../protocol/settings.ts'
-import { aliases, catalog } from '../catalog.ts'
+import { catalog, lookUp } from '../catalog.ts'
 import { type CommandContext, defineCommand, globalOptions } from '../command.ts'
 import { UsageError } from '../failures.ts'
 import { table } from '../format.ts'
@@ -23,11 +23,9 @@ export const command = defineCommand({
 })
 
 async function showCommand(context: CommandContext, topic: string): Promise<void> {
-  const bare = topic.replace(/^-/, '')
-  const [name = bare] = aliases[bare] ?? [bare]
-  const entry = Object.hasOwn(catalog, name) ? catalog[name] : undefined
-  if (entry === undefined) throw new UsageError(`There is no command "${topic}"`)
-  const { command } = await entry.load()
+  const found = lookUp(topic.replace(/^-/, ''))
+  if (found === undefined) throw new UsageError(`There is no command "${topic}"`)
+  const { command } = await found.entry.load()
   context.out.lines(helpLines(command))
 }
 

@@ -1,0 +1,377 @@
+import { Readable, Writable } from 'node:stream'
+import type { FileSystem } from '../../client/cli/file-system.ts'
+import {
+  type BlockLocation,
+  type BlockStats,
+  type ContentSummary,
+  type DatanodeStatus,
+  DfsFsError,
+  FileStatus,
+  LocatedFileStatus,
+} from '../../client/index.ts'
+import { DfsError, type ErrorCode } from '../../protocol/errors.ts'
+
+interface FakeInode {
+  readonly kind: 'file' | 'directory'
+  content: Buffer
+  mode: number
+  owner: string
+  group: string
+  mtimeMs: number
+  atimeMs: number
+  replication: number
+  blockSize: number
+  /** Live replicas of its one block. */
+  replicas: number
+  isCorrupt: boolean
+}
+
+type Failing = (verb: string, path: string) => ErrorCode | undefined
+
+function fail(code: ErrorCode, path: string): never {
+  throw new DfsFsError(new DfsError(code, `${code} of the fake file system`, { path }))
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf('/')) || '/'
+}
+
+/** A namespace in memory with the semantics of HDFS that the commands rely on. */
+export class FakeFileSystem implements FileSystem {
+  readonly inodes = new Map<string, FakeInode>()
+  /** Returns the code with which a verb on a path is to fail. */
+  failing: Failing = () => undefined
+  closed = 0
+
+  constructor() {
+    this.addDirectory('/')
+  }
+
+  addDirectory(path: string, changes: Partial<FakeInode> = {}): void {
+    this.#add(path, { kind: 'directory', mode: 0o755, replication: 0, blockSize: 0, ...changes })
+  }
+
+  addFile(path: string, text: string, changes: Partial<FakeInode> = {}): void {
+    for (let parent = parentOf(path); !this.inodes.has(parent); parent = parentOf(parent)) {
+      this.addDirectory(parent)
+    }
+    this.#add(path, { kind: 'file', content: Buffer.from(text), ...changes })
+  }
+
+  text(path: string): string | undefined {
+    return this.inodes.get(path)?.content.toString()
+  }
+
+  paths(): string[] {
+    return [...this.inodes.keys()].sort()
+  }
+
+  #add(path: string, changes: Partial<FakeInode> & Pick<FakeInode, 'kind'>): void {
+    this.inodes.set(path, {
+      content: Buffer.alloc(0),
+      mode: 0o644,
+      owner: 'alice',
+      group: 'staff',
+      mtimeMs: Date.UTC(2026, 10, 22, 16, 5, 9),
+      atimeMs: Date.UTC(2026, 10, 22, 17, 0, 0),
+      replication: 3,
+      blockSize: 128 * 1024 * 1024,
+      replicas: 3,
+      isCorrupt: false,
+      ...changes,
+    })
+  }
+
+  #check(verb: string, path: string): void {
+    const code = this.failing(verb, path)
+    if (code !== undefined) fail(code, path)
+  }
+
+  #inode(verb: string, path: string): FakeInode {
+    this.#check(verb, path)
+    return this.inodes.get(path) ?? fail('FILE_NOT_FOUND', path)
+  }
+
+  #wire(path: string, inode: FakeInode): ConstructorParameters<typeof FileStatus>[1] {
+    const isFile = inode.kind === 'file'
+    return {
+      fileType: isFile ? 'IS_FILE' : 'IS_DIR',
+      path: new Uint8Array(0),
+      length: inode.content.length,
+      permission: { perm: inode.mode },
+      owner: inode.owner,
+      group: inode.group,
+      modification_time: inode.mtimeMs,
+      access_time: inode.atimeMs,
+      block_replication: inode.replication,
+      blocksize: inode.blockSize,
+      fileId: 16_385 + [...this.inodes.keys()].indexOf(path),
+      childrenNum: isFile ? 0 : this.#childPaths(path).length,
+      storagePolicy: 0,
+      flags: 0,
+    }
+  }
+
+  #status(path: string, inode: FakeInode): FileStatus {
+    return new FileStatus(path, this.#wire(path, inode))
+  }
+
+  #childPaths(path: string): string[] {
+    return this.paths().filter((other) => other !== '/' && parentOf(other) === path)
+  }
+
+  stat(path: string): Promise<FileStatus> {
+    return this.#promise(() => this.#status(path, this.#inode('stat', path)))
+  }
+
+  async *opendir(path: string): AsyncGenerator<FileStatus> {
+    await Promise.resolve()
+    this.#inode('opendir', path)
+    for (const child of this.#childPaths(path)) {
+      const inode = this.inodes.get(child)
+      if (inode !== undefined) yield this.#status(child, inode)
+    }
+  }
+
+  async *listWithLocations(path: string): AsyncGenerator<LocatedFileStatus> {
+    await Promise.resolve()
+    for (const child of this.#childPaths(path)) {
+      const inode = this.inodes.get(child)
+      if (inode === undefined) continue
+      const status = new LocatedFileStatus(child, this.#wire(child, inode))
+      yield Object.assign(status, { blocks: this.#blocks(child, inode) })
+    }
+  }
+
+  blockLocations(file: string | FileStatus): Promise<BlockLocation[]> {
+    const path = typeof file === 'string' ? file : file.path
+    return this.#promise(() => this.#blocks(path, this.#inode('blockLocations', path)))
+  }
+
+  #blocks(path: string, inode: FakeInode): BlockLocation[] {
+    if (inode.kind === 'directory' || inode.content.length === 0) return []
+    const datanodes = Array.from({ length: inode.replicas }, (_, index) => ({
+      uuid: `node-${index}`,
+      host: `host-${index}`,
+      address: `127.0.0.1:${9000 + index}`,
+      rack: '/default-rack',
+      storageId: `DS-${index}`,
+    }))
+    return [
+      {
+        offset: 0,
+        length: inode.content.length,
+        blockId: 1_073_741_825 + this.paths().indexOf(path),
+        generationStamp: 1001,
+        blockPoolId: 'BP-1',
+        hosts: datanodes.map(({ host }) => host),
+        datanodes,
+        isCorrupt: inode.isCorrupt,
+      },
+    ]
+  }
+
+  mkdir(
+    path: string,
+    { recursive = false }: { recursive?: boolean | undefined } = {},
+  ): Promise<void> {
+    return this.#promise(() => {
+      this.#check('mkdir', path)
+      const existing = this.inodes.get(path)
+      if (existing !== undefined && (!recursive || existing.kind === 'file'))
+        fail('FILE_EXISTS', path)
+      if (existing !== undefined) return
+      if (!this.inodes.has(parentOf(path))) {
+        if (!recursive) fail('FILE_NOT_FOUND', parentOf(path))
+        void this.mkdir(parentOf(path), { recursive })
+      }
+      this.addDirectory(path)
+    })
+  }
+
+  rm(
+    path: string,
+    options: { recursive?: boolean | undefined; force?: boolean | undefined } = {},
+  ): Promise<void> {
+    return this.#promise(() => {
+      this.#check('rm', path)
+      if (!this.inodes.has(path)) {
+        if (options.force === true) return
+        fail('FILE_NOT_FOUND', path)
+      }
+      const below = this.paths().filter((other) => other.startsWith(`${path}/`))
+      if (below.length > 0 && options.recursive !== true) fail('DIRECTORY_NOT_EMPTY', path)
+      for (const gone of [path, ...below]) this.inodes.delete(gone)
+    })
+  }
+
+  rename(
+    source: string,
+    target: string,
+    { overwrite = true }: { overwrite?: boolean | undefined } = {},
+  ): Promise<void> {
+    return this.#promise(() => {
+      this.#inode('rename', source)
+      if (this.inodes.has(target) && !overwrite) fail('FILE_EXISTS', target)
+      if (!this.inodes.has(parentOf(target))) fail('FILE_NOT_FOUND', parentOf(target))
+      for (const path of this.paths()) {
+        if (path !== source && !path.startsWith(`${source}/`)) continue
+        const inode = this.inodes.get(path)
+        this.inodes.delete(path)
+        if (inode !== undefined) this.inodes.set(target + path.slice(source.length), inode)
+      }
+    })
+  }
+
+  createReadStream(
+    path: string,
+    { start = 0, end }: { start?: number; end?: number } = {},
+  ): Readable {
+    const inode = this.#inode('read', path)
+    const stop = Math.min(end ?? Number.POSITIVE_INFINITY, inode.content.length - 1) + 1
+    return Readable.from([inode.content.subarray(start, stop)], { objectMode: false })
+  }
+
+  createWriteStream(
+    path: string,
+    options: { replication?: number; blockSize?: number; overwrite?: boolean } = {},
+  ): Writable {
+    const chunks: Buffer[] = []
+    return new Writable({
+      construct: (callback) => {
+        this.#promise(() => {
+          this.#check('create', path)
+          if (!this.inodes.has(parentOf(path))) fail('FILE_NOT_FOUND', parentOf(path))
+          this.addFile(path, '', {
+            ...(options.replication === undefined ? {} : { replication: options.replication }),
+            ...(options.blockSize === undefined ? {} : { blockSize: options.blockSize }),
+          })
+        }).then(() => callback(), callback)
+      },
+      write: (chunk: Buffer, _encoding, callback) => {
+        this.#promise(() => {
+          this.#check('write', path)
+          chunks.push(chunk)
+        }).then(() => callback(), callback)
+      },
+      final: (callback) => {
+        const inode = this.inodes.get(path)
+        if (inode !== undefined) inode.content = Buffer.concat(chunks)
+        callback()
+      },
+    })
+  }
+
+  chmod(path: string, mode: number): Promise<void> {
+    return this.#promise(() => {
+      this.#inode('chmod', path).mode = mode
+    })
+  }
+
+  chown(path: string, owner?: string, group?: string): Promise<void> {
+    return this.#promise(() => {
+      const inode = this.#inode('chown', path)
+      inode.owner = owner ?? inode.owner
+      inode.group = group ?? inode.group
+    })
+  }
+
+  utimes(
+    path: string,
+    atime: Date | number | string | undefined,
+    mtime: Date | number | string | undefined,
+  ): Promise<void> {
+    return this.#promise(() => {
+      const inode = this.#inode('utimes', path)
+      if (atime instanceof Date) inode.atimeMs = atime.getTime()
+      if (mtime instanceof Date) inode.mtimeMs = mtime.getTime()
+    })
+  }
+
+  setReplication(path: string, replication: number): Promise<boolean> {
+    return this.#promise(() => {
+      const inode = this.#inode('setReplication', path)
+      inode.replication = replication
+      inode.replicas = replication
+      return true
+    })
+  }
+
+  contentSummary(path: string): Promise<ContentSummary> {
+    return this.#promise(() => {
+      this.#inode('contentSummary', path)
+      const prefix = path === '/' ? '/' : `${path}/`
+      const tree = this.paths().filter((other) => other === path || other.startsWith(prefix))
+      const inodes = tree.flatMap((other) => this.inodes.get(other) ?? [])
+      const files = inodes.filter(({ kind }) => kind === 'file')
+      return {
+        length: files.reduce((sum, { content }) => sum + content.length, 0),
+        fileCount: files.length,
+        directoryCount: inodes.length - files.length,
+        spaceConsumed: files.reduce((sum, file) => sum + file.content.length * file.replication, 0),
+        quota: undefined,
+        spaceQuota: undefined,
+      }
+    })
+  }
+
+  statfs(): ReturnType<FileSystem['statfs']> {
+    return this.#promise(() => ({
+      capacity: 4000,
+      used: 1000,
+      remaining: 3000,
+      underReplicatedBlocks: 0,
+      corruptBlocks: 0,
+      missingBlocks: 0,
+    }))
+  }
+
+  datanodes(kind = 'all'): Promise<DatanodeStatus[]> {
+    const node = (index: number): DatanodeStatus => ({
+      uuid: `node-${index}`,
+      host: `host-${index}`,
+      ipAddress: '127.0.0.1',
+      transferPort: 9000 + index,
+      ipcPort: 9100 + index,
+      httpPort: 9200 + index,
+      rack: '/default-rack',
+      capacity: 1000,
+      used: 250,
+      nonDfsUsed: 0,
+      remaining: 750,
+      lastContactMs: Date.now(),
+      lastBlockReportMs: Date.now(),
+      blocks: 2,
+      activeTransfers: 0,
+      adminState: 'NORMAL',
+      softwareVersion: '3.5.0',
+    })
+    return this.#promise(() => (kind === 'dead' ? [node(9)] : [node(0), node(1), node(2)]))
+  }
+
+  blockStats(): Promise<BlockStats> {
+    return this.#promise(() => ({
+      lowRedundancy: 1,
+      corrupt: 0,
+      missing: 0,
+      missingWithReplicationOne: 0,
+      pendingDeletion: 0,
+      highestPriorityLowRedundancy: undefined,
+    }))
+  }
+
+  safeMode(): Promise<boolean> {
+    return Promise.resolve(false)
+  }
+
+  close(): Promise<void> {
+    this.closed += 1
+    return Promise.resolve()
+  }
+
+  /** Failures reach the caller as rejections, as the SDK's do. */
+  async #promise<T>(action: () => T): Promise<T> {
+    await Promise.resolve()
+    return action()
+  }
+}
