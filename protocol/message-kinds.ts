@@ -160,7 +160,10 @@ export const u64big: Kind<bigint> = {
       checkBig(what, value, 0n, uint64Max)
       writer.uint64Big(value)
     },
-    read: (reader) => reader.uint64Big(),
+    read(reader) {
+      const value = reader.uint64OrMinusOne()
+      return value >= 0 ? BigInt(value) : reader.uint64Big()
+    },
   }),
 }
 
