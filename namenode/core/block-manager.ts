@@ -82,6 +82,8 @@ export class BlockManager implements BlockSide {
   readonly #safeMode: SafeMode
   /** Rows are still missing: a replica without a block may only be early. */
   #isLoading = true
+  /** Blocks from here on were never handed out, as far as is known. */
+  #nextBlockId = 0
   #totalCount: number | undefined
   #isSettled = false
   #graceUntil: Millis | undefined
@@ -105,6 +107,7 @@ export class BlockManager implements BlockSide {
   // Rows.
 
   blockPut(row: BlockRow, replication: number): void {
+    this.#nextBlockId = Math.max(this.#nextBlockId, row.id + 1)
     const { before, expected, reprieved } = this.#ledger.putRow(row, replication)
     for (const { node } of reprieved) node.orders.invalidationSettled(row.id)
     if (row.state !== 'complete') {
@@ -141,9 +144,14 @@ export class BlockManager implements BlockSide {
     this.#checkSafeMode()
   }
 
-  /** Every row was put or loaded: replicas of other blocks are garbage from now on. */
-  finishedLoading(): void {
+  /**
+   * Every row was put: replicas of other blocks are garbage from now on. `nextBlockId` is the next one
+   * the namespace will hand out; a replica of that or a later block shows that the namespace is older
+   * than the data, and is kept.
+   */
+  finishedLoading(nextBlockId?: BlockId): void {
     this.#isLoading = false
+    this.#nextBlockId = Math.max(this.#nextBlockId, nextBlockId ?? Infinity)
     this.#graceIdLimit = this.#ledger.map.idLimit
     this.#checkSafeMode()
   }
@@ -300,7 +308,7 @@ export class BlockManager implements BlockSide {
     this.#now = now
     const node = this.#registry.registered(uuid)
     const storage = this.#registry.ensureStorage(node, storageUuid)
-    const report = this.#ledger.fullReport(now, storage, replicas, this.#isLoading)
+    const report = this.#ledger.fullReport(now, storage, replicas, this.#mayBeEarly)
     const isFirst = !storage.isReported
     storage.isReported = true
     node.lastBlockReportAt = now
@@ -372,8 +380,8 @@ export class BlockManager implements BlockSide {
     this.#checkSafeMode()
     this.#scan.run(limits.scannedBlocksPerTickMax, limits.visitedBlocksPerTickMax, (at) => {
       const id = this.#ledger.map.id(at)
-      if (this.#ledger.map.kind(at) === 'unverified') this.blockDeleted(id)
-      else this.#examine(id)
+      if (this.#ledger.map.kind(at) !== 'unverified') this.#examine(id)
+      else if (!this.#mayBeEarly(id)) this.blockDeleted(id)
     })
     this.#repair.expire(now)
     for (const { orders } of this.#registry.nodes()) orders.retryInvalidations(now)
@@ -471,7 +479,7 @@ export class BlockManager implements BlockSide {
         const outcome = this.#ledger.received(
           storage,
           { blockId, generationStamp, length, state },
-          this.#isLoading,
+          this.#mayBeEarly,
         )
         if (outcome === 'garbage') orders.invalidate({ id: blockId, generationStamp, length })
         if (isFinal) this.#repair.arrived(blockId, storage.node)
@@ -537,6 +545,9 @@ export class BlockManager implements BlockSide {
     this.#isSettled = true
     this.#scan.requestAll()
   }
+
+  /** The row may still be loaded, or the block is from a future this namespace does not know. */
+  readonly #mayBeEarly = (id: BlockId): boolean => this.#isLoading || id >= this.#nextBlockId
 
   /** Before it is settled what exists, nothing can be said to be missing. */
   #examine(id: BlockId): void {

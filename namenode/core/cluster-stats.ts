@@ -28,6 +28,8 @@ export interface ClusterStats {
   readonly corruptBlocks: number
   /** Blocks without a good replica. */
   readonly missingBlocks: number
+  /** Blocks without a row that datanodes have: rows still to be loaded, then blocks never handed out. */
+  readonly unknownBlocks: number
   /** The part of `missingBlocks` that never wanted a second replica. */
   readonly missingBlocksWithReplicationOne: number
   readonly badlyDistributedBlocks: number
@@ -99,6 +101,7 @@ export function clusterStats(sources: StatsSources): ClusterStats {
     underReplicatedBlocks: repair.underReplicatedCount,
     corruptBlocks: ledger.corrupt.blockCount,
     missingBlocks: queueLengths.lost,
+    unknownBlocks: ledger.map.entryCount - ledger.map.rowCount,
     missingBlocksWithReplicationOne: repair.lostSingleCount,
     badlyDistributedBlocks: queueLengths['badly-distributed'],
     lastReplicaBlocks: queueLengths['last-replica'],

@@ -50,6 +50,9 @@ export interface RowOutcome {
   readonly reprieved: readonly StorageRecord[]
 }
 
+/** Whether a block without a row may still get one, so that its replicas are no garbage yet. */
+export type EarlyTest = (id: BlockId) => boolean
+
 const noStorages: readonly StorageRecord[] = []
 
 /** Block map, open blocks and corrupt replicas as one consistent whole. */
@@ -111,8 +114,8 @@ export class ReplicaLedger {
   }
 
   /** Takes over what an incremental report says about one replica that exists. */
-  received(storage: StorageRecord, replica: ListedReplica, isLoading: boolean): ReportOutcome {
-    const at = this.#slotFor(replica, isLoading)
+  received(storage: StorageRecord, replica: ListedReplica, mayBeEarly: EarlyTest): ReportOutcome {
+    const at = this.#slotFor(replica, mayBeEarly)
     if (at === undefined) return 'garbage'
     if (this.#isOldNews(at, storage, replica)) return 'unchanged'
     return this.#place(at, storage, replica)
@@ -136,7 +139,7 @@ export class ReplicaLedger {
     now: Millis,
     storage: StorageRecord,
     replicas: Iterable<ListedReplica>,
-    isLoading: boolean,
+    mayBeEarly: EarlyTest,
   ): FullReportOutcome {
     const changed: BlockId[] = []
     const garbage: BlockReference[] = []
@@ -145,7 +148,7 @@ export class ReplicaLedger {
     for (const replica of replicas) {
       const { blockId: id, generationStamp, length } = replica
       const isOvertaken = storage.recent.isLater(now, id, generationStamp)
-      const at = isOvertaken ? this.map.find(id) : this.#slotFor(replica, isLoading)
+      const at = isOvertaken ? this.map.find(id) : this.#slotFor(replica, mayBeEarly)
       listed.add(id)
       const outcome = isOvertaken
         ? 'unchanged'
@@ -227,9 +230,9 @@ export class ReplicaLedger {
     return this.map.add(id, 'unverified')
   }
 
-  /** The entry a report belongs to; made for it while rows are still being loaded. */
-  #slotFor(replica: ListedReplica, isLoading: boolean): Slot | undefined {
-    return this.map.find(replica.blockId) ?? (isLoading ? this.#add(replica.blockId) : undefined)
+  /** The entry a report belongs to; made for it when its row may still come. */
+  #slotFor({ blockId: id }: ListedReplica, mayBeEarly: EarlyTest): Slot | undefined {
+    return this.map.find(id) ?? (mayBeEarly(id) ? this.#add(id) : undefined)
   }
 
   /** A replica never goes back: a smaller stamp, or writing after finalized, was said before. */

@@ -269,6 +269,27 @@ t.test('replicas reported before their rows are known wait for them', (t) => {
   t.end()
 })
 
+t.test('replicas of blocks that were never handed out are kept: the namespace is too old', (t) => {
+  const world = new BlockWorld({ datanodes: 1, isLoading: true })
+  const { manager } = world
+  const node = world.at(0)
+  for (const id of [1, 5, 9]) world.store(node, blockRow(id))
+  manager.blockPut(blockRow(1), 1)
+  manager.finishedLoading(blockId(6))
+  world.store(node, blockRow(7))
+  world.seconds(2)
+  t.same([...node.disk.keys()], [1, 9, 7], 'only block 5 was deleted, and so is garbage')
+  t.equal(manager.stats().unknownBlocks, 2)
+  const late = world.block(6, 1, [0])
+  world.deleteBlock(late)
+  world.second()
+  t.same([...node.disk.keys()], [1, 9, 7], 'blocks handed out since are no strangers')
+  world.now += 100_000
+  world.fullReport(node)
+  manager.invariants()
+  t.end()
+})
+
 t.test('a corrupt replica is replaced from a good one first, and only then deleted', (t) => {
   const world = new BlockWorld({ datanodes: 4 })
   const row = world.block(1, 3, [0, 1, 2])
