@@ -188,7 +188,7 @@ function summaryLines(
     `  data       ${layout.directory}/{namenode,${names.join(',')}}`,
     `  logs       ${layout.logs}`,
     'Try:',
-    `  ${dfs}${at} put README.md /`,
+    `  ${dfs}${at} put /etc/hosts /`,
     `  ${dfs}${at} ls /`,
     `  ${dfs}${at} report`,
     stop,
