@@ -41,7 +41,7 @@ export class Checkpointer {
   #collectedTxid: TxId
   #folding: Promise<void> | undefined
   #timer: TimerHandle | undefined
-  #roomWaiters: (() => void)[] = []
+  readonly #roomWaiters: (() => void)[] = []
   #isStopping = false
   #lastFold: { transactions: number; rows: number; durationMs: number } | undefined
 

@@ -10,7 +10,7 @@ const modeMask = 0o1777
 const unchangedTime = 2n ** 64n - 1n
 const nothing = {}
 
-/** Methods that change names and attributes. */
+/** Methods that change names. */
 export function namespaceHandlers(
   context: ClientContext,
 ): RpcHandlers<typeof clientNamenodeProtocol> {
@@ -46,6 +46,17 @@ export function namespaceHandlers(
         }),
         () => nothing,
       ),
+    createSymlink: () => {
+      throw new DfsError('UNSUPPORTED_OPERATION', 'Symlinks not supported')
+    },
+  }
+}
+
+/** Methods that change attributes. */
+export function attributeHandlers(
+  context: ClientContext,
+): RpcHandlers<typeof clientNamenodeProtocol> {
+  return {
     setReplication: ({ src, replication }, call) =>
       mapReply(
         context.execute(call, { kind: 'setReplication', path: pathOf(src), replication }),
@@ -80,9 +91,6 @@ export function namespaceHandlers(
         }),
         () => nothing,
       ),
-    createSymlink: () => {
-      throw new DfsError('UNSUPPORTED_OPERATION', 'Symlinks not supported')
-    },
   }
 }
 

@@ -5,10 +5,11 @@ import type {
   clientNamenodeProtocol,
   DatanodeReportType,
 } from '../../protocol/messages/client-namenode.ts'
-import type { fsServerDefaults } from '../../protocol/messages/hdfs.ts'
+import type { fsServerDefaults, openFilesBatchResponse } from '../../protocol/messages/hdfs.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { RpcHandlers } from '../../transport/rpc-server.ts'
-import type { StorageView } from '../core/datanode-registry.ts'
+import type { BlockManager } from '../core/block-manager.ts'
+import type { DatanodeView, StorageView } from '../core/datanode-registry.ts'
 import { type ClientContext, mapReply } from './client-context.ts'
 import { hotPolicyId } from './storage-policies.ts'
 import { wireDatanodeInfo } from './wire-views.ts'
@@ -17,33 +18,12 @@ const corruptFilesPerPage = 100
 const openFilesPerPage = 1000
 const nothing = {}
 
-/** Methods about the cluster as a whole: its defaults, space, datanodes and safe mode. */
+/** Methods about the cluster as a whole: its defaults, space and block health. */
 export function statisticsHandlers(
   context: ClientContext,
 ): RpcHandlers<typeof clientNamenodeProtocol> {
-  const { namenode } = context
-  const { blocks } = namenode
-  const serverDefaults = serverDefaultsOf(namenode.settings)
-  const report = (type: DatanodeReportType): ReturnType<typeof blocks.datanodes> => {
-    switch (type) {
-      case 'ALL':
-        return blocks.datanodes('all')
-      case 'LIVE':
-        return blocks.datanodes('live')
-      case 'DEAD':
-        return blocks.datanodes('dead')
-      case 'DECOMMISSIONING':
-        return blocks.datanodes('decommissioning')
-      case 'ENTERING_MAINTENANCE':
-        return blocks
-          .datanodes('all')
-          .filter(({ adminState }) => adminState === 'entering-maintenance')
-      case 'IN_MAINTENANCE':
-        return blocks.datanodes('all').filter(({ adminState }) => adminState === 'in-maintenance')
-      default:
-        return unreachable(type)
-    }
-  }
+  const { blocks, settings } = context.namenode
+  const serverDefaults = serverDefaultsOf(settings)
   return {
     getServerDefaults: () => ({ serverDefaults }),
     getFsStats: () => {
@@ -83,11 +63,21 @@ export function statisticsHandlers(
       highest_prio_low_redundancy_blocks: 0,
       badly_distributed_blocks: 0,
     }),
+  }
+}
+
+/** Methods about datanodes, open files and the state of the namenode. */
+export function administrationHandlers(
+  context: ClientContext,
+): RpcHandlers<typeof clientNamenodeProtocol> {
+  const { namenode } = context
+  const { blocks } = namenode
+  return {
     getDatanodeReport: ({ type }) => ({
-      di: report(type).map((view) => wireDatanodeInfo(context, view)),
+      di: datanodesOf(blocks, type).map((view) => wireDatanodeInfo(context, view)),
     }),
     getDatanodeStorageReport: ({ type }) => ({
-      datanodeStorageReports: report(type).map((view) => ({
+      datanodeStorageReports: datanodesOf(blocks, type).map((view) => ({
         datanodeInfo: wireDatanodeInfo(context, view),
         storageReports: view.storages.map(wireStorageReport),
       })),
@@ -104,18 +94,9 @@ export function statisticsHandlers(
       await context.requireSuperuser(call)
       return { corrupt: await corruptFiles(context, path, cookie) }
     },
-    listOpenFiles: async ({ id, path = '' }, call) => {
+    listOpenFiles: async ({ id, path }, call) => {
       await context.requireSuperuser(call)
-      const files = [...namenode.namesystem.leases()]
-        .flatMap(({ holder, files: ids }) => [...ids].map((inode) => ({ inode, holder })))
-        .filter(({ inode }) => inode > id)
-        .sort((left, right) => left.inode - right.inode)
-      const entries = files.slice(0, openFilesPerPage).flatMap(({ inode, holder }) => {
-        const at = namenode.namesystem.pathOf(inode)
-        const isWanted = at?.startsWith(path) === true
-        return isWanted ? [{ id: inode, path: at, clientName: holder, clientMachine: '' }] : []
-      })
-      return { entries, hasMore: files.length > openFilesPerPage, types: ['ALL_OPEN_FILES'] }
+      return openFiles(context, id, path)
     },
     getCurrentEditLogTxid: () => ({ txid: namenode.journal.durableTxid }),
     getHAServiceState: () => ({ state: 'ACTIVE' }),
@@ -127,6 +108,48 @@ export function statisticsHandlers(
       throw new DfsError('UNSUPPORTED_OPERATION', 'Rolling upgrades are not supported')
     },
   }
+}
+
+function datanodesOf(blocks: BlockManager, type: DatanodeReportType): readonly DatanodeView[] {
+  switch (type) {
+    case 'ALL':
+      return blocks.datanodes('all')
+    case 'LIVE':
+      return blocks.datanodes('live')
+    case 'DEAD':
+      return blocks.datanodes('dead')
+    case 'DECOMMISSIONING':
+      return blocks.datanodes('decommissioning')
+    case 'ENTERING_MAINTENANCE':
+      return blocks
+        .datanodes('all')
+        .filter(({ adminState }) => adminState === 'entering-maintenance')
+    case 'IN_MAINTENANCE':
+      return blocks.datanodes('all').filter(({ adminState }) => adminState === 'in-maintenance')
+    default:
+      return unreachable(type)
+  }
+}
+
+interface OpenFilesPage {
+  readonly entries: readonly EncodableOf<typeof openFilesBatchResponse>[]
+  readonly hasMore: boolean
+  readonly types: readonly ['ALL_OPEN_FILES']
+}
+
+/** Open files with inode ids after `startAfter`, below `prefix`, in the order of their ids. */
+function openFiles(context: ClientContext, startAfter: number, prefix = ''): OpenFilesPage {
+  const { namesystem } = context.namenode
+  const files = [...namesystem.leases()]
+    .flatMap(({ holder, files: ids }) => [...ids].map((inode) => ({ inode, holder })))
+    .filter(({ inode }) => inode > startAfter)
+    .sort((left, right) => left.inode - right.inode)
+  const entries = files.slice(0, openFilesPerPage).flatMap(({ inode, holder }) => {
+    const path = namesystem.pathOf(inode)
+    const isWanted = path?.startsWith(prefix) === true
+    return isWanted ? [{ id: inode, path, clientName: holder, clientMachine: '' }] : []
+  })
+  return { entries, hasMore: files.length > openFilesPerPage, types: ['ALL_OPEN_FILES'] }
 }
 
 function serverDefaultsOf(settings: Settings): EncodableOf<typeof fsServerDefaults> {

@@ -20,9 +20,9 @@ import { wireFileStatus, wireLocatedBlock, wirePlacelessBlock } from './wire-vie
 const modeMask = 0o1777
 const nothing = {}
 
-/** Methods of writers: from create to complete, and what keeps or takes a lease. */
+/** Methods of a writer, from create to complete. */
 export function writeHandlers(context: ClientContext): RpcHandlers<typeof clientNamenodeProtocol> {
-  const { namenode, blockPoolId } = context
+  const { blockPoolId } = context
   const block = (wire: ExtendedBlock): BlockReference => blockOf(wire, blockPoolId)
   return {
     create: (request, call) => {
@@ -81,6 +81,16 @@ export function writeHandlers(context: ClientContext): RpcHandlers<typeof client
         }),
         () => nothing,
       ),
+  }
+}
+
+/** Methods that mend a pipeline. */
+export function pipelineHandlers(
+  context: ClientContext,
+): RpcHandlers<typeof clientNamenodeProtocol> {
+  const { namenode, blockPoolId } = context
+  const block = (wire: ExtendedBlock): BlockReference => blockOf(wire, blockPoolId)
+  return {
     updateBlockForPipeline: (request, call) =>
       mapReply(
         context.execute(call, {
@@ -120,6 +130,13 @@ export function writeHandlers(context: ClientContext): RpcHandlers<typeof client
       const locations = [...existing, ...targets]
       return { block: wirePlacelessBlock(context, block(request.blk), locations) }
     },
+  }
+}
+
+/** Methods that keep or take leases, and reports of corrupt replicas. */
+export function leaseHandlers(context: ClientContext): RpcHandlers<typeof clientNamenodeProtocol> {
+  const { namenode, blockPoolId } = context
+  return {
     renewLease: (request) => {
       namenode.namesystem.renewLease(namenode.now(), clientName(request.clientName))
       return nothing
@@ -135,7 +152,7 @@ export function writeHandlers(context: ClientContext): RpcHandlers<typeof client
       ),
     reportBadBlocks: ({ blocks }) => {
       for (const bad of blocks) {
-        const reference = block(bad.b)
+        const reference = blockOf(bad.b, blockPoolId)
         const locations = locationsOf(
           bad.locs.map(({ id }) => id),
           bad.storageIDs,

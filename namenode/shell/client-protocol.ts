@@ -1,19 +1,23 @@
 import type { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
 import type { RpcHandlers } from '../../transport/rpc-server.ts'
 import type { ClientContext } from './client-context.ts'
-import { namespaceHandlers } from './client-protocol-namespace.ts'
+import { attributeHandlers, namespaceHandlers } from './client-protocol-namespace.ts'
 import { probeHandlers } from './client-protocol-probes.ts'
 import { readHandlers } from './client-protocol-read.ts'
-import { statisticsHandlers } from './client-protocol-statistics.ts'
-import { writeHandlers } from './client-protocol-write.ts'
+import { administrationHandlers, statisticsHandlers } from './client-protocol-statistics.ts'
+import { leaseHandlers, pipelineHandlers, writeHandlers } from './client-protocol-write.ts'
 
 /** All methods of ClientProtocol that the namenode serves; the rest get RpcNoSuchMethodException. */
 export function clientHandlers(context: ClientContext): RpcHandlers<typeof clientNamenodeProtocol> {
   return {
     ...readHandlers(context),
     ...namespaceHandlers(context),
+    ...attributeHandlers(context),
     ...writeHandlers(context),
+    ...pipelineHandlers(context),
+    ...leaseHandlers(context),
     ...statisticsHandlers(context),
+    ...administrationHandlers(context),
     ...probeHandlers(context),
   }
 }

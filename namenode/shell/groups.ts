@@ -67,6 +67,6 @@ export const groupsOfSystem: GroupLookup = (user) =>
     execFile('id', ['-Gn', '--', user], { timeout: lookupTimeoutMs }, (error, stdout) => {
       if (error === null) resolve(stdout.trim().split(/\s+/))
       else if (typeof error.code === 'number') resolve([])
-      else reject(error)
+      else reject(new Error(`Cannot run id: ${error.message}`, { cause: error }))
     })
   })

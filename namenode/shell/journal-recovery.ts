@@ -113,7 +113,7 @@ class TailReader {
     const file = storage.pathOf(segment.name)
     this.nextTxid = firstTxid
     const records = scanSegment({ file, bytes, firstTxid, isLast, clusterId })
-    while (true) {
+    for (;;) {
       const step = records.next()
       if (step.done === true) return step.value
       this.#replay(file, step.value)

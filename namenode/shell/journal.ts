@@ -116,7 +116,7 @@ export class Journal {
 
   /** Deletes the closed segments all of whose transactions are at or below `txid`. */
   async dropThrough(txid: TxId): Promise<void> {
-    while (true) {
+    for (;;) {
       const [oldest, next] = this.#segments
       if (oldest === undefined || next === undefined || next.firstTxid > txid + 1) return
       await this.#options.storage.remove(oldest.name)

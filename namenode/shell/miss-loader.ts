@@ -39,7 +39,7 @@ interface Load {
  */
 export class MissLoader {
   readonly #options: MissLoaderOptions
-  #queue = new Map<string, Wanted>()
+  readonly #queue = new Map<string, Wanted>()
   readonly #inFlight = new Set<Load>()
   #isScheduled = false
   #loadCount = 0

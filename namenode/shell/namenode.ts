@@ -273,7 +273,7 @@ export class Namenode {
     this.blockLoading.run(store, this.blocks).then(
       () => {
         if (!this.blockLoading.isDone) return
-        this.blocks.finishedLoading()
+        this.blocks.finishedLoading(this.namesystem.nextIds().blockId)
         const blocks = this.blockLoading.loadedCount
         logger.info('blocks-loaded', { blocks, durationMs: this.now() - startedAt })
       },

@@ -140,10 +140,10 @@ export function foldRows(batch: FoldBatch): readonly (readonly [string, readonly
   ]
 }
 
-function present<K, V>(fates: readonly (readonly [K, V | undefined])[]): readonly V[] {
+function present<V>(fates: readonly (readonly [number, V | undefined])[]): readonly V[] {
   return fates.flatMap(([, row]) => (row === undefined ? [] : [row]))
 }
 
-function keysOfAbsent<K>(fates: readonly (readonly [K, unknown])[]): readonly K[] {
+function keysOfAbsent(fates: readonly (readonly [number, unknown])[]): readonly number[] {
   return fates.filter(([, row]) => row === undefined).map(([key]) => key)
 }

@@ -242,7 +242,7 @@ export class SqliteStore implements NamespaceStore {
 
   async *streamBlocks(pageRows: number): AsyncIterable<readonly StoredBlock[]> {
     let last: readonly [number, number] = [-1, -1]
-    while (true) {
+    for (;;) {
       const rows = await this.#reader().rows<readonly [number, Row]>(
         queries.blockPage,
         ...last,
@@ -321,7 +321,8 @@ export interface FileLock {
 export async function tryLockFile(file: string): Promise<FileLock | undefined> {
   const connection = await Connection.open(file)
   try {
-    await connection.exec('BEGIN EXCLUSIVE')
+    // Nothing is ever written into it, so it needs no rollback journal beside it.
+    await connection.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
   } catch (error) {
     await connection.close()
     if (isBusy(error)) return undefined

@@ -39,7 +39,7 @@ function scan(content: Uint8Array, firstTxid = 1, isLast = true): Scan {
   const source = { file, bytes: content, firstTxid: txId(firstTxid), isLast, clusterId }
   const generator = scanSegment(source)
   const records: JournalRecord[] = []
-  while (true) {
+  for (;;) {
     const step = generator.next()
     if (step.done === true) return { ...step.value, records }
     records.push(step.value)
