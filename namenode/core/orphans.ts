@@ -12,10 +12,11 @@ import type { InodeRow } from './changes.ts'
 import type { ChildrenPage } from './context.ts'
 import type { Draft } from './draft.ts'
 import { moveToOrphanage } from './inode-changes.ts'
-import { listChildren } from './listing.ts'
-import type { Loaded } from './requests.ts'
+import { type ChildrenSlice, listChildren } from './listing.ts'
+import { compareNames } from './names.ts'
+import type { Loaded, Miss } from './requests.ts'
 import type { Residency } from './residency.ts'
-import type { MissCollector } from './row-miss.ts'
+import { type MissCollector, RowMiss } from './row-miss.ts'
 
 const pageEntries = 200
 const blocksAtOnceMax = 1000
@@ -26,7 +27,10 @@ export class Orphans {
   readonly #waiting = new Set<InodeId>()
   /** Name to go on after, per directory being emptied. */
   readonly #cursorById = new Map<InodeId, string>()
-  readonly #pageById = new Map<InodeId, ChildrenPage>()
+  /** Children to go next, merged when their page arrived: nothing but reaping changes an orphan. */
+  readonly #sliceById = new Map<InodeId, ChildrenSlice>()
+  #orphanagePage: ChildrenPage | undefined
+  #misses: Miss[] = []
   /** After a restart the store may hold orphans that nobody has seen: scanned from here on. */
   #scanAfter: string | undefined = ''
 
@@ -41,21 +45,35 @@ export class Orphans {
   left(id: InodeId): void {
     this.#waiting.delete(id)
     this.#cursorById.delete(id)
-    this.#pageById.delete(id)
+    this.#sliceById.delete(id)
   }
 
   /** Takes a page that a tick asked for; false when it is not for here. */
   offer(rows: Residency, loaded: Loaded): boolean {
     if (loaded.kind !== 'children') return false
-    if (loaded.parent !== orphanageInodeId && !this.#waiting.has(loaded.parent)) return false
-    this.#pageById.set(loaded.parent, loaded)
+    if (loaded.parent === orphanageInodeId) {
+      this.#orphanagePage = loaded
+      return true
+    }
+    if (!this.#waiting.has(loaded.parent)) return false
+    const directory = rows.inodes.peek(loaded.parent)?.row
+    const cursor = this.#cursorById.get(loaded.parent) ?? ''
+    if (directory === undefined || loaded.startAfter !== cursor) return true
     for (const { inode } of loaded.children) rows.inodes.provide(inode.id, inode)
+    const wanted = { directory, startAfter: cursor, limit: pageEntries }
+    try {
+      this.#sliceById.set(directory.id, listChildren({ rows, page: loaded }, wanted))
+    } catch (error) {
+      if (!(error instanceof RowMiss)) throw error
+      this.#passOver(directory.id, error.misses)
+    }
     return true
   }
 
   /** Plans the next piece of reaping, about `budget` changes; notes rows to load in `collector`. */
   reap(rows: Residency, draft: Draft, collector: MissCollector, budget: number): void {
     this.#scan(rows, collector)
+    for (const miss of this.#misses.splice(0)) collector.note(miss)
     let looked = 0
     for (const id of this.#waiting) {
       if (draft.size >= budget || looked >= orphansPerTickMax) break
@@ -66,14 +84,14 @@ export class Orphans {
 
   #scan(rows: Residency, collector: MissCollector): void {
     if (this.#scanAfter === undefined || this.#waiting.size > orphansPerTickMax) return
-    const page = this.#pageById.get(orphanageInodeId)
+    const page = this.#orphanagePage
     if (page === undefined) {
       const startAfter = this.#scanAfter
       const limit = limits.listingEntriesMax
       collector.note({ kind: 'children', parent: orphanageInodeId, startAfter, limit })
       return
     }
-    this.#pageById.delete(orphanageInodeId)
+    this.#orphanagePage = undefined
     for (const { name, inode } of page.children) {
       if (rows.entries.find(orphanageInodeId, name) !== 'absent') this.#waiting.add(inode.id)
     }
@@ -99,10 +117,12 @@ export class Orphans {
   #empty(rows: Residency, draft: Draft, collector: MissCollector, directory: InodeRow): boolean {
     if (directory.kind !== 'directory') return true
     const startAfter = this.#cursorById.get(directory.id) ?? ''
-    const page = this.#pageById.get(directory.id)
-    const slice = listChildren({ rows, page }, { directory, startAfter, limit: pageEntries })
+    const wanted = { directory, startAfter, limit: pageEntries }
+    const slice =
+      this.#sliceById.get(directory.id) ?? listChildren({ rows, page: undefined }, wanted)
     let isBlocked = false
     for (const { name, inode } of slice.children) {
+      if (compareNames(name, startAfter) <= 0) continue
       // Go on after the first gap only to learn what else to load.
       const child = collector.attempt(() => readyToGo(rows, inode.id))
       isBlocked ||= child === undefined
@@ -111,8 +131,17 @@ export class Orphans {
       removeChild(rows, draft, child)
       this.#cursorById.set(directory.id, name)
     }
-    if (!isBlocked) this.#pageById.delete(directory.id)
-    return !isBlocked && slice.remaining === 0
+    if (isBlocked) return false
+    this.#sliceById.delete(directory.id)
+    return slice.remaining === 0
+  }
+
+  /** A page that could not be merged: go on behind it when all of it is deleted, else load what it lacks. */
+  #passOver(id: InodeId, misses: readonly Miss[]): void {
+    for (const miss of misses) {
+      if (miss.kind === 'children') this.#cursorById.set(id, miss.startAfter)
+      else this.#misses.push(miss)
+    }
   }
 }
 

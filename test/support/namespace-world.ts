@@ -208,7 +208,7 @@ export class NamespaceWorld {
     this.#isForgetful = options.isForgetful === true
     const resident = this.#isForgetful ? { 'dfs.namenode.resident-inodes': 0 } : {}
     this.settings = { ...defaultSettings, ...resident, ...options.settings }
-    this.namesystem = this.#empty()
+    this.namesystem = this.emptyNamesystem()
     this.commit(genesisChanges({ user: 'hdfs', group: 'supergroup', wall: this.wall }))
   }
 
@@ -321,9 +321,9 @@ export class NamespaceWorld {
   /** A namenode that starts over what is folded and replays the rest of the journal. */
   restart(): void {
     const folded = this.journal.slice(0, this.#foldedCount)
-    const totals = replayed(this.#empty(), folded)
+    const totals = replayed(this.emptyNamesystem(), folded)
     const open = [...this.store.inodes.values()].filter(({ lease }) => lease !== undefined)
-    this.namesystem = this.#empty()
+    this.namesystem = this.emptyNamesystem()
     this.namesystem.restore({
       nextIds: totals.nextIds(),
       totals: totals.status().totals,
@@ -337,7 +337,8 @@ export class NamespaceWorld {
     this.namesystem.folded(this.#foldedCount as TxId)
   }
 
-  #empty(): Namesystem {
+  /** A namesystem that knows nothing, with the same fakes around it. */
+  emptyNamesystem(): Namesystem {
     return new Namesystem({ settings: this.settings, blocks: this.blocks, prng: new Prng(1) })
   }
 }
