@@ -33,6 +33,8 @@ export interface BlockStart {
   readonly firstSeqno: number
   /** Called for every packet that all datanodes have. */
   readonly onAcknowledged: (packet: OutgoingPacket) => void
+  /** Called once when the block cannot be written any more; every later call fails with the same error. */
+  readonly onFailed: (error: Error) => void
 }
 
 /** Recoveries that may find the same packet unacknowledged, as in HDFS's client. */
@@ -442,6 +444,7 @@ export class BlockWriter {
     this.#stop()
     for (const waiter of this.#waiters) waiter.reject(error)
     this.#waiters.clear()
+    this.#start.onFailed(error)
   }
 
   #stop(): void {

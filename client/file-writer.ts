@@ -67,6 +67,8 @@ const slabs = new SlabPool()
  */
 export class FileWriter {
   readonly path: string
+  /** Called when the file cannot be written any more, also while no call waits. */
+  onFailed: ((error: Error) => void) | undefined
   readonly #context: ClientContext
   readonly #file: OpenFile
   readonly #checksums: PacketChecksums
@@ -254,6 +256,7 @@ export class FileWriter {
       previous: this.#previous,
       firstSeqno: this.#seqno,
       onAcknowledged: recycle,
+      onFailed: (error) => this.onFailed?.(error),
     })
     const packetBytes = Math.min(this.#packetBytes, this.#file.blockSizeBytes - this.#packetStart)
     const isWhole = this.#used === 0 && data.length - offset >= packetBytes

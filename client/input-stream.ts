@@ -30,7 +30,8 @@ export class DfsReadStream extends Readable {
   readonly #endInclusive: number
   readonly #controller = new AbortController()
   readonly #removeAbort: () => void
-  #isStarted = false
+  /** The opened file until reading starts. */
+  #reader: FileReader | undefined
   #wantsMore = false
   #isPaused = false
   #resume: (() => void) | undefined
@@ -48,11 +49,24 @@ export class DfsReadStream extends Readable {
     this.#removeAbort = onAbort(options.signal, (error) => this.destroy(toFsError(error, path)))
   }
 
+  override _construct(callback: (error?: Error | null) => void): void {
+    this.#open(this.#controller.signal).then(
+      (reader) => {
+        this.#reader = reader
+        callback()
+      },
+      (error: unknown) => {
+        callback(toFsError(error, this.path))
+      },
+    )
+  }
+
   override _read(): void {
     this.#wantsMore = true
-    if (!this.#isStarted) {
-      this.#isStarted = true
-      void this.#run()
+    const reader = this.#reader
+    if (reader !== undefined) {
+      this.#reader = undefined
+      void this.#run(reader)
     } else if (this.#isPaused) {
       this.#isPaused = false
       this.#resume?.()
@@ -65,10 +79,9 @@ export class DfsReadStream extends Readable {
     callback(error)
   }
 
-  async #run(): Promise<void> {
+  async #run(reader: FileReader): Promise<void> {
     const { signal } = this.#controller
     try {
-      const reader = await this.#open(signal)
       const end = Math.min(reader.file.length, this.#endInclusive + 1)
       if (this.#start < end) {
         await reader.read({ start: this.#start, end, signal }, this.#consumer(end))

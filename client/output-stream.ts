@@ -89,7 +89,9 @@ export class DfsWriteStream extends Writable {
   }
 
   async #create(): Promise<void> {
-    this.#writer = await this.#open()
+    const writer = await this.#open()
+    writer.onFailed = (error) => this.destroy(toFsError(error, this.path))
+    this.#writer = writer
   }
 
   async #close(): Promise<void> {
