@@ -18,11 +18,13 @@ export interface PendingCopy {
   readonly deadline: Millis
 }
 
-/** What is on its way from or to one datanode. */
+/** What is on its way from or to one datanode, and what arrived from it since somebody last asked. */
 export interface CopyLoad {
   outCount: number
   outBytes: number
   inBytes: number
+  doneCount: number
+  doneBytes: number
 }
 
 const bucketMs = 1000
@@ -54,6 +56,13 @@ export class PendingCopies {
     return this.#load(node)
   }
 
+  /** Starts counting anew what arrives from a datanode. */
+  resetDone(node: DatanodeRecord): void {
+    const load = this.#load(node)
+    load.doneCount = 0
+    load.doneBytes = 0
+  }
+
   add(id: BlockId, copy: PendingCopy): void {
     this.#copies.set(id, [...this.of(id), copy])
     this.#account(copy, 1)
@@ -66,7 +75,14 @@ export class PendingCopies {
 
   /** The datanode has its replica now. Returns the copies that this settles. */
   arrived(id: BlockId, node: DatanodeRecord): readonly PendingCopy[] {
-    return this.#take(id, (copy) => copy.target.node === node)
+    const arrived = this.#take(id, (copy) => copy.target.node === node)
+    for (const { source, bytes } of arrived) {
+      if (source === undefined) continue
+      const load = this.#load(source)
+      load.doneCount += 1
+      load.doneBytes += bytes
+    }
+    return arrived
   }
 
   removeBlock(id: BlockId): void {
@@ -124,7 +140,7 @@ export class PendingCopies {
   #load(node: DatanodeRecord): CopyLoad {
     const known = this.#loads.get(node)
     if (known !== undefined) return known
-    const load = { outCount: 0, outBytes: 0, inBytes: 0 }
+    const load = { outCount: 0, outBytes: 0, inBytes: 0, doneCount: 0, doneBytes: 0 }
     this.#loads.set(node, load)
     return load
   }

@@ -10,8 +10,9 @@
  * confirmed it. What looks like a surplus of hearsay is remembered and examined again later. A deletion
  * is checked once more when it is sent (`mayInvalidate`), because the replicas it relied on may be gone.
  *
- * How much one datanode copies at a time adapts to it: its share doubles when it has finished what it
- * had before the next heartbeat, and is halved when a copy times out or clients keep it busy.
+ * How much one datanode copies at a time adapts to it: its share doubles when it finished half of it
+ * between two heartbeats and was refused more for lack of room; it is halved when a copy times out, and
+ * while clients keep the datanode busy.
  */
 import { assert } from '../../base/assert.ts'
 import { type Millis, millis } from '../../base/brand.ts'
@@ -156,9 +157,11 @@ export class Repair {
   /** Adapts the datanode's pace to what it got done since its last heartbeat. */
   paced(node: DatanodeRecord): void {
     const pace = this.#pace(node)
-    const isDrained = this.pending.load(node).outCount * 2 <= this.#countMax(node)
-    if (pace.wasFull && isDrained) pace.scale = Math.min(paceScaleMax, pace.scale * 2)
+    const { doneCount, doneBytes } = this.pending.load(node)
+    const isQuick = doneCount * 2 >= this.#countMax(node) || doneBytes * 2 >= this.#bytesMax(node)
+    if (pace.wasFull && isQuick) pace.scale = Math.min(paceScaleMax, pace.scale * 2)
     pace.wasFull = false
+    this.pending.resetDone(node)
   }
 
   /** Gives up overdue copies and examines their blocks again. */

@@ -302,6 +302,8 @@ t.test('a corrupt replica is replaced from a good one first, and only then delet
   world.manager.reportBadReplica(row.id, row.generationStamp, bad.location)
   t.equal(world.manager.stats().corruptBlocks, 1)
   t.same(locate(world, row).sort(), ['dn0', 'dn2'])
+  world.now += 100_000
+  for (const node of world.nodes) world.heartbeat(node)
   world.fullReport(bad)
   t.equal(world.manager.stats().corruptBlocks, 1, 'being reported again does not heal it')
   world.seconds(3)
@@ -389,6 +391,71 @@ t.test('a copy that does not arrive is given up and tried elsewhere', (t) => {
   t.equal(world.holders(row.id).length, 2)
   t.not(tried[0], tried[1], 'another datanode is preferred to the one that failed')
   t.equal(world.manager.stats().underReplicatedBlocks, 0)
+  t.end()
+})
+
+t.test(
+  'a datanode that starts over has forgotten its copies: they are ordered again at once',
+  (t) => {
+    const world = new BlockWorld({ datanodes: 4 })
+    const row = world.block(1, 2, [0])
+    world.isCopyLost = () => true
+    world.seconds(2)
+    t.equal(world.manager.stats().pendingCopies, 1)
+    world.isCopyLost = () => false
+    world.restart(world.at(0))
+    world.seconds(2)
+    t.equal(world.holders(row.id).length, 2)
+    t.end()
+  },
+)
+
+t.test('a datanode that finishes its copies quickly gets more of them', (t) => {
+  const world = new BlockWorld({ datanodes: 2 })
+  const count = 2000
+  for (let index = 0; index < count; index += 1) world.block(1 + index, 2, [0])
+  const done: number[] = []
+  for (let second = 0; second < 12; second += 1) {
+    world.second()
+    done.push(count - world.manager.stats().underReplicatedBlocks)
+  }
+  const first = limits.copiesInFlightPerDatanodeMin
+  t.same(done.slice(0, 5), [0, first, 2 * first, 4 * first, 8 * first], 'twice as many a second')
+  t.equal(done.at(-1), count)
+  const most = Math.max(...done.map((value, index) => value - (done[index - 1] ?? 0)))
+  t.ok(most <= limits.copiesInFlightPerDatanodeMax)
+  t.end()
+})
+
+t.test('a block that is reopened takes its surplus replicas back', (t) => {
+  const world = new BlockWorld({ datanodes: 2 })
+  const row = world.block(1, 2, [0, 1])
+  world.manager.replicationChanged([row.id], 1)
+  t.equal(world.manager.stats().pendingDeletionReplicas, 1)
+  const version = { stamp: 1002, length: 2000 }
+  world.manager.blockPut(blockRow(1, 'under-construction', version), 2)
+  const appended = blockRow(1, 'complete', version)
+  world.rows.set(row.id, { row: appended, replication: 2 })
+  for (const node of world.nodes) world.store(node, appended)
+  world.manager.blockPut(appended, 2)
+  world.seconds(2)
+  t.same(world.orders, [])
+  t.equal(world.holders(row.id).length, 2)
+  t.end()
+})
+
+t.test('incremental reports that say less than is known are ignored', (t) => {
+  const world = new BlockWorld({ datanodes: 1 })
+  const row = world.block(1, 1, [0])
+  const [node] = world.nodes
+  if (node === undefined) throw new Error('one datanode')
+  t.same(world.event(node, 'received', 1, { stamp: 1000, length: 5 }), [], 'an older stamp')
+  t.same(world.event(node, 'receiving', 1, { length: 0 }), [], 'still being written')
+  t.same(world.event(node, 'deleted', 1, { stamp: 1000 }), [], 'an older replica deleted')
+  t.same(locate(world, row), ['dn0'])
+  t.equal(world.manager.stats().corruptBlocks, 0)
+  t.same(world.event(node, 'received', 1, { length: 5 }), [row.id], 'another length is news')
+  t.equal(world.manager.stats().corruptBlocks, 1)
   t.end()
 })
 
