@@ -23,6 +23,8 @@ export interface Peer {
 const answerTimeoutMs = 5000
 /** A lost request may still arrive that much later, on a connection that its sender has given up. */
 const strayMsMax = 3000
+/** Longest time until the ends of a broken stream notice. */
+const breakMsMax = 1000
 
 /**
  * Messages between simulated processes. A call is two messages; either may be delayed or lost, and the
@@ -38,6 +40,7 @@ export class Network {
   /** Latest arrival per connection: messages on one do not overtake each other. */
   readonly #latestArrival = new Map<string, number>()
   #messageCount = 0
+  #nextId = 1
 
   constructor(scheduler: Scheduler, prng: Prng, faults: NetworkFaults) {
     this.#scheduler = scheduler
@@ -81,7 +84,7 @@ export class Network {
     return new Promise((resolve, reject) => {
       const call = new Call(this.#scheduler, from, resolve, reject)
       if (!to.life.isAlive) {
-        call.failAfter(this.#delay(), 'CONNECTION_LOST', `${to.name} does not listen`)
+        call.failAfter(this.delay(), 'CONNECTION_LOST', `${to.name} does not listen`)
         return
       }
       if (this.#isLost(from, to)) {
@@ -93,7 +96,7 @@ export class Network {
         return
       }
       call.forgetDeath = to.life.onDeath(() => {
-        call.failAfter(this.#delay(), 'OUTCOME_UNKNOWN', `${to.name} went away`)
+        call.failAfter(this.delay(), 'OUTCOME_UNKNOWN', `${to.name} went away`)
       })
       this.#deliver(from, to, () => {
         if (!to.life.isAlive) return
@@ -104,18 +107,48 @@ export class Network {
     })
   }
 
-  /** Sends a message that nobody answers, in order with the others from `from` to `to` on `channel`. */
-  send(from: Peer, to: Peer, channel: string, receive: () => void): boolean {
-    if (!to.life.isAlive || this.#isLost(from, to)) return false
-    this.#deliver(
-      from,
-      to,
-      () => {
-        if (to.life.isAlive) receive()
-      },
-      channel,
-    )
-    return true
+  /**
+   * Opens a stream to `to`, which gets its end in `accept`. Messages arrive in order; a lost one breaks the
+   * stream. When the other side does not listen the returned end closes by itself.
+   */
+  connect<Message>(
+    from: Peer,
+    to: Peer,
+    accept: (end: StreamEnd<Message>) => void,
+  ): StreamEnd<Message> {
+    const near = new StreamEnd<Message>(this, from)
+    const far = new StreamEnd<Message>(this, to)
+    near.join(far)
+    far.join(near)
+    if (!to.life.isAlive || this.isPartitioned(from.name, to.name)) near.breakLater()
+    else {
+      near.after(this.delay(), () => {
+        if (!to.life.isAlive) near.breakLater()
+        else if (far.isOpen) accept(far)
+      })
+    }
+    return near
+  }
+
+  /** For streams: when the next message from one peer to another arrives, or that it never does. */
+  transit(from: Peer, to: Peer): number | undefined {
+    this.#messageCount += 1
+    return this.#isLost(from, to) ? undefined : this.delay()
+  }
+
+  /** A number no other connection of this world has. */
+  nextId(): number {
+    this.#nextId += 1
+    return this.#nextId
+  }
+
+  get scheduler(): Scheduler {
+    return this.#scheduler
+  }
+
+  /** Any moment within which a broken connection is noticed. */
+  breakDelay(): number {
+    return this.#prng.below(breakMsMax)
   }
 
   #answer<Reply>(call: Call<Reply>, from: Peer, to: Peer, answer: Answer<Reply>): void {
@@ -133,7 +166,7 @@ export class Network {
   #deliver(from: Peer, to: Peer, action: () => void, channel = ''): void {
     this.#messageCount += 1
     const key = `${from.name}>${to.name}#${channel}`
-    const arrival = Math.max(this.#scheduler.now + this.#delay(), this.#latestArrival.get(key) ?? 0)
+    const arrival = Math.max(this.#scheduler.now + this.delay(), this.#latestArrival.get(key) ?? 0)
     this.#latestArrival.set(key, arrival)
     this.#scheduler.after(arrival - this.#scheduler.now, action)
   }
@@ -144,10 +177,92 @@ export class Network {
     return lossOneIn > 0 && this.#prng.chance(1, lossOneIn)
   }
 
-  #delay(): number {
+  /** How long a message takes. */
+  delay(): number {
     const { delayMsMax, lateOneIn, lateMsMax } = this.#faults
     const isLate = lateOneIn > 0 && this.#prng.chance(1, lateOneIn)
     return 1 + this.#prng.below(isLate ? lateMsMax : delayMsMax)
+  }
+}
+
+/** One end of a stream. The owner sets the two callbacks before it returns to the scheduler. */
+export class StreamEnd<Message> {
+  readonly #network: Network
+  readonly #owner: Peer
+  #other: StreamEnd<Message> | undefined
+  #isOpen = true
+  #lastArrival = 0
+  readonly #forgetDeath: () => void
+  onMessage: (message: Message) => void = () => undefined
+  /** The other side closed, died, or the stream broke. Not called after our own `close`. */
+  onClose: () => void = () => undefined
+
+  constructor(network: Network, owner: Peer) {
+    this.#network = network
+    this.#owner = owner
+    this.#forgetDeath = owner.life.onDeath(() => {
+      this.close()
+    })
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** Tells the end its other half; part of the construction. */
+  join(other: StreamEnd<Message>): void {
+    this.#other = other
+  }
+
+  send(message: Message): void {
+    const other = this.#other
+    if (!this.#isOpen || other === undefined) return
+    const delayMs = this.#network.transit(this.#owner, other.#owner)
+    if (delayMs === undefined) {
+      this.breakLater()
+      return
+    }
+    this.#inOrder(delayMs, () => {
+      if (other.#isOpen && other.#owner.life.isAlive) other.onMessage(message)
+    })
+  }
+
+  /** Closes both ends; what was sent before still arrives. */
+  close(): void {
+    if (!this.#shut()) return
+    this.#inOrder(this.#network.delay(), () => this.#other?.closedByPeer())
+  }
+
+  /** Lets both ends find out that the stream is broken, each in its own time; nothing arrives any more. */
+  breakLater(): void {
+    for (const end of [this, this.#other]) {
+      end?.after(this.#network.breakDelay(), () => {
+        end.closedByPeer()
+      })
+    }
+  }
+
+  /** Does `action` later. */
+  after(delayMs: number, action: () => void): void {
+    this.#network.scheduler.after(delayMs, action)
+  }
+
+  #inOrder(delayMs: number, action: () => void): void {
+    const { now } = this.#network.scheduler
+    this.#lastArrival = Math.max(now + delayMs, this.#lastArrival)
+    this.after(this.#lastArrival - now, action)
+  }
+
+  /** The other side closed, or the stream broke. */
+  closedByPeer(): void {
+    if (this.#shut() && this.#owner.life.isAlive) this.onClose()
+  }
+
+  #shut(): boolean {
+    const wasOpen = this.#isOpen
+    this.#isOpen = false
+    this.#forgetDeath()
+    return wasOpen
   }
 }
 
@@ -201,6 +316,7 @@ async function answerOf<Reply>(handler: () => Reply | Promise<Reply>): Promise<A
   }
 }
 
+/** Names two processes in either order. */
 function pairOf(left: string, right: string): string {
   return left < right ? `${left}|${right}` : `${right}|${left}`
 }

@@ -1,0 +1,26 @@
+import type { PacketShape } from '../../datanode/core/block-receiver.ts'
+import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
+import type { Status } from '../../protocol/messages/data-transfer.ts'
+
+/** OP_WRITE_BLOCK in the simulator's words. */
+export interface WriteOperation {
+  /** `copy`: another datanode sends a finalized replica; nothing goes back. */
+  readonly stage: 'create' | 'resume' | 'close' | 'copy'
+  readonly blockId: BlockId
+  /** The stamp the sender knows. */
+  readonly generationStamp: GenerationStamp
+  /** For `resume` and `close`. */
+  readonly newStamp: GenerationStamp
+  /** Names of the datanodes behind the receiver. */
+  readonly targets: readonly string[]
+  readonly lengthMin: number
+  readonly lengthMax: number
+}
+
+/** What travels on the stream of a pipeline, down and up. */
+export type PipelineMessage =
+  | { readonly kind: 'operation'; readonly operation: WriteOperation }
+  /** Answer to the operation; `badNode` names the one that failed. */
+  | { readonly kind: 'answer'; readonly badNode: string | undefined }
+  | { readonly kind: 'packet'; readonly shape: PacketShape; readonly digest: number }
+  | { readonly kind: 'ack'; readonly seqno: number; readonly statuses: readonly Status[] }

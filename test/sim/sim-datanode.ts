@@ -1,0 +1,229 @@
+import { defined } from '../../base/assert.ts'
+import type { Logger } from '../../base/log.ts'
+import { Prng } from '../../base/prng.ts'
+import { NamenodeSession } from '../../datanode/core/namenode-session.ts'
+import { OrderPlan } from '../../datanode/core/order-plan.ts'
+import type { TransferOrder } from '../../datanode/core/orders.ts'
+import { Datanode } from '../../datanode/shell/datanode.ts'
+import { registerIpcServices } from '../../datanode/shell/ipc-server.ts'
+import { NamenodeLink } from '../../datanode/shell/namenode-link.ts'
+import { RecoveryWorker } from '../../datanode/shell/recovery-worker.ts'
+import {
+  type BlockId,
+  datanodeUuid,
+  type GenerationStamp,
+  storageUuid,
+} from '../../protocol/ids.ts'
+import type { DatanodeID } from '../../protocol/messages/hdfs-blocks.ts'
+import type { Settings } from '../../protocol/settings.ts'
+import type { Network, Peer, StreamEnd } from './network.ts'
+import type { PipelineMessage } from './pipeline-messages.ts'
+import { ReplicaDisk, type Stretch } from './replica-disk.ts'
+import { Lifetime, type Scheduler } from './scheduler.ts'
+import { SimReceiver } from './sim-receiver.ts'
+import { SimReplicaStore } from './sim-replica-store.ts'
+import { SimRpcClient, SimRpcServer } from './sim-rpc.ts'
+
+/** What a simulated process finds around it. */
+export interface World {
+  readonly scheduler: Scheduler
+  readonly network: Network
+  readonly settings: Settings
+  readonly logger: Logger
+  /** The RPC server of the namenode that runs now. */
+  namenodeServer(): SimRpcServer | undefined
+  datanode(name: string): SimDatanode
+}
+
+const storagesPerDatanode = 2
+const firstPort = 9000
+
+interface Process {
+  readonly life: Lifetime
+  readonly peer: Peer
+  readonly store: SimReplicaStore
+  readonly session: NamenodeSession
+  readonly ipc: SimRpcServer
+}
+
+/** A simulated datanode: disks that stay, and processes that come and go, each of the real parts around a simulated store. */
+export class SimDatanode {
+  readonly name: string
+  readonly disk: ReplicaDisk
+  readonly #world: World
+  readonly #prng: Prng
+  readonly #port: number
+  #process: Process | undefined
+  #startCount = 0
+
+  constructor(world: World, index: number, seed: number) {
+    this.name = `dn${index}`
+    this.#world = world
+    this.#prng = new Prng(seed)
+    this.#port = firstPort + index
+    const storages = Array.from({ length: storagesPerDatanode }, (_, volume) =>
+      storageUuid(`DS-${index}-${volume}`),
+    )
+    this.disk = new ReplicaDisk(storages, this.#prng)
+  }
+
+  get isUp(): boolean {
+    return this.#process !== undefined
+  }
+
+  get session(): NamenodeSession | undefined {
+    return this.#process?.session
+  }
+
+  /** Who listens at the transfer port; a dead peer when nobody does. */
+  get peer(): Peer {
+    return this.#process?.peer ?? { name: this.name, life: deadLife }
+  }
+
+  get ipc(): SimRpcServer | undefined {
+    return this.#process?.ipc
+  }
+
+  /** Starts a process on the disks as they are. */
+  start(): void {
+    const { scheduler } = this.#world
+    this.#startCount += 1
+    const life = new Lifetime()
+    const peer: Peer = { name: this.name, life }
+    const parts = { scheduler, life, prng: this.#prng, disk: this.disk }
+    const store = new SimReplicaStore({ ...parts, uuid: datanodeUuid(`uuid-${this.name}`) })
+    const session = new NamenodeSession({
+      heartbeatIntervalMs: this.#world.settings['dfs.heartbeat.interval'],
+      blockReportIntervalMs: this.#world.settings['dfs.blockreport.interval'],
+      prng: new Prng(this.#prng.next()),
+    })
+    const ipc = new SimRpcServer(peer)
+    this.#process = { life, peer, store, session, ipc }
+    this.#wire(this.#process).start()
+  }
+
+  /** Kills the process; what was not synced is torn. */
+  crash(): void {
+    this.#process?.life.kill()
+    this.#process = undefined
+    this.disk.crash()
+  }
+
+  /** Serves one connection to the transfer port. */
+  accept(up: StreamEnd<PipelineMessage>): void {
+    const process = defined(this.#process, 'a listening process')
+    up.onMessage = (message) => {
+      if (message.kind !== 'operation') return
+      const { store } = process
+      const connect = (target: string): StreamEnd<PipelineMessage> => this.#connect(process, target)
+      new SimReceiver({ name: this.name, store, connect }, up, message.operation).start()
+    }
+  }
+
+  /** OP_READ_BLOCK. @throws {@link DfsError} REPLICA_NOT_FOUND */
+  read(
+    blockId: BlockId,
+    generationStamp: GenerationStamp,
+  ): { readonly stamp: GenerationStamp; readonly stretches: readonly Stretch[] } {
+    return defined(this.#process, 'a listening process').store.read(blockId, generationStamp)
+  }
+
+  #wire(process: Process): Datanode {
+    const { scheduler, logger } = this.#world
+    const { life, store, session, ipc } = process
+    const plan = new OrderPlan()
+    const link = new NamenodeLink({
+      connect: () => this.#rpcClient(process, () => this.#world.namenodeServer()),
+      onLost: () => {
+        datanode.connectionLost()
+      },
+      store,
+      self: this.#self(),
+      load: () => ({ orderedTransfers: plan.transferCount, activeTransfers: 0 }),
+    })
+    const recovery = new RecoveryWorker({
+      store,
+      link,
+      connect: ({ ipAddr }) => this.#rpcClient(process, () => this.#world.datanode(ipAddr).ipc),
+      logger,
+    })
+    const datanode = new Datanode({
+      ...{ session, plan, store, link, recovery, logger, clock: scheduler.clock },
+      transfer: (order) => this.#transfer(process, order),
+      timers: scheduler.timersOf(life),
+      onRefused: (error) => {
+        throw error
+      },
+    })
+    registerIpcServices(ipc, {
+      store,
+      blockPoolId: () => link.blockPoolId,
+      clock: scheduler.clock,
+      bandwidthBytesPerSecond: 1,
+      reservedBytes: 0,
+      reportWanted: () => undefined,
+    })
+    return datanode
+  }
+
+  #rpcClient(process: Process, server: () => SimRpcServer | undefined): SimRpcClient {
+    return new SimRpcClient({
+      network: this.#world.network,
+      from: process.peer,
+      server,
+      user: 'trefoil',
+      prng: this.#prng,
+      mayStray: false,
+    })
+  }
+
+  #connect(process: Process, target: string): StreamEnd<PipelineMessage> {
+    const other = this.#world.datanode(target)
+    return this.#world.network.connect<PipelineMessage>(process.peer, other.peer, (end) => {
+      other.accept(end)
+    })
+  }
+
+  /** Executes a transfer order: streams a finalized replica and waits until the connection is closed. */
+  #transfer(process: Process, { block, targets }: TransferOrder): Promise<void> {
+    const [first, ...rest] = targets.map(({ datanode }) => datanode.id.ipAddr)
+    const { stretches } = process.store.read(block.blockId, block.generationStamp)
+    const stream = this.#connect(process, defined(first, 'target'))
+    stream.send({
+      kind: 'operation',
+      operation: {
+        stage: 'copy',
+        blockId: block.blockId,
+        generationStamp: block.generationStamp,
+        newStamp: block.generationStamp,
+        targets: rest,
+        lengthMin: 0,
+        lengthMax: 0,
+      },
+    })
+    const shapes = [...stretches, { offset: block.length, length: 0, digest: 0 }]
+    for (const [seqno, { offset, length, digest }] of shapes.entries()) {
+      const isLast = seqno === shapes.length - 1
+      const shape = { offset, length, seqno, isLast, isSync: false }
+      stream.send({ kind: 'packet', shape, digest })
+    }
+    return new Promise((resolve) => {
+      stream.onClose = resolve
+    })
+  }
+
+  #self(): DatanodeID {
+    return {
+      ipAddr: this.name,
+      hostName: this.name,
+      datanodeUuid: `uuid-${this.name}`,
+      xferPort: this.#port,
+      infoPort: this.#port + 1000,
+      ipcPort: this.#port + 2000,
+      infoSecurePort: 0,
+    }
+  }
+}
+
+const deadLife = new Lifetime()
+deadLife.kill()

@@ -1,0 +1,324 @@
+import { assert, defined } from '../../base/assert.ts'
+import type { Prng } from '../../base/prng.ts'
+import { type ReplicaInfo, reportedState } from '../../datanode/core/replica.ts'
+import { ReplicaMap } from '../../datanode/core/replica-map.ts'
+import {
+  lengthToResume,
+  type ReopenRequest,
+  requireHeldByRecovery,
+  requireYoungerRecovery,
+} from '../../datanode/core/replica-rules.ts'
+import type { ReplicaEvent } from '../../datanode/core/report-queue.ts'
+import type { BadReplica, NamespaceIdentity } from '../../datanode/core/session-events.ts'
+import { KeyedMutex } from '../../datanode/shell/keyed-mutex.ts'
+import type { RecoveryDesk, ReplicaCatalog } from '../../datanode/shell/replica-catalog.ts'
+import type { StorageSummary } from '../../datanode/shell/replica-store.ts'
+import { DfsError } from '../../protocol/errors.ts'
+import type { BlockId, DatanodeUuid, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
+import { lengthOf, type ReplicaDisk, type ReplicaFile, type Stretch } from './replica-disk.ts'
+import type { Lifetime, Scheduler } from './scheduler.ts'
+
+const diskDelayMsMax = 4
+const capacityBytes = 2 ** 40
+
+/** The right to write one replica, until somebody else takes it. */
+export interface SimWriter {
+  readonly blockId: BlockId
+}
+
+export interface SimReplicaStoreOptions {
+  readonly uuid: DatanodeUuid
+  readonly disk: ReplicaDisk
+  readonly scheduler: Scheduler
+  readonly life: Lifetime
+  readonly prng: Prng
+}
+
+/**
+ * The replicas of one simulated datanode process: the real replica map and rules over a disk of stretches
+ * instead of bytes, every disk operation an event. Follows the real store step by step: what is done
+ * before a disk operation, what after it, and what is done under the block's mutex.
+ */
+export class SimReplicaStore implements ReplicaCatalog {
+  readonly #options: SimReplicaStoreOptions
+  readonly #map = new ReplicaMap()
+  readonly #mutex = new KeyedMutex<BlockId>()
+  readonly #writers = new Map<BlockId, SimWriter>()
+  readonly #eventListeners: ((event: ReplicaEvent) => void)[] = []
+  readonly #corruptListeners: ((replica: BadReplica) => void)[] = []
+  readonly recovery: RecoveryDesk = {
+    initReplicaRecovery: (...args) => this.#initRecovery(...args),
+    updateReplicaUnderRecovery: (...args) => this.#endRecovery(...args),
+  }
+
+  constructor(options: SimReplicaStoreOptions) {
+    this.#options = options
+    for (const file of options.disk.files.values()) {
+      assert(file.place !== 'temporary', 'a copy must not survive a crash')
+      const { blockId, generationStamp, storage, stretches, place } = file
+      const length = lengthOf(stretches)
+      this.#map.adopt(
+        { blockId, generationStamp, storage, length },
+        place === 'finalized' ? 'finalized' : 'rwr',
+      )
+    }
+  }
+
+  get datanodeUuid(): DatanodeUuid {
+    return this.#options.uuid
+  }
+
+  storages(): readonly StorageSummary[] {
+    return this.#options.disk.storages.map((uuid) => {
+      const used = this.#map.usedBytes(uuid)
+      const remaining = capacityBytes - used
+      return { uuid, path: `/${uuid}`, capacity: capacityBytes, used, remaining, failed: false }
+    })
+  }
+
+  replicas(storage: StorageUuid): Iterable<ReplicaInfo> {
+    return this.#map.values(storage)
+  }
+
+  find(blockId: BlockId): ReplicaInfo | undefined {
+    return this.#map.find(blockId)
+  }
+
+  onEvent(listener: (event: ReplicaEvent) => void): void {
+    this.#eventListeners.push(listener)
+  }
+
+  onCorrupt(listener: (replica: BadReplica) => void): void {
+    this.#corruptListeners.push(listener)
+  }
+
+  async bindTo({ clusterId, blockPoolId }: NamespaceIdentity): Promise<void> {
+    const { disk } = this.#options
+    const name = `${clusterId} ${blockPoolId}`
+    if (disk.boundTo !== undefined && disk.boundTo !== name) {
+      throw new DfsError('UNREGISTERED_NODE', `The directories belong to ${disk.boundTo}`)
+    }
+    await this.#onDisk(() => {
+      disk.boundTo = name
+    })
+  }
+
+  async delete(blockId: BlockId, generationStamp: GenerationStamp): Promise<void> {
+    const replica = {
+      ...this.#require(blockId, (found) => found.generationStamp === generationStamp),
+    }
+    await this.#mutex.run(blockId, async () => {
+      this.#require(blockId, (found) => found.generationStamp === generationStamp)
+      this.#writers.delete(blockId)
+      await this.#onDisk(() => this.#options.disk.files.delete(blockId))
+      this.#map.remove(blockId)
+    })
+    this.#notify('deleted', replica)
+  }
+
+  /** Starts a new replica. @throws {@link DfsError} as the replica map does */
+  create(blockId: BlockId, generationStamp: GenerationStamp, isCopy: boolean): SimWriter {
+    const event = isCopy ? 'create-copy' : 'create'
+    this.#map.check(blockId, event)
+    const { disk, prng } = this.#options
+    const storage = prng.pick(disk.storages)
+    this.#map.start({ blockId, generationStamp, length: 0, storage }, event)
+    disk.files.set(blockId, {
+      ...{ blockId, storage, generationStamp, stretches: [], syncedLength: 0 },
+      place: isCopy ? 'temporary' : 'rbw',
+    })
+    const writer = this.#startWriter(blockId)
+    if (!isCopy) this.#notify('receiving', defined(this.#map.find(blockId), 'new replica'))
+    return writer
+  }
+
+  /** Takes the replica over for a rebuilt pipeline; no writer when that only had to close it. */
+  reopen(request: ReopenRequest): Promise<SimWriter | undefined> {
+    const { blockId, event, newStamp } = request
+    return this.#mutex.run(blockId, async () => {
+      this.#map.check(blockId, event)
+      this.#writers.delete(blockId)
+      await this.#onDisk(() => undefined)
+      const replica = this.#require(blockId)
+      this.#map.check(blockId, event)
+      const length = lengthToResume(replica, request)
+      await this.#onDisk(() => {
+        const file = this.#file(blockId)
+        cut(file, length)
+        file.place = event === 'close' ? 'finalized' : 'rbw'
+        file.generationStamp = newStamp
+        if (event === 'close') file.syncedLength = length
+      })
+      this.#map.setLength(blockId, length)
+      this.#map.restamp(blockId, newStamp)
+      this.#map.move(blockId, event)
+      if (event === 'close') {
+        this.#notify('received', replica)
+        return undefined
+      }
+      if (event === 'append') this.#notify('receiving', replica)
+      return this.#startWriter(blockId)
+    })
+  }
+
+  isCurrent(writer: SimWriter): boolean {
+    return this.#writers.get(writer.blockId) === writer
+  }
+
+  /** Puts verified data into the page cache. */
+  write(writer: SimWriter, stretch: Stretch): void {
+    if (!this.isCurrent(writer)) return
+    const file = this.#file(writer.blockId)
+    assert(lengthOf(file.stretches) === stretch.offset, 'stretches must follow each other')
+    file.stretches.push(stretch)
+    this.#map.setLength(writer.blockId, stretch.offset + stretch.length)
+  }
+
+  acknowledge(writer: SimWriter, length: number): void {
+    if (this.isCurrent(writer)) this.#map.acknowledge(writer.blockId, length)
+  }
+
+  async sync(writer: SimWriter): Promise<void> {
+    const length = this.#require(writer.blockId).length
+    await this.#onDisk(() => {
+      if (!this.isCurrent(writer)) return
+      const file = this.#file(writer.blockId)
+      file.syncedLength = Math.max(file.syncedLength, Math.min(length, lengthOf(file.stretches)))
+    })
+  }
+
+  finalize(writer: SimWriter): Promise<void> {
+    const { blockId } = writer
+    return this.#mutex.run(blockId, async () => {
+      this.#requireCurrent(writer)
+      await this.#onDisk(() => {
+        const file = this.#file(blockId)
+        file.syncedLength = lengthOf(file.stretches)
+      })
+      this.#writers.delete(blockId)
+      const replica = this.#require(blockId)
+      await this.#onDisk(() => {
+        this.#file(blockId).place = 'finalized'
+      })
+      this.#map.move(blockId, 'finalize')
+      this.#notify('received', replica)
+    })
+  }
+
+  /** Ends a writer in mid-block: an open replica stays for recovery, a copy is dropped. */
+  release(writer: SimWriter): Promise<void> {
+    const { blockId } = writer
+    return this.#mutex.run(blockId, async () => {
+      if (!this.isCurrent(writer)) return
+      this.#writers.delete(blockId)
+      if (this.#map.find(blockId)?.state !== 'temporary') return
+      await this.#onDisk(() => this.#options.disk.files.delete(blockId))
+      this.#map.remove(blockId)
+    })
+  }
+
+  /** The readable bytes of a replica with at least this stamp. @throws {@link DfsError} REPLICA_NOT_FOUND */
+  read(
+    blockId: BlockId,
+    generationStamp: GenerationStamp,
+  ): { readonly stamp: GenerationStamp; readonly stretches: readonly Stretch[] } {
+    const replica = this.#require(blockId, (found) => {
+      const state = reportedState(found)
+      const isReadable = state === 'finalized' || state === 'rbw'
+      return isReadable && found.generationStamp >= generationStamp
+    })
+    const readable = this.#file(blockId).stretches.filter(
+      ({ offset, length }) => offset + length <= replica.visibleLength,
+    )
+    return { stamp: replica.generationStamp, stretches: readable }
+  }
+
+  #initRecovery(
+    blockId: BlockId,
+    generationStamp: GenerationStamp,
+    recoveryStamp: GenerationStamp,
+  ): ReturnType<RecoveryDesk['initReplicaRecovery']> {
+    return this.#mutex.run(blockId, async () => {
+      const before = this.#map.find(blockId)
+      if (before === undefined || before.state === 'temporary') return undefined
+      requireYoungerRecovery(before, { generationStamp, recoveryStamp })
+      this.#writers.delete(blockId)
+      await this.#onDisk(() => undefined)
+      this.#map.beginRecovery(blockId, recoveryStamp)
+      const replica = this.#require(blockId)
+      const state = defined(reportedState(replica), 'state before recovery')
+      return { blockId, generationStamp: replica.generationStamp, length: replica.length, state }
+    })
+  }
+
+  #endRecovery(
+    blockId: BlockId,
+    recoveryStamp: GenerationStamp,
+    newLength: number,
+  ): Promise<StorageUuid> {
+    return this.#mutex.run(blockId, async () => {
+      this.#map.check(blockId, 'end-recovery')
+      const replica = this.#require(blockId)
+      requireHeldByRecovery(replica, recoveryStamp, newLength)
+      await this.#onDisk(() => {
+        const file = this.#file(blockId)
+        cut(file, newLength)
+        file.syncedLength = newLength
+        file.place = 'finalized'
+        file.generationStamp = recoveryStamp
+      })
+      this.#map.setLength(blockId, newLength)
+      this.#map.restamp(blockId, recoveryStamp)
+      this.#map.move(blockId, 'end-recovery')
+      this.#notify('received', replica)
+      return replica.storage
+    })
+  }
+
+  #startWriter(blockId: BlockId): SimWriter {
+    assert(!this.#writers.has(blockId), `block ${blockId} must have one writer`)
+    const writer: SimWriter = { blockId }
+    this.#writers.set(blockId, writer)
+    return writer
+  }
+
+  /** A disk operation: it happens, completely, at a later moment, unless the process dies before. */
+  #onDisk(operation: () => unknown): Promise<void> {
+    const { scheduler, prng, life } = this.#options
+    return new Promise((resolve) => {
+      scheduler.after(prng.below(diskDelayMsMax + 1), () => {
+        if (!life.isAlive) return
+        operation()
+        resolve()
+      })
+    })
+  }
+
+  #file(blockId: BlockId): ReplicaFile {
+    return defined(this.#options.disk.files.get(blockId), `file of block ${blockId}`)
+  }
+
+  #require(blockId: BlockId, fits: (replica: ReplicaInfo) => boolean = () => true): ReplicaInfo {
+    const replica = this.#map.find(blockId)
+    if (replica !== undefined && fits(replica)) return replica
+    throw new DfsError('REPLICA_NOT_FOUND', `No such replica of block ${blockId}`, { blockId })
+  }
+
+  #requireCurrent(writer: SimWriter): void {
+    if (this.isCurrent(writer)) return
+    throw new DfsError('REPLICA_NOT_FOUND', `Block ${writer.blockId} was taken over`)
+  }
+
+  #notify(kind: ReplicaEvent['kind'], replica: ReplicaInfo): void {
+    const { storage, blockId, generationStamp, length } = replica
+    for (const listener of this.#eventListeners) {
+      listener({ kind, storage, blockId, generationStamp, length })
+    }
+  }
+}
+
+function cut(file: ReplicaFile, length: number): void {
+  file.stretches = file.stretches.filter((stretch) => stretch.offset + stretch.length <= length)
+  assert(lengthOf(file.stretches) === length, `replica must be cut between stretches, at ${length}`)
+  file.syncedLength = Math.min(file.syncedLength, length)
+}
