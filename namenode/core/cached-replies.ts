@@ -6,18 +6,11 @@ export function toCachedReply<Kind extends Request['kind']>(
   kind: Kind,
   reply: ReplyByKind[Kind],
 ): CachedReply | undefined {
-  switch (kind) {
-    case 'create': {
-      const status = reply as FileStatusView
-      return { kind: 'file-status', inodeId: status.inode.id, status }
-    }
-    case 'delete':
-    case 'rename':
-      return { kind: 'boolean', value: reply === true }
-    case 'rename2':
-    case 'updatePipeline':
-      return { kind: 'void' }
-    default:
-      return undefined
+  if (kind === 'create') {
+    const status = reply as FileStatusView
+    return { kind: 'file-status', inodeId: status.inode.id, status }
   }
+  if (kind === 'delete' || kind === 'rename') return { kind: 'boolean', value: reply === true }
+  if (kind === 'rename2' || kind === 'updatePipeline') return { kind: 'void' }
+  return undefined
 }

@@ -83,8 +83,7 @@ export function discard(context: Pick<Context, 'rows'>, draft: Draft, row: Inode
 
 /** Puts an inode without an entry into the orphanage, under its id. Its lease ends there. */
 export function moveToOrphanage(draft: Draft, row: InodeRow): void {
-  const { lease: _ended, ...rest } = draft.latest(row)
   const name = String(row.id)
   draft.putEntry(orphanageInodeId, name, row.id)
-  draft.putInode({ ...rest, parent: orphanageInodeId, name })
+  draft.putInode({ ...draft.latest(row), parent: orphanageInodeId, name, lease: undefined })
 }

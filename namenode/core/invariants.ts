@@ -47,7 +47,7 @@ function checkEntries({ rows }: State): void {
       const slot = rows.inodes.peek(id)
       if (slot === undefined) continue
       assert(slot.row !== undefined, `N2: entry "${name}" of ${parent} refers to an inode`)
-      const isThere = slot.row?.parent === parent && slot.row.name === name
+      const isThere = slot.row.parent === parent && slot.row.name === name
       assert(isThere, `N2: inode ${id} is where entry "${name}" of ${parent} says`)
     }
     if (directory === undefined || !isComplete || isOrphaned(rows, directory)) continue

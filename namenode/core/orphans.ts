@@ -30,7 +30,7 @@ export class Orphans {
   /** Children to go next, merged when their page arrived: nothing but reaping changes an orphan. */
   readonly #sliceById = new Map<InodeId, ChildrenSlice>()
   #orphanagePage: ChildrenPage | undefined
-  #misses: Miss[] = []
+  readonly #misses: Miss[] = []
   /** After a restart the store may hold orphans that nobody has seen: scanned from here on. */
   #scanAfter: string | undefined = ''
 

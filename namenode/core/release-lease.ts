@@ -60,8 +60,9 @@ export function releaseLease(
 
 /** Ends the lease; `growth` is how much the length changes by the last block's becoming complete. */
 export function closeFile(context: Context, draft: Draft, file: InodeRow, growth: number): void {
-  const { lease: _ended, ...rest } = draft.latest(file)
-  draft.putInode({ ...rest, length: rest.length + growth, mtime: context.wall })
+  const latest = draft.latest(file)
+  const length = latest.length + growth
+  draft.putInode({ ...latest, length, mtime: context.wall, lease: undefined })
 }
 
 function startRecovery(context: Context, draft: Draft, file: InodeRow): void {

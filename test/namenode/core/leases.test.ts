@@ -68,9 +68,9 @@ function commitSynchronization(
   world: NamespaceWorld,
   id: BlockId,
   fields: Partial<Request & { kind: 'commitBlockSynchronization' }> = {},
-): undefined {
+): void {
   const recovery = world.blocks.recoveries.findLast(({ block }) => block.id === id)
-  return world.run({
+  world.run({
     kind: 'commitBlockSynchronization',
     block: { id, generationStamp: generationStamp(1001), length: 1000 },
     newGenerationStamp: recovery?.recoveryStamp ?? generationStamp(0),

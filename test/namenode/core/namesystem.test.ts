@@ -836,10 +836,7 @@ eachWay('permissions: every operation needs what HDFS asks for', (t, world) => {
     run({ kind: 'setOwner', path: '/open/alice', group: 'students' }, alice),
   )
   world.run({ kind: 'setOwner', path: '/open/alice', owner: 'alice', group: 'staff' }, alice)
-  t.equal(
-    world.run({ kind: 'checkAccess', path: '/open/alice', access: 5 }, user('eve', 'staff')),
-    undefined,
-  )
+  t.doesNotThrow(run({ kind: 'checkAccess', path: '/open/alice', access: 5 }, user('eve', 'staff')))
   t.equal(stat(world, '/open/alice/f', superuser)?.inode.owner, 'alice')
 })
 
@@ -853,7 +850,7 @@ eachWay('permissions: owner, group and other bits apply exclusively', (t, world)
       for (let access = 1; access <= 7; access += 1) {
         const bits = (mode >> (6 - 3 * index)) & 7
         const check = { kind: 'checkAccess', path: '/m', access } as const
-        if ((bits & access) === access) t.equal(world.run(check, caller), undefined)
+        if ((bits & access) === access) t.doesNotThrow(() => world.run(check, caller))
         else
           refused(t, 'PERMISSION_DENIED', /inode="\/m":alice:staff:d/, () =>
             world.run(check, caller),
@@ -911,9 +908,8 @@ eachWay(
     for (const request of [remove, trash]) {
       refused(t, 'PERMISSION_DENIED', /access=ALL, inode=".*":alice/, () => world.run(request, bob))
     }
-    t.equal(
-      world.run({ ...trash, toTrash: false }, bob),
-      undefined,
+    t.doesNotThrow(
+      () => world.run({ ...trash, toTrash: false }, bob),
       'a plain rename does not look below',
     )
     world.run({ kind: 'rename', source: '/w/x', target: '/w/mine' }, bob)
