@@ -213,7 +213,7 @@ export async function runSuite(root, dist, patterns) {
   if (patterns.length === 0) {
     results.push({ source: 'types (tsc)', passed: 1, failed: 0, skips: [] })
     const biome = 'node_modules/@biomejs/biome/bin/biome'
-    results.push(await runCheck(root, 'format (biome)', biome, ['ci', '.']))
+    results.push(await runCheck(root, 'format (biome)', biome, ['ci', '--colors=off', '.']))
     const eslint = 'node_modules/eslint/bin/eslint.js'
     results.push(await runCheck(root, 'lint (eslint)', eslint, ['.']))
   }
