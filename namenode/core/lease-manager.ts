@@ -8,7 +8,7 @@
  *
  * Holders are kept in the order of their last renewal, so the oldest is the first.
  */
-import type { Millis } from '../../base/brand.ts'
+import { type Millis, millis } from '../../base/brand.ts'
 import {
   type BlockId,
   type ClientName,
@@ -36,7 +36,8 @@ interface Holder {
 export interface Recovery {
   readonly inode: InodeId
   readonly stamp: GenerationStamp
-  readonly startedAt: Millis
+  /** Monotonic time from which it counts as failed. */
+  readonly overdueAt: Millis
 }
 
 export class LeaseManager {
@@ -112,8 +113,14 @@ export class LeaseManager {
     if (own !== undefined) yield* own.files
   }
 
-  recoveryStarted(block: BlockId, recovery: Recovery): void {
-    this.#recoveryByBlock.set(block, recovery)
+  /** @param isOrdered false when no datanode could be asked: tried again soon. */
+  recoveryStarted(
+    block: BlockId,
+    start: { inode: InodeId; stamp: GenerationStamp; at: Millis; isOrdered: boolean },
+  ): void {
+    const { inode, stamp, at, isOrdered } = start
+    const overdueAt = millis(at + (isOrdered ? this.#recoveryMs : this.#recoveryMs / 10))
+    this.#recoveryByBlock.set(block, { inode, stamp, overdueAt })
   }
 
   recoveryFinished(block: BlockId): void {
@@ -134,13 +141,13 @@ export class LeaseManager {
   /** True while the datanodes may still finish a recovery that was asked for. */
   isRecovering(now: Millis, block: BlockId): boolean {
     const recovery = this.#recoveryByBlock.get(block)
-    return recovery !== undefined && now - recovery.startedAt < this.#recoveryMs
+    return recovery !== undefined && now < recovery.overdueAt
   }
 
   /** Files with a recovery that took too long. */
   *overdueRecoveries(now: Millis): Generator<InodeId, undefined> {
-    for (const { inode, startedAt } of this.#recoveryByBlock.values()) {
-      if (now - startedAt >= this.#recoveryMs) yield inode
+    for (const { inode, overdueAt } of this.#recoveryByBlock.values()) {
+      if (now >= overdueAt) yield inode
     }
   }
 

@@ -307,13 +307,9 @@ export class Namesystem {
         this.blocks.expectLocations(effect.block, effect.generationStamp, effect.locations)
         break
       case 'recovery.started': {
-        const { block, recoveryStamp, at } = effect
-        this.#leases.recoveryStarted(block.id, {
-          inode: block.inode,
-          stamp: recoveryStamp,
-          startedAt: at,
-        })
-        this.blocks.orderRecovery(block, recoveryStamp)
+        const { block, recoveryStamp: stamp, at } = effect
+        const isOrdered = this.blocks.orderRecovery(block, stamp)
+        this.#leases.recoveryStarted(block.id, { inode: block.inode, stamp, at, isOrdered })
         break
       }
       case 'recovery.finished':

@@ -69,6 +69,8 @@ export class FakeBlocks implements BlockSide {
   readonly rows = new Map<BlockId, BlockRow>()
   readonly replication = new Map<BlockId, number>()
   readonly expected = new Map<BlockId, readonly ReplicaLocation[]>()
+  /** A datanode can be asked for recoveries. */
+  hasPrimary = true
   readonly recoveries: { block: BlockRow; recoveryStamp: GenerationStamp }[] = []
   readonly requests: TargetRequest[] = []
   readonly deleted: BlockId[] = []
@@ -113,8 +115,8 @@ export class FakeBlocks implements BlockSide {
   }
 
   orderRecovery(block: BlockRow, recoveryStamp: GenerationStamp): boolean {
-    this.recoveries.push({ block, recoveryStamp })
-    return true
+    if (this.hasPrimary) this.recoveries.push({ block, recoveryStamp })
+    return this.hasPrimary
   }
 }
 

@@ -225,6 +225,19 @@ eachWay('commitBlockSynchronization() counts only for the recovery asked for las
   )
 })
 
+eachWay('a recovery that no datanode could be asked for is tried again soon', (t, world) => {
+  openFile(world, '/f')
+  world.blocks.hasPrimary = false
+  t.equal(world.run({ kind: 'recoverLease', path: '/f', clientName: other }), false)
+  world.blocks.hasPrimary = true
+  world.pass(2_999)
+  world.settle()
+  t.equal(world.blocks.recoveries.length, 0)
+  world.pass(1)
+  world.settle()
+  t.equal(world.blocks.recoveries.length, 1)
+})
+
 eachWay('commitBlockSynchronization() may drop the block, or leave the file open', (t, world) => {
   const block = openFile(world, '/f')
   world.run({ kind: 'recoverLease', path: '/f', clientName: other })

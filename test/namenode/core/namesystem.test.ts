@@ -15,7 +15,13 @@ import {
   orphanageInodeId,
   rootInodeId,
 } from '../../../protocol/ids.ts'
-import { location, NamespaceWorld, superuser, user } from '../../support/namespace-world.ts'
+import {
+  location,
+  NamespaceWorld,
+  replayed,
+  superuser,
+  user,
+} from '../../support/namespace-world.ts'
 
 const mebibyte = 1024 * 1024
 const writer = clientName('client-1')
@@ -106,6 +112,17 @@ function eachWay(name: string, test: (t: Test, world: NamespaceWorld) => void): 
       const world = new NamespaceWorld({ isForgetful })
       test(t, world)
       world.namesystem.invariants()
+      const again = replayed(new NamespaceWorld().emptyNamesystem(), world.journal)
+      again.invariants()
+      const { totals, openFiles } = world.namesystem.status()
+      t.match(again.status(), { totals, openFiles }, 'a replay ends in the same state')
+      t.strictSame(
+        [...again.leases()].map(({ holder, files }) => [holder, [...files].sort()]).sort(),
+        [...world.namesystem.leases()]
+          .map(({ holder, files }) => [holder, [...files].sort()])
+          .sort(),
+      )
+      t.strictSame(again.nextIds(), world.namesystem.nextIds())
     })
   }
 }
