@@ -50,6 +50,8 @@ export class ReplicaWriter {
   #direct: Promise<number> | undefined
   #windows: WriteWindow[] = []
   #landed: number
+  /** Somebody fills the memory that {@link space} gave: its window must stay. */
+  #isLanding = false
   readonly #inFlight = new Set<Promise<void>>()
   #inFlightBytes = 0
   #metaWrites: Promise<void> = Promise.resolve()
@@ -118,11 +120,13 @@ export class ReplicaWriter {
         return undefined
       }
     }
+    this.#isLanding = true
     return window.view(this.#landed, Math.min(this.#landed + wanted, window.end))
   }
 
   /** Notes that `count` bytes were put where {@link space} said. */
   landed(count: number): void {
+    this.#isLanding = false
     this.#landed += count
   }
 
@@ -142,6 +146,7 @@ export class ReplicaWriter {
 
   /** Forgets landed bytes that did not pass verification. */
   reject(): void {
+    this.#isLanding = false
     this.#landed = this.length
   }
 
@@ -354,7 +359,8 @@ export class ReplicaWriter {
     this.flush().then(
       () => {
         const window = this.#windows[0]
-        const isSettled = this.#landed === this.length && this.#windows.length === 1
+        const hasArrived = this.#landed === this.length && !this.#isLanding
+        const isSettled = hasArrived && this.#windows.length === 1
         if (!isSettled || window === undefined || window.written !== this.length) return
         // An idle writer holds no memory: the next byte starts a new window at this very place.
         this.#windows = []
