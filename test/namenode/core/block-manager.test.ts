@@ -375,25 +375,6 @@ t.test('tick() orders copies of the most endangered blocks first', (t) => {
   t.end()
 })
 
-t.test('a copy that does not arrive is given up and tried elsewhere', (t) => {
-  const world = new BlockWorld({ datanodes: 4 })
-  const tried: string[] = []
-  world.isCopyLost = (_, target) => {
-    tried.push(target.uuid)
-    return tried.length <= 1
-  }
-  const row = world.block(1, 2, [0])
-  world.seconds(20)
-  t.equal(tried.length, 1, 'it is not ordered twice while it may still arrive')
-  t.equal(world.manager.stats().underReplicatedBlocks, 1)
-  t.equal(world.manager.stats().pendingCopies, 1)
-  world.seconds(15)
-  t.equal(world.holders(row.id).length, 2)
-  t.not(tried[0], tried[1], 'another datanode is preferred to the one that failed')
-  t.equal(world.manager.stats().underReplicatedBlocks, 0)
-  t.end()
-})
-
 t.test(
   'a datanode that starts over has forgotten its copies: they are ordered again at once',
   (t) => {
