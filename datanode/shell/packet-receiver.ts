@@ -75,6 +75,7 @@ export class PacketReceiver implements ByteSink {
   #packet: ArrivingPacket | undefined
   #headHint = packetPrefixBytes(false)
   #outgoing: Uint8Array[] = []
+  #hasLastPacket = false
   #isOver = false
   #isComplete = false
 
@@ -140,7 +141,8 @@ export class PacketReceiver implements ByteSink {
   }
 
   onEnd(): void {
-    this.#end('the peer stopped sending in mid-block')
+    // Some writers close their half once everything is sent, and still wait for the acks.
+    if (!this.#hasLastPacket) this.#end('the peer stopped sending in mid-block')
   }
 
   onClose(error: Error | undefined): void {
@@ -283,6 +285,7 @@ export class PacketReceiver implements ByteSink {
     if (writer.failure !== undefined) throw writer.failure
     if (!isIntact) writer.reject()
     this.#packet = undefined
+    this.#hasLastPacket = packet.shape.isLast
     reader.expectHead(packetLengthsBytes, this.#headHint)
     const { scratch } = packet
     const own = scratch === undefined ? [] : [{ window: undefined, bytes: scratch }]
