@@ -7,7 +7,7 @@
 import { assert } from '../../base/assert.ts'
 import type { BlockId, InodeId, TxId } from '../../protocol/ids.ts'
 import type { BlockRow } from './changes.ts'
-import { loadedTxId } from './inode-table.ts'
+import { evictionStepsMax, loadedTxId } from './inode-table.ts'
 
 /** Blocks looked up by id that turned out complete or unknown; only for the retry of the same request. */
 const lookedUpMax = 1024
@@ -27,10 +27,6 @@ export class BlockTable {
   readonly #completedAt = new Map<BlockId, TxId>()
   readonly #lookedUp = new Map<BlockId, InodeId | undefined>()
   #hand: IterableIterator<[InodeId, BlockList]> | undefined
-
-  get size(): number {
-    return this.#listByInode.size
-  }
 
   /** The blocks of a file in order; undefined when not all are resident. Borrowed until the next change. */
   find(inode: InodeId): readonly BlockRow[] | undefined {
@@ -123,7 +119,7 @@ export class BlockTable {
       this.#completedAt.delete(id)
       this.#inodeByOpenBlock.delete(id)
     }
-    let steps = 2 * this.#listByInode.size
+    let steps = Math.min(2 * this.#listByInode.size, evictionStepsMax)
     while (this.#listByInode.size > target && steps > 0) {
       steps -= 1
       this.#hand ??= this.#listByInode.entries()

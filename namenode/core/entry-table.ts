@@ -8,7 +8,7 @@
  * sorts a large directory at one go.
  */
 import type { InodeId, TxId } from '../../protocol/ids.ts'
-import { loadedTxId } from './inode-table.ts'
+import { evictionStepsMax, loadedTxId } from './inode-table.ts'
 import { SortedNames } from './names.ts'
 
 /** Directories with more resident names than this keep them sorted always. */
@@ -37,10 +37,6 @@ export class EntryTable {
   #directoryHand: IterableIterator<[InodeId, Directory]> | undefined
   #swept: { id: InodeId; directory: Directory } | undefined
   #entryHand: IterableIterator<[string, EntrySlot]> | undefined
-
-  get size(): number {
-    return this.#size
-  }
 
   find(parent: InodeId, name: string): EntryLookup {
     const directory = this.#directories.get(parent)
@@ -111,7 +107,7 @@ export class EntryTable {
 
   /** As the inodes' eviction: a clock over all entries, and over directories that hold none. */
   evict(target: number, through: TxId): void {
-    let steps = 2 * (this.#size + this.#directories.size)
+    let steps = Math.min(2 * (this.#size + this.#directories.size), evictionStepsMax)
     while (this.#size + this.#directories.size > target && steps > 0) {
       steps -= 1
       const next = this.#entryHand?.next()

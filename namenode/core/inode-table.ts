@@ -9,6 +9,9 @@ import type { InodeRow } from './changes.ts'
 /** Last change of rows that are as SQLite holds them. */
 export const loadedTxId = 0 as TxId
 
+/** Slots one call looks at: bounds the pause while a large unfolded tail keeps everything pinned. */
+export const evictionStepsMax = 100_000
+
 export interface InodeSlot {
   row: InodeRow | undefined
   changedAt: TxId
@@ -56,10 +59,10 @@ export class InodeTable {
 
   /**
    * Drops slots that were not used since the hand passed last and not changed after `through`, until
-   * `target` are left or the hand went round twice. `dropped` sees each row that leaves.
+   * `target` are left, the hand went round twice or a bound is reached. `dropped` sees each row that leaves.
    */
   evict(target: number, through: TxId, dropped: (row: InodeRow) => void): void {
-    let steps = 2 * this.#slotById.size
+    let steps = Math.min(2 * this.#slotById.size, evictionStepsMax)
     while (this.#slotById.size > target && steps > 0) {
       steps -= 1
       this.#hand ??= this.#slotById.entries()

@@ -34,10 +34,6 @@ export class Orphans {
   /** After a restart the store may hold orphans that nobody has seen: scanned from here on. */
   #scanAfter: string | undefined = ''
 
-  get size(): number {
-    return this.#waiting.size
-  }
-
   arrived(id: InodeId): void {
     this.#waiting.add(id)
   }

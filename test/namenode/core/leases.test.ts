@@ -225,6 +225,49 @@ eachWay('commitBlockSynchronization() counts only for the recovery asked for las
   )
 })
 
+eachWay('create() by a third client says what it waits for', (t, world) => {
+  openFile(world, '/f')
+  world.run({ kind: 'recoverLease', path: '/f', clientName: other })
+  t.equal(
+    code(() => world.run(create('/f', clientName('third')))),
+    'RECOVERY_IN_PROGRESS',
+  )
+  world.run(create('/g'))
+  const { block } = world.run(addBlock('/g'))
+  world.blocks.isReplicating = false
+  const last = { ...block, length: 5 }
+  world.run({ kind: 'complete', path: '/g', clientName: writer, last, isLastTry: true })
+  world.pass(softLimitMs + 1)
+  t.equal(
+    code(() => world.run(create('/g', other))),
+    'ALREADY_BEING_CREATED',
+  )
+  t.equal(world.run({ kind: 'recoverLease', path: '/g', clientName: other }), false)
+  const complete = {
+    kind: 'complete',
+    path: '/g',
+    clientName: other,
+    last,
+    isLastTry: false,
+  } as const
+  world.blocks.isReplicating = true
+  t.equal(world.run(complete), true, 'whoever holds the lease may complete')
+  openFile(world, '/h')
+  const stored = world.run({
+    kind: 'getBlockLocations',
+    path: '/h',
+    offset: 0,
+    length: 1,
+  }).lastBlock
+  world.run({ kind: 'recoverLease', path: '/h', clientName: other })
+  const early = { ...complete, path: '/h', last: stored?.block }
+  t.equal(
+    code(() => world.run(early)),
+    'IO_ERROR',
+    'nobody commits a block under recovery',
+  )
+})
+
 eachWay('a recovery that no datanode could be asked for is tried again soon', (t, world) => {
   openFile(world, '/f')
   world.blocks.hasPrimary = false
@@ -379,9 +422,7 @@ t.test('tick() reaps a deleted tree in bounded pieces, also across a restart', a
     const removed = world.run({ kind: 'delete', path: '/t', recursive: true })
     t.equal(removed, true)
     t.ok((world.journal.at(-1)?.changes.length ?? 99) <= 5)
-    world.tick()
-    world.tick()
-    world.fold()
+    for (let round = 0; round < 6; round += 1) world.tick()
     world.restart()
     let largest = 0
     for (let round = 0; ; round += 1) {

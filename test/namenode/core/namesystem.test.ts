@@ -516,6 +516,56 @@ eachWay('writers find their file by id after a rename, and not once it is delete
   t.equal(world.namesystem.pathOf(inode.id), undefined)
 })
 
+t.test('addBlock() stops at the limit of blocks per file', async (t) => {
+  const world = new NamespaceWorld()
+  const { inode } = world.run(create('/f'))
+  const row = {
+    inode: inode.id,
+    generationStamp: generationStamp(1001),
+    state: 'complete',
+  } as const
+  for (let index = 0; index < 9_999; index += 1) {
+    const block = { ...row, id: blockId(2_000_000_000 + index), index, length: 0 }
+    world.commit([{ kind: 'block.put', created: true, block }])
+  }
+  const previous = { ...row, id: blockId(2_000_009_998), length: 0 }
+  const { block } = world.run(addBlock('/f', previous))
+  refused(t, 'LIMIT_EXCEEDED', /limit of 10000 blocks/, () => world.run(addBlock('/f', block)))
+})
+
+eachWay('addBlock() goes on behind a full last block without naming it', (t, world) => {
+  world.run(create('/f', { blockSize: mebibyte }))
+  const { block } = world.run(addBlock('/f'))
+  world.run({ kind: 'fsync', path: '/f', clientName: writer, lastBlockLength: mebibyte })
+  refused(t, 'IO_ERROR', /looked like a retry/, () => world.run(addBlock('/f')))
+  const full = { ...block, length: mebibyte }
+  const second = world.run(addBlock('/f', full)).block
+  world.run({ kind: 'abandonBlock', path: '/f', clientName: writer, block: second })
+  t.equal(world.run(addBlock('/f')).offset, mebibyte, 'as the first call of an append does')
+})
+
+t.test('symbolic links: shown, read, and not walked through', async (t) => {
+  const world = new NamespaceWorld()
+  world.run(mkdirs('/d'))
+  const row = stat(world, '/d')?.inode
+  if (row === undefined) return
+  const link = { ...row, id: inodeId(17000), kind: 'symlink', name: 'l', parent: row.id } as const
+  world.commit([
+    { kind: 'inode.put', created: true, inode: { ...link, target: '/elsewhere', mode: 0o777 } },
+    { kind: 'inode.put', created: false, inode: { ...row, childCount: 1 } },
+    { kind: 'entry.put', parent: row.id, name: 'l', inode: link.id },
+    { kind: 'ids.allocated', nextInodeId: inodeId(17001) },
+  ])
+  t.equal(stat(world, '/d/l')?.inode.kind, 'symlink')
+  t.equal(world.run({ kind: 'getLinkTarget', path: '/d/l' }), '/elsewhere')
+  refused(t, 'NOT_A_DIRECTORY', /\/d\/l/, () => stat(world, '/d/l/x'))
+  t.equal(world.run({ kind: 'getFileInfo', path: '/d/l', needLocation: true })?.located, undefined)
+  t.equal(world.namesystem.status().totals.symlinks, 1)
+  t.equal(world.run({ kind: 'delete', path: '/d', recursive: true }), true)
+  world.settle()
+  t.equal(world.namesystem.status().totals.symlinks, 0)
+})
+
 eachWay('getBlockLocations() covers the range, and gives the last block once more', (t, world) => {
   write(world, '/f', [100, 100, 30])
   const read = {
@@ -932,6 +982,16 @@ eachWay(
     world.run({ kind: 'rename', source: '/w/x', target: '/w/mine' }, bob)
     world.run({ kind: 'delete', path: '/w/mine/shared/theirs/full', recursive: true }, alice)
     world.run({ kind: 'setPermission', path: '/w/mine/shared', mode: 0o1777 }, bob)
+    refused(t, 'PERMISSION_DENIED', /by sticky bit: user=bob, inode=".*theirs":alice/, () => {
+      world.run({ kind: 'setOwner', path: '/w/mine/shared', owner: 'carl' })
+      world.run({ kind: 'setPermission', path: '/w/mine/shared', mode: 0o1777 })
+      world.run(remove, bob)
+    })
+    refused(t, 'PERMISSION_DENIED', /inode=".*":carl:supergroup:drwx-----T$/, () => {
+      world.run({ kind: 'setPermission', path: '/w/mine/shared', mode: 0o1700 })
+      world.run(remove, bob)
+    })
+    world.run({ kind: 'setOwner', path: '/w/mine/shared', owner: 'bob' })
     for (let index = 0; index < 1200; index += 1) world.run(mkdirs(`/w/mine/a/d${index}`), bob)
     t.equal(world.run(remove, bob), true, 'an empty directory of another user may go')
     world.settle()
