@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
-import { CommandError, describeFailure, isOperatingError } from './failures.ts'
+import { describeFailure, isOperatingError, UnreachableError } from './failures.ts'
 import {
   flag,
   list,
@@ -96,7 +96,8 @@ export class CommandContext {
 }
 
 function isFatal(error: unknown): boolean {
-  if (!(error instanceof Error) || error instanceof CommandError) return false
+  if (error instanceof UnreachableError) return true
+  if (!(error instanceof Error)) return false
   return 'dfsCode' in error && (error.dfsCode === 'CONNECTION_LOST' || error.dfsCode === 'ABORTED')
 }
 

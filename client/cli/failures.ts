@@ -31,6 +31,9 @@ export class CommandError extends Error {
   }
 }
 
+/** The cluster cannot be reached: no path has anything to do with it, and no further one need be tried. */
+export class UnreachableError extends CommandError {}
+
 /** Next steps by error code, for codes whose message cannot know them. */
 const advice: Readonly<Record<string, string>> = {
   CONNECTION_LOST:
@@ -65,6 +68,7 @@ function isSdkError(error: Error): error is DfsFsError {
  */
 export function describeFailure(error: unknown, path?: string): string {
   if (!(error instanceof Error)) return prefixed(path, String(error))
+  if (error instanceof UnreachableError) return error.message
   if (error instanceof CommandError) return prefixed(error.path ?? path, error.message)
   if (isSdkError(error)) {
     const subject = error.dfsCode === 'CONNECTION_LOST' ? undefined : (path ?? error.path)

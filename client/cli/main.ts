@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `dfs` command: connects the command line to this process's streams, signals and exit code. */
+import { setMaxListeners } from 'node:events'
 import { createWriteStream, fstatSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import type { CommandIo } from './command.ts'
@@ -27,6 +28,8 @@ interface Interrupts {
  */
 function abortOnSignals(): Interrupts {
   const controller = new AbortController()
+  // Every file that is being copied listens.
+  setMaxListeners(0, controller.signal)
   const end = (): never => process.exit(exitCodes.interrupted)
   let isPatient = false
   let firstMs = 0

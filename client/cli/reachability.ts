@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CommandIo } from './command.ts'
-import { CommandError } from './failures.ts'
+import { UnreachableError } from './failures.ts'
 
 /** A namenode that is being restarted is back within this; one that is down keeps nobody waiting longer. */
 const patienceMs = 5_000
@@ -13,7 +13,7 @@ const defaultPort = 8020
  * Returns once the namenode of `uri` accepts connections. The SDK by itself would try for a minute, which
  * is right in the middle of a copy and wrong for a mistyped port.
  *
- * @throws CommandError saying what was tried and what to do
+ * @throws UnreachableError saying what was tried and what to do
  */
 export async function waitUntilReachable(uri: string, io: CommandIo): Promise<void> {
   const url = URL.canParse(uri) ? new URL(uri) : undefined
@@ -60,8 +60,8 @@ const words: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'nothing answers',
 }
 
-function unreachable(uri: string, code: string): CommandError {
-  return new CommandError(
+function unreachable(uri: string, code: string): UnreachableError {
+  return new UnreachableError(
     `Cannot reach ${uri}: ${words[code] ?? code}; ` +
       '`dfs up` starts a cluster here, --fs hdfs://HOST:PORT or DFS_URI name another',
   )
