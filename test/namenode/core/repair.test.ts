@@ -12,7 +12,7 @@ function locate(world: BlockWorld, row: ReturnType<typeof blockRow>): string[] {
 }
 
 t.test('a copy that does not arrive is given up and tried elsewhere', (t) => {
-  for (let seed = 1; seed <= 8; seed += 1) {
+  for (let seed = 1; seed <= 30; seed += 1) {
     const world = new BlockWorld({ datanodes: 4, seed })
     const tried: string[] = []
     world.isCopyLost = (_, target) => {
