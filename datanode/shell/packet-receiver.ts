@@ -29,7 +29,7 @@ import type { ReplicaWriter } from './replica-writer.ts'
 const flushedPacketBytesMax = 32 * 1024
 
 /** Why a transfer is not taking bytes off its connection. */
-type PauseReason = 'space' | 'downstream' | 'upstream'
+type PauseReason = 'space' | 'downstream' | 'upstream' | 'damage'
 
 /** Bytes of acks a client may leave unread before it is read no further. */
 const ackBacklogBytesMax = 256 * 1024
@@ -93,6 +93,7 @@ export class PacketReceiver implements ByteSink {
     this.#combiner =
       checksumType === 'null' ? undefined : crcCombiner(checksumType, bytesPerChecksum)
     this.#wireType = checksumType === 'null' ? 'CHECKSUM_NULL' : 'CHECKSUM_CRC32C'
+    writer.onAbandoned(() => this.#end('a recovery or a newer pipeline took the replica over'))
     downstream?.listen({
       onAck: (seqno, statuses) => this.#run(this.#core.downstreamAck(seqno, statuses)),
       onDrain: () => this.#unpause('downstream'),
@@ -283,7 +284,11 @@ export class PacketReceiver implements ByteSink {
   #complete(packet: ArrivingPacket, isIntact: boolean, parts?: readonly PacketPart[]): void {
     const { writer, reader } = this.#options
     if (writer.failure !== undefined) throw writer.failure
-    if (!isIntact) writer.reject()
+    if (!isIntact) {
+      // Nothing behind a damaged packet counts; its ack, behind the earlier ones, ends the transfer.
+      writer.reject()
+      this.#pause('damage')
+    }
     this.#packet = undefined
     this.#hasLastPacket = packet.shape.isLast
     reader.expectHead(packetLengthsBytes, this.#headHint)
@@ -425,6 +430,8 @@ export class PacketReceiver implements ByteSink {
       onOver(true)
       return
     }
+    // From here on nothing may land in the writer's memory.
+    reader.pause()
     downstream?.abort()
     logger.warn('block-receive-ended', {
       blockId: writer.blockId,

@@ -64,6 +64,9 @@ export class ReplicaWriter {
   #lengthAtTimer = 0
   #failure: DfsError | undefined
   #isClosed = false
+  /** True while somebody may be filling memory that {@link space} handed out. */
+  #isLent = false
+  #onAbandoned: (() => void) | undefined
   #onSpace: (() => boolean) | undefined
 
   constructor(options: ReplicaWriterOptions) {
@@ -103,6 +106,11 @@ export class ReplicaWriter {
     return this.#failure
   }
 
+  /** Has `stop` called when the replica is taken from this writer; it must let go of lent memory at once. */
+  onAbandoned(stop: () => void): void {
+    this.#onAbandoned = stop
+  }
+
   /**
    * Returns memory for the next bytes of the block, at most `wanted`, or `undefined` when there is none
    * now; `retry` is then called when there may be, and says whether it is still interested.
@@ -121,6 +129,7 @@ export class ReplicaWriter {
       }
     }
     this.#isLanding = true
+    this.#isLent = true
     return window.view(this.#landed, Math.min(this.#landed + wanted, window.end))
   }
 
@@ -161,7 +170,7 @@ export class ReplicaWriter {
       this.#windows.shift()
       this.#startWindowWrite(window)
     }
-    this.#armIdleFlush()
+    if (this.#windows.length > 0) this.#armIdleFlush()
   }
 
   /**
@@ -208,6 +217,9 @@ export class ReplicaWriter {
 
   /** Ends in mid-block: keeps what was received, as far as the disk lets it, and closes the files. */
   async abandon(): Promise<void> {
+    const stop = this.#onAbandoned
+    this.#onAbandoned = undefined
+    stop?.()
     this.reject()
     // The failure, if any, was reported when it happened.
     await this.flush().catch(() => undefined)

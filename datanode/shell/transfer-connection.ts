@@ -155,8 +155,9 @@ export class TransferConnection implements ByteSink {
     this.#operation = undefined
     if (this.socket.destroyed) return
     if (then === 'close') {
-      this.socket.end()
-      // Whatever still comes is of no interest; the peer's end, or the idle limit, closes.
+      // Never resumed: its next read may still be directed at memory that was given back.
+      this.socket.destroySoon()
+      return
     }
     this.reader.handTo(this)
     this.reader.expectHead(operationPrefixBytes, operationHintBytes)
