@@ -64,8 +64,6 @@ export class ReplicaWriter {
   #lengthAtTimer = 0
   #failure: DfsError | undefined
   #isClosed = false
-  /** True while somebody may be filling memory that {@link space} handed out. */
-  #isLent = false
   #onAbandoned: (() => void) | undefined
   #onSpace: (() => boolean) | undefined
 
@@ -129,7 +127,6 @@ export class ReplicaWriter {
       }
     }
     this.#isLanding = true
-    this.#isLent = true
     return window.view(this.#landed, Math.min(this.#landed + wanted, window.end))
   }
 
