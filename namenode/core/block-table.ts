@@ -15,7 +15,7 @@ const lookedUpMax = 1024
 interface BlockList {
   whole: BlockRow[] | undefined
   /** While not whole: rows by index as changed since, undefined for a deleted one. */
-  readonly changed: Map<number, BlockRow | undefined>
+  changed: Map<number, BlockRow | undefined> | undefined
   changedAt: TxId
   isUsed: boolean
 }
@@ -46,17 +46,19 @@ export class BlockTable {
 
   /** Notes a file that was just made: it has no blocks. */
   created(inode: InodeId, at: TxId): void {
-    this.#listByInode.set(inode, { whole: [], changed: new Map(), changedAt: at, isUsed: true })
+    this.#listByInode.set(inode, { whole: [], changed: undefined, changedAt: at, isUsed: true })
   }
 
   put(row: BlockRow, at: TxId): void {
     const list = this.#list(row.inode)
     list.changedAt = at
     list.isUsed = true
-    if (list.whole === undefined) list.changed.set(row.index, row)
+    if (list.whole === undefined) changedOf(list).set(row.index, row)
     else {
       assert(row.index <= list.whole.length, `block ${row.id} leaves a gap in its file`)
-      list.whole[row.index] = row
+      // Most files have one block: an exact array, where a grown one would keep room for 16 more.
+      if (row.index === 0) list.whole = [row, ...list.whole.slice(1)]
+      else list.whole[row.index] = row
     }
     this.#completedAt.delete(row.id)
     if (row.state === 'complete') this.#completedAt.set(row.id, at)
@@ -67,7 +69,7 @@ export class BlockTable {
   delete(inode: InodeId, index: number, id: BlockId, at: TxId): void {
     const list = this.#list(inode)
     list.changedAt = at
-    if (list.whole === undefined) list.changed.set(index, undefined)
+    if (list.whole === undefined) changedOf(list).set(index, undefined)
     else {
       assert(index === list.whole.length - 1, `block ${id} is not the last of its file`)
       list.whole.pop()
@@ -82,7 +84,7 @@ export class BlockTable {
     const list = this.#list(inode)
     if (list.whole !== undefined) return
     const byIndex = new Map<number, BlockRow | undefined>(rows.map((row) => [row.index, row]))
-    for (const [index, row] of list.changed) byIndex.set(index, row)
+    for (const [index, row] of list.changed ?? []) byIndex.set(index, row)
     const whole = [...byIndex.values()]
       .filter((row) => row !== undefined)
       .sort((left, right) => left.index - right.index)
@@ -92,7 +94,7 @@ export class BlockTable {
     })
     list.whole = whole
     list.isUsed = true
-    list.changed.clear()
+    list.changed = undefined
   }
 
   /** Takes a block loaded by id, for {@link inodeOf}. */
@@ -145,9 +147,14 @@ export class BlockTable {
   #list(inode: InodeId): BlockList {
     let list = this.#listByInode.get(inode)
     if (list === undefined) {
-      list = { whole: undefined, changed: new Map(), changedAt: loadedTxId, isUsed: true }
+      list = { whole: undefined, changed: undefined, changedAt: loadedTxId, isUsed: true }
       this.#listByInode.set(inode, list)
     }
     return list
   }
+}
+
+function changedOf(list: BlockList): Map<number, BlockRow | undefined> {
+  list.changed ??= new Map()
+  return list.changed
 }
