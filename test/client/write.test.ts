@@ -253,7 +253,7 @@ t.test('a stream that is destroyed deletes its file, but not one that replaced i
   await client.writeFile('/f', 'other')
   first.on('error', () => undefined)
   first.destroy(new Error('enough'))
-  await once(first, 'close')
+  await new Promise((resolve) => first.once('close', resolve))
   t.ok(cluster.files.has('/f'))
   const second = client.createWriteStream('/g')
   await until(() => cluster.files.has('/g'))
