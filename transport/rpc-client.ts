@@ -339,7 +339,7 @@ export class RpcClient {
   #scheduleFlush(wire: Wire): void {
     if (wire.isFlushScheduled || !wire.isConnected) return
     wire.isFlushScheduled = true
-    setImmediate(() => {
+    process.nextTick(() => {
       wire.isFlushScheduled = false
       if (this.#wire === wire) this.#flush(wire)
     })

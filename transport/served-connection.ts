@@ -181,7 +181,7 @@ export class ServedConnection {
     }
     const { closeReason } = this.#rpc
     if (closeReason !== undefined && !this.#isEnding) this.#refuse(closeReason)
-    else if (this.#rpc.output.length > 0) this.#scheduleFlush()
+    else this.#flush()
   }
 
   #dispatch(call: IncomingCall<CallTarget>): void {
@@ -294,10 +294,11 @@ export class ServedConnection {
     return this.#isPaused || this.#isEnding
   }
 
+  /** Replies of promises that settle in one turn of the event loop leave together. */
   #scheduleFlush(): void {
     if (this.#isFlushScheduled || this.#isClosed) return
     this.#isFlushScheduled = true
-    setImmediate(() => {
+    process.nextTick(() => {
       this.#isFlushScheduled = false
       if (this.#isClosed || this.#isEnding) return
       this.#flush()
@@ -306,8 +307,8 @@ export class ServedConnection {
   }
 
   #flush(): void {
-    const bytes = this.#takeOutput()
-    if (bytes.length > 0) this.#socket.write(bytes)
+    if (this.#isEnding || this.#rpc.output.length === 0) return
+    this.#socket.write(this.#takeOutput())
   }
 
   #takeOutput(): Buffer {
