@@ -80,7 +80,6 @@ function isBuilt(scope, current) {
 }
 
 function build(current) {
-  mkdirSync(dist, { recursive: true })
   rmSync(buildStamp, { force: true })
   step('compiled (tsc)', process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'])
   pruneOutputs(root, dist)
@@ -91,7 +90,8 @@ function build(current) {
 /** Installs and builds what is missing. `scope` is 'product' or 'all'. */
 function prepare(scope) {
   if (!needsInstall() && isBuilt(scope, fingerprint(root))) return
-  withLock(join(root, '.bootstrap.lock'), say, () => {
+  mkdirSync(dist, { recursive: true })
+  withLock(join(dist, '.bootstrap.lock'), say, () => {
     if (needsInstall()) install()
     const current = fingerprint(root)
     if (!isBuilt(scope, current)) build(current)

@@ -28,6 +28,8 @@ export async function serve(
   start: () => Promise<RunningDaemon>,
 ): Promise<void> {
   context.io.keepUntilDone()
+  // Stacks in the log then name our files, not the bundle's chunks.
+  process.setSourceMapsEnabled(true)
   if (exitsWithParent && process.send === undefined) {
     throw new CommandError('--exit-with-parent is for `dfs up`: there is no launcher to watch')
   }
