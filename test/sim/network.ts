@@ -56,9 +56,14 @@ export class Network {
     this.#faults = faults
   }
 
-  /** Cuts both directions between two processes, until {@link heal}. */
+  /** Cuts both directions between two processes. */
   partition(left: string, right: string): void {
     this.#partitioned.add(pairOf(left, right))
+  }
+
+  /** Ends a partition. */
+  join(left: string, right: string): void {
+    this.#partitioned.delete(pairOf(left, right))
   }
 
   /** Restores all connections and stops losing and delaying messages. */

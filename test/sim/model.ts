@@ -1,0 +1,105 @@
+import { type Content, digestsOf, isPrefix, isSame } from './content.ts'
+
+/** What may be at a path. */
+export type Expectation =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'directory' }
+  /** A completed file: all of it, for ever. */
+  | { readonly kind: 'file'; readonly content: Content }
+  /** A file whose writer did not get to the end: any beginning of the content. */
+  | { readonly kind: 'partial'; readonly content: Content }
+
+/** What somebody found at a path. */
+export type Finding =
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'directory' }
+  | { readonly kind: 'file'; readonly content: Content; readonly isOpen: boolean }
+
+export const absent: Expectation = { kind: 'absent' }
+
+/** Undoes the preparations of one operation. */
+export type Undo = () => void
+
+/**
+ * A file system as its clients must see it. An acknowledged operation leaves one possibility per path; one whose
+ * outcome is unknown leaves several, and any of them may be found, but nothing else.
+ */
+export class FileSystemModel {
+  readonly #possible = new Map<string, readonly Expectation[]>()
+
+  get paths(): readonly string[] {
+    return [...this.#possible.keys()]
+  }
+
+  expectations(path: string): readonly Expectation[] {
+    return this.#possible.get(path) ?? [absent]
+  }
+
+  /** An operation on `paths` begins: until it is acknowledged, what it does may or may not be seen. */
+  begin(changes: ReadonlyMap<string, readonly Expectation[]>): Undo {
+    const before = [...changes.keys()].map((path) => [path, this.expectations(path)] as const)
+    for (const [path, added] of changes) {
+      this.#possible.set(path, merged(this.expectations(path), added))
+    }
+    return () => {
+      for (const [path, expectations] of before) this.#possible.set(path, expectations)
+    }
+  }
+
+  /** An operation was acknowledged: these and only these are possible now. */
+  acknowledge(changes: ReadonlyMap<string, readonly Expectation[]>): void {
+    for (const [path, expectations] of changes) this.#possible.set(path, expectations)
+  }
+
+  /** Paths at or below `root` that may exist. */
+  below(root: string): readonly string[] {
+    return this.paths.filter((path) => path === root || path.startsWith(`${root}/`))
+  }
+
+  /** Says what is wrong with a finding, or nothing. */
+  judge(path: string, finding: Finding): string | undefined {
+    const expectations = this.expectations(path)
+    if (expectations.some((expectation) => allows(expectation, finding))) return undefined
+    const expected = expectations.map(describeExpectation).join(' or ')
+    return `${path}: found ${describeFinding(finding)}, expected ${expected}`
+  }
+}
+
+function allows(expectation: Expectation, finding: Finding): boolean {
+  switch (expectation.kind) {
+    case 'absent':
+    case 'directory':
+      return finding.kind === expectation.kind
+    case 'file':
+      return (
+        finding.kind === 'file' && !finding.isOpen && isSame(finding.content, expectation.content)
+      )
+    case 'partial':
+      return finding.kind === 'file' && isPrefix(finding.content, expectation.content)
+  }
+}
+
+function merged(
+  first: readonly Expectation[],
+  second: readonly Expectation[],
+): readonly Expectation[] {
+  const keys = new Set(first.map(describeExpectation))
+  return [...first, ...second.filter((expectation) => !keys.has(describeExpectation(expectation)))]
+}
+
+function describeExpectation(expectation: Expectation): string {
+  switch (expectation.kind) {
+    case 'absent':
+    case 'directory':
+      return expectation.kind
+    case 'file':
+    case 'partial':
+      return `${expectation.kind} [${digestsOf(expectation.content).join(' ')}]`
+  }
+}
+
+function describeFinding(finding: Finding): string {
+  if (finding.kind !== 'file') return finding.kind
+  const state = finding.isOpen ? 'open file' : 'file'
+  return `${state} [${digestsOf(finding.content).join(' ')}]`
+}

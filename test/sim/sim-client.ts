@@ -1,0 +1,111 @@
+import { Prng } from '../../base/prng.ts'
+import { Suspects } from '../../client/core/read-plan.ts'
+import { decideCallRetry, type RetryPolicy } from '../../client/core/retry.ts'
+import { DfsError, isDfsError } from '../../protocol/errors.ts'
+import type { EncodableRequestOf, MethodsOf, ResponseOf } from '../../protocol/message.ts'
+import { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
+import type { Peer, StreamEnd } from './network.ts'
+import type { PipelineMessage } from './pipeline-messages.ts'
+import { Lifetime } from './scheduler.ts'
+import type { SimDatanode, World } from './sim-datanode.ts'
+import { simUser } from './sim-namenode.ts'
+import { SimRpcClient } from './sim-rpc.ts'
+
+type Protocol = typeof clientNamenodeProtocol
+type MethodName = keyof MethodsOf<Protocol> & string
+
+const patience: RetryPolicy = { totalMs: 60_000, firstDelayMs: 50, delayMsMax: 2_000 }
+const suspectMs = 10_000
+const leaseRenewalMs = 3_000
+
+/**
+ * One simulated client process. Calls of the namenode are repeated as the real retry core decides, under the call id
+ * of their first attempt.
+ */
+export class SimClient {
+  readonly clientName: string
+  readonly life = new Lifetime()
+  readonly peer: Peer
+  readonly prng: Prng
+  readonly world: World
+  readonly suspects = new Suspects(suspectMs)
+  readonly #rpc: SimRpcClient
+
+  constructor(world: World, name: string, seed: number) {
+    this.world = world
+    this.clientName = `DFSClient_${name}`
+    this.prng = new Prng(seed)
+    this.peer = { name, life: this.life }
+    this.#rpc = new SimRpcClient({
+      network: world.network,
+      from: this.peer,
+      server: () => world.namenodeServer(),
+      user: simUser,
+      prng: this.prng,
+      mayStray: true,
+    })
+    world.scheduler.timersOf(this.life).every(leaseRenewalMs, () => {
+      void this.#renewLeases()
+    })
+  }
+
+  get now(): number {
+    return this.world.scheduler.now
+  }
+
+  /** Waits; for ever when the process dies meanwhile. */
+  pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.world.scheduler.timersOf(this.life).after(delayMs, resolve)
+    })
+  }
+
+  /** Calls the namenode. @throws {@link DfsError} its error; OUTCOME_UNKNOWN when the call may have happened nevertheless */
+  async call<N extends MethodName>(
+    method: N,
+    request: EncodableRequestOf<Protocol, N>,
+  ): Promise<ResponseOf<Protocol, N>> {
+    const startedAt = this.now
+    const callId = this.#rpc.nextCallId()
+    let isUncertain = false
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const retry = { callId, retryCount: attempt - 1 }
+        return await this.#rpc.call(clientNamenodeProtocol, method, request, { retry })
+      } catch (error) {
+        if (!isDfsError(error)) throw error
+        const decision = decideCallRetry(
+          {
+            code: error.code,
+            attempt,
+            elapsedMs: this.now - startedAt,
+            jitterPermille: this.prng.below(1000),
+          },
+          patience,
+        )
+        isUncertain ||= isDfsError(error, 'OUTCOME_UNKNOWN')
+        if (decision.kind !== 'retry') {
+          // An attempt that got lost may still arrive, behind the one that was refused.
+          throw isUncertain ? new DfsError('OUTCOME_UNKNOWN', error.message) : error
+        }
+        await this.pause(decision.delayMs)
+      }
+    }
+  }
+
+  /** Opens a stream to the transfer port of a datanode. */
+  connect(datanode: SimDatanode): StreamEnd<PipelineMessage> {
+    return this.world.network.connect<PipelineMessage>(this.peer, datanode.peer, (end) => {
+      datanode.accept(end)
+    })
+  }
+
+  async #renewLeases(): Promise<void> {
+    const { clientName } = this
+    try {
+      await this.#rpc.call(clientNamenodeProtocol, 'renewLease', { clientName, namespaces: [] })
+    } catch (error) {
+      if (!isDfsError(error)) throw error
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import { ReadPlan } from '../../client/core/read-plan.ts'
+import { DfsError, isDfsError } from '../../protocol/errors.ts'
+import { blockId, generationStamp } from '../../protocol/ids.ts'
+import { createFlags, type LocatedBlock } from '../../protocol/messages/hdfs.ts'
+import type { Content } from './content.ts'
+import { lengthOf, type Stretch } from './replica-disk.ts'
+import type { SimClient } from './sim-client.ts'
+import { SimBlockWriter, type SimOpenFile } from './sim-writer.ts'
+
+const completesMax = 40
+const completePauseMs = 400
+/** Every byte of a file, in one question. */
+const wholeFile = 2n ** 63n - 1n
+
+export interface WriteOptions {
+  readonly replication: number
+  readonly blockBytes: number
+}
+
+/** Creates a file, replacing what is there, writes `content` and completes it. @throws {@link DfsError} */
+export async function writeFile(
+  client: SimClient,
+  path: string,
+  content: Content,
+  { replication, blockBytes }: WriteOptions,
+): Promise<void> {
+  const { fs } = await client.call('create', {
+    src: path,
+    masked: { perm: 0o644 },
+    clientName: client.clientName,
+    createFlag: createFlags.CREATE | createFlags.OVERWRITE,
+    createParent: true,
+    replication,
+    blockSize: blockBytes,
+  })
+  const file: SimOpenFile = { path, fileId: fs?.fileId ?? 0, excluded: new Map() }
+  let previous: LocatedBlock['b'] | undefined
+  for (const block of content) {
+    previous = await new SimBlockWriter(client, file, previous).write(block)
+  }
+  for (let attempt = 1; ; attempt += 1) {
+    const { result } = await client.call('complete', {
+      src: path,
+      clientName: client.clientName,
+      fileId: file.fileId,
+      ...(previous === undefined ? {} : { last: previous }),
+    })
+    if (result) return
+    if (attempt === completesMax) throw new DfsError('IO_ERROR', `Cannot complete "${path}"`)
+    await client.pause(completePauseMs)
+  }
+}
+
+/** What a reader got. */
+export interface ReadResult {
+  readonly content: Content
+  readonly isOpen: boolean
+}
+
+/** Reads a file; of an open one the blocks before the last. @throws {@link DfsError} FILE_NOT_FOUND, BLOCK_MISSING */
+export async function readFile(client: SimClient, path: string): Promise<ReadResult> {
+  const plan = new ReadPlan(client.suspects)
+  const located = await locate(client, path)
+  const content: (readonly Stretch[])[] = []
+  for (const [index, block] of located.blocks.entries()) {
+    content.push(await readBlock(client, plan, { path, index, block }))
+  }
+  return { content, isOpen: located.isOpen }
+}
+
+async function locate(
+  client: SimClient,
+  path: string,
+): Promise<{ readonly blocks: readonly LocatedBlock[]; readonly isOpen: boolean }> {
+  const request = { src: path, offset: 0, length: wholeFile }
+  const { locations } = await client.call('getBlockLocations', request)
+  if (locations === undefined) throw new DfsError('FILE_NOT_FOUND', `No file "${path}"`)
+  const { blocks, underConstruction } = locations
+  if (!underConstruction) return { blocks, isOpen: false }
+  const lastId = locations.lastBlock?.b.blockId
+  return { blocks: blocks.filter(({ b }) => b.blockId !== lastId), isOpen: true }
+}
+
+interface Wanted {
+  readonly path: string
+  readonly index: number
+  readonly block: LocatedBlock
+}
+
+async function readBlock(
+  client: SimClient,
+  plan: ReadPlan,
+  wanted: Wanted,
+): Promise<readonly Stretch[]> {
+  let { block } = wanted
+  plan.start(`${block.b.blockId}`)
+  for (;;) {
+    const names = block.locs.map(({ id }) => id.ipAddr)
+    const step = plan.choose(names, client.now)
+    if (step.kind === 'give-up') {
+      const tried = step.failures.map(({ datanode, failure }) => `${datanode}: ${failure}`)
+      throw new DfsError(
+        'BLOCK_MISSING',
+        `Block ${block.b.blockId} of "${wanted.path}" cannot be read: ${tried.join(', ')}`,
+      )
+    }
+    if (step.kind === 'refresh') {
+      await client.pause(step.delayMs)
+      const { blocks } = await locate(client, wanted.path)
+      block = blocks[wanted.index] ?? block
+      plan.refreshed()
+      continue
+    }
+    const name = names[step.index] ?? ''
+    const stretches = await readReplica(client, plan, name, block)
+    if (stretches !== undefined) return stretches
+  }
+}
+
+async function readReplica(
+  client: SimClient,
+  plan: ReadPlan,
+  name: string,
+  { b }: LocatedBlock,
+): Promise<readonly Stretch[] | undefined> {
+  const { network } = client.world
+  const datanode = client.world.datanode(name)
+  try {
+    const { stretches } = await network.call(client.peer, datanode.peer, () =>
+      datanode.read(blockId(b.blockId), generationStamp(b.generationStamp)),
+    )
+    const wanted = stretches.filter(({ offset, length }) => offset + length <= b.numBytes)
+    if (lengthOf(wanted) === b.numBytes) {
+      plan.progressed(name)
+      return wanted
+    }
+    plan.failed(name, 'missing', client.now)
+  } catch (error) {
+    if (!isDfsError(error)) throw error
+    const isMissing = isDfsError(error, 'REPLICA_NOT_FOUND')
+    plan.failed(name, isMissing ? 'missing' : 'unreachable', client.now)
+  }
+  return undefined
+}

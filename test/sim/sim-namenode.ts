@@ -1,0 +1,125 @@
+import { assert } from '../../base/assert.ts'
+import type { Logger } from '../../base/log.ts'
+import { Prng } from '../../base/prng.ts'
+import { BlockManager } from '../../namenode/core/block-manager.ts'
+import { defaultRack } from '../../namenode/core/topology.ts'
+import { ClientContext } from '../../namenode/shell/client-context.ts'
+import { clientHandlers } from '../../namenode/shell/client-protocol.ts'
+import { DatanodeService } from '../../namenode/shell/datanode-protocol.ts'
+import { Groups } from '../../namenode/shell/groups.ts'
+import { Namenode } from '../../namenode/shell/namenode.ts'
+import { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
+import { datanodeProtocol } from '../../protocol/messages/datanode-namenode.ts'
+import type { Settings } from '../../protocol/settings.ts'
+import { MemoryNamespaceStore } from '../support/memory-namespace-store.ts'
+import { JournalDisk } from './disk.ts'
+import { Lifetime, type Scheduler } from './scheduler.ts'
+import { SimRpcServer } from './sim-rpc.ts'
+
+/** User that runs every simulated process. */
+export const simUser = 'trefoil'
+const storeDelayMsMax = 5
+
+export interface SimNamenodeOptions {
+  readonly scheduler: Scheduler
+  readonly settings: Settings
+  readonly logger: Logger
+  readonly segmentBytesMax: number
+}
+
+/** The simulated namenode: a journal directory and a store that stay, and processes of the real namenode over them. */
+export class SimNamenode {
+  readonly journal: JournalDisk
+  readonly store = new MemoryNamespaceStore()
+  readonly #options: SimNamenodeOptions
+  readonly #prng: Prng
+  #life = new Lifetime()
+  #server: SimRpcServer | undefined
+  #namenode: Namenode | undefined
+  #startCount = 0
+
+  constructor(options: SimNamenodeOptions, seed: number) {
+    this.#options = options
+    this.#prng = new Prng(seed)
+    this.journal = new JournalDisk(options.scheduler, this.#prng)
+    this.#life.kill()
+  }
+
+  /** Its RPC port, while a process serves there. */
+  get server(): SimRpcServer | undefined {
+    return this.#server
+  }
+
+  /** The namenode that serves now. */
+  get serving(): Namenode | undefined {
+    return this.#namenode
+  }
+
+  get isUp(): boolean {
+    return this.#life.isAlive
+  }
+
+  get startCount(): number {
+    return this.#startCount
+  }
+
+  /** Starts a process on what the disk holds; it serves after it has replayed the journal. */
+  start(): void {
+    assert(!this.#life.isAlive, 'one namenode at a time')
+    const life = new Lifetime()
+    this.#life = life
+    this.#startCount += 1
+    void this.#run(life)
+  }
+
+  /** Kills the process; of what was not synced the disk keeps what it likes. */
+  crash(): void {
+    if (!this.#life.isAlive) return
+    this.#life.kill()
+    this.#server = undefined
+    this.#namenode = undefined
+    this.journal.crash()
+  }
+
+  async #run(life: Lifetime): Promise<void> {
+    const { scheduler, settings, logger, segmentBytesMax } = this.#options
+    const { clock } = scheduler
+    this.store.beforeWork = () => this.#storeWork(life)
+    const namenode = await Namenode.start({
+      ...{ store: this.store, settings, logger, clock, segmentBytesMax },
+      journalStorage: this.journal.mount(life),
+      blocks: new BlockManager({
+        settings,
+        prng: new Prng(this.#prng.next()),
+        topology: () => defaultRack,
+      }),
+      timers: scheduler.timersOf(life),
+      prng: new Prng(this.#prng.next()),
+      onFatal: (error) => {
+        throw error
+      },
+      superuser: { user: simUser, group: 'supergroup' },
+    })
+    if (!life.isAlive) return
+    const groups = new Groups(clock, logger, () => Promise.resolve([]))
+    const context = new ClientContext(namenode, { groups, logger, logsAudit: false })
+    const datanodes = new DatanodeService(context, logger)
+    const server = new SimRpcServer({ name: 'nn', life })
+    server.register(clientNamenodeProtocol, clientHandlers(context))
+    server.register(datanodeProtocol, datanodes.handlers())
+    server.onConnectionClosed((connection) => {
+      datanodes.connectionClosed(connection)
+    })
+    this.#namenode = namenode
+    this.#server = server
+  }
+
+  /** Work of the store takes a while, and never ends when its process dies meanwhile. */
+  #storeWork(life: Lifetime): Promise<void> {
+    return new Promise((resolve) => {
+      this.#options.scheduler.after(this.#prng.below(storeDelayMsMax), () => {
+        if (life.isAlive) resolve()
+      })
+    })
+  }
+}

@@ -1,0 +1,215 @@
+import { type DfsError, isDfsError } from '../../protocol/errors.ts'
+import { drawContent } from './content.ts'
+import { absent, type Expectation, type FileSystemModel, type Finding } from './model.ts'
+import type { SimClient } from './sim-client.ts'
+import { readFile, type WriteOptions, writeFile } from './sim-files.ts'
+
+/** After an operation of unknown outcome: by then every stray request has arrived or is dead. */
+const strayPauseMs = 25_000
+const thinkMsMax = 600
+const filesPerDirectory = 3
+const directoriesPerClient = 2
+
+export interface WorkloadOptions extends WriteOptions {
+  readonly blocksMax: number
+}
+
+/** What a workload tells about itself. */
+export interface Witness {
+  /** Something that must never happen, whatever the faults. */
+  violation(message: string): void
+  /** One finished operation, for the digest of the run. */
+  trace(what: string): void
+}
+
+type Changes = Map<string, readonly Expectation[]>
+
+/**
+ * What one client does: writes, reads, renames and deletes files in a directory of its own, one operation at a time,
+ * and holds every answer against the model.
+ */
+export class Workload {
+  readonly #client: SimClient
+  readonly #home: string
+  readonly #model: FileSystemModel
+  readonly #options: WorkloadOptions
+  readonly #witness: Witness
+
+  constructor(
+    client: SimClient,
+    home: string,
+    parts: {
+      readonly model: FileSystemModel
+      readonly options: WorkloadOptions
+      readonly witness: Witness
+    },
+  ) {
+    this.#client = client
+    this.#home = home
+    this.#model = parts.model
+    this.#options = parts.options
+    this.#witness = parts.witness
+  }
+
+  /** Does `count` operations. */
+  async run(count: number): Promise<void> {
+    const { prng } = this.#client
+    for (let done = 0; done < count; done += 1) {
+      await this.#client.pause(prng.below(thinkMsMax))
+      await this.#step(prng.below(100))
+    }
+  }
+
+  #step(dice: number): Promise<void> {
+    if (dice < 40) return this.#write(this.#drawFile())
+    if (dice < 65) return this.#read(this.#drawFile())
+    if (dice < 75) return this.#delete(this.#drawFile())
+    if (dice < 80) return this.#delete(this.#drawDirectory())
+    if (dice < 90) return this.#rename(this.#drawFile(), this.#drawFile())
+    if (dice < 95) return this.#rename(this.#drawDirectory(), this.#drawDirectory())
+    return this.#mkdir(this.#drawDirectory())
+  }
+
+  async #write(path: string): Promise<void> {
+    const { blockBytes, blocksMax } = this.#options
+    const content = drawContent(this.#client.prng, blockBytes, blocksMax)
+    const file: Expectation = { kind: 'file', content }
+    const directory: Expectation = { kind: 'directory' }
+    const parents: Changes = new Map(this.#parentsOf(path).map((name) => [name, [directory]]))
+    await this.#operate({
+      name: `write ${path}`,
+      possible: new Map(parents).set(path, [file, { kind: 'partial', content }]),
+      // A file that could not be written to its end stays as far as it got.
+      isAtomic: false,
+      action: () => writeFile(this.#client, path, content, this.#options),
+      certain: () => parents.set(path, [file]),
+    })
+  }
+
+  async #mkdir(path: string): Promise<void> {
+    const changes: Changes = new Map(
+      [path, ...this.#parentsOf(path)].map((name) => [name, [{ kind: 'directory' }]]),
+    )
+    await this.#operate({
+      name: `mkdir ${path}`,
+      possible: changes,
+      isAtomic: true,
+      action: () =>
+        this.#client.call('mkdirs', { src: path, masked: { perm: 0o755 }, createParent: true }),
+      certain: () => changes,
+    })
+  }
+
+  async #delete(path: string): Promise<void> {
+    const gone: Changes = new Map(
+      [path, ...this.#model.below(path)].map((name) => [name, [absent]]),
+    )
+    await this.#operate({
+      name: `delete ${path}`,
+      possible: gone,
+      isAtomic: true,
+      action: () => this.#client.call('delete', { src: path, recursive: true }),
+      certain: ({ result }) => {
+        const kinds = this.#model.expectations(path).map(({ kind }) => kind)
+        if (result && kinds.every((kind) => kind === 'absent')) {
+          this.#witness.violation(`${path} was deleted and did not exist`)
+        }
+        if (!result && !kinds.includes('absent')) {
+          this.#witness.violation(`${path} could not be deleted and must exist`)
+        }
+        return gone
+      },
+    })
+  }
+
+  async #rename(source: string, target: string): Promise<void> {
+    if (source === target) return
+    // Nothing is overwritten, so nothing may have been at the target.
+    const moved: Changes = new Map(this.#model.below(target).map((path) => [path, [absent]]))
+    for (const path of this.#model.below(source)) {
+      moved.set(target + path.slice(source.length), this.#model.expectations(path))
+      moved.set(path, [absent])
+    }
+    const overwriteDest = false
+    await this.#operate({
+      name: `rename ${source} ${target}`,
+      possible: moved,
+      isAtomic: true,
+      action: () =>
+        this.#client.call('rename2', {
+          src: source,
+          dst: target,
+          overwriteDest,
+          moveToTrash: false,
+        }),
+      certain: () => {
+        const kinds = this.#model.expectations(source).map(({ kind }) => kind)
+        if (kinds.every((kind) => kind === 'absent')) {
+          this.#witness.violation(`${source} was renamed and did not exist`)
+        }
+        if (!this.#model.expectations(target).some(({ kind }) => kind === 'absent')) {
+          this.#witness.violation(`${target} was overwritten by a rename that may not`)
+        }
+        return moved
+      },
+    })
+  }
+
+  async #read(path: string): Promise<void> {
+    let finding: Finding
+    try {
+      finding = { kind: 'file', ...(await readFile(this.#client, path)) }
+    } catch (error) {
+      if (!isDfsError(error)) throw error
+      this.#witness.trace(`read ${path} ${error.code}`)
+      // During faults a block may be out of reach; that it is not lost is checked at the end.
+      if (error.code !== 'FILE_NOT_FOUND') return
+      finding = { kind: 'absent' }
+    }
+    this.#witness.trace(`read ${path} ${finding.kind}`)
+    const wrong = this.#model.judge(path, finding)
+    if (wrong !== undefined) this.#witness.violation(`read of ${wrong}`)
+  }
+
+  /** Runs one changing operation and keeps the model in step, whatever becomes of it. */
+  async #operate<Reply>(operation: {
+    readonly name: string
+    readonly possible: Changes
+    readonly isAtomic: boolean
+    readonly action: () => Promise<Reply>
+    readonly certain: (reply: Reply) => Changes
+  }): Promise<void> {
+    const undo = this.#model.begin(operation.possible)
+    try {
+      const reply = await operation.action()
+      undo()
+      this.#model.acknowledge(operation.certain(reply))
+      this.#witness.trace(`${operation.name} done`)
+    } catch (error) {
+      if (!isDfsError(error)) throw error
+      this.#witness.trace(`${operation.name} ${error.code}`)
+      if (isUnknown(error)) await this.#client.pause(strayPauseMs)
+      else if (operation.isAtomic) undo()
+    }
+  }
+
+  /** Directories between the home and `path` that `path` needs. */
+  #parentsOf(path: string): readonly string[] {
+    const parent = path.slice(0, path.lastIndexOf('/'))
+    return parent === '' ? [] : [...this.#parentsOf(parent), parent]
+  }
+
+  #drawFile(): string {
+    const { prng } = this.#client
+    const directory = prng.chance(1, 2) ? this.#home : this.#drawDirectory()
+    return `${directory}/f${prng.below(filesPerDirectory)}`
+  }
+
+  #drawDirectory(): string {
+    return `${this.#home}/d${this.#client.prng.below(directoriesPerClient)}`
+  }
+}
+
+function isUnknown({ code }: DfsError): boolean {
+  return code === 'OUTCOME_UNKNOWN' || code === 'CONNECTION_LOST' || code === 'TIMED_OUT'
+}
