@@ -43,6 +43,8 @@ export function expireLeases(
   }
   for (const id of options.unseen) {
     if (isFull()) return
+    // A file that had its step above looks different once the plan is applied: next tick.
+    if (seen.has(id)) continue
     const isSeen = collector.attempt(() => resumeRecovery(context, draft, id))
     if (isSeen === true) options.unseen.delete(id)
   }
