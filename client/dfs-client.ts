@@ -4,7 +4,8 @@ import { userInfo } from 'node:os'
 import { Readable, Writable } from 'node:stream'
 import { type Logger, silentLogger } from '../base/log.ts'
 import { systemClock, systemPrng, systemTimers } from '../base/system.ts'
-import { type FsServerDefaults } from '../protocol/messages/hdfs.ts'
+import { DfsError } from '../protocol/errors.ts'
+import type { FsServerDefaults } from '../protocol/messages/hdfs.ts'
 import { type Settings, settings as settingsTable } from '../protocol/settings.ts'
 import { RpcClient } from '../transport/rpc-client.ts'
 import * as admin from './admin.ts'
@@ -17,7 +18,7 @@ import { type DatanodeAddress, DatanodeConnectionPool } from './datanode-connect
 import { toFsError, withFsErrors } from './errors.ts'
 import { FileHandle } from './file-handle.ts'
 import type { FileReader } from './file-reader.ts'
-import { FileStatus } from './file-status.ts'
+import type { FileStatus } from './file-status.ts'
 import type { FileWriter } from './file-writer.ts'
 import { DfsReadStream, type ReadStreamOptions } from './input-stream.ts'
 import { LeaseRenewer } from './lease-renewer.ts'
@@ -188,9 +189,8 @@ export class DfsClient implements AsyncDisposable {
   /** Reads a file, or the part from `start` to `end` inclusive, into memory. */
   readFile(
     path: string,
-    options: data.ReadFileOptions & { readonly encoding: BufferEncoding },
+    options: BufferEncoding | (data.ReadFileOptions & { readonly encoding: BufferEncoding }),
   ): Promise<string>
-  readFile(path: string, encoding: BufferEncoding): Promise<string>
   readFile(path: string, options?: data.ReadFileOptions): Promise<Buffer>
   readFile(
     path: string,
@@ -220,9 +220,11 @@ export class DfsClient implements AsyncDisposable {
   }
 
   /** Opens a file for reading at positions. */
-  open(path: string, flags: 'r' = 'r', options: VerbOptions = {}): Promise<FileHandle> {
-    void flags
+  open(path: string, flags = 'r', options: VerbOptions = {}): Promise<FileHandle> {
     return this.#on(path, async (at) => {
+      if (flags !== 'r') {
+        throw new DfsError('UNSUPPORTED_OPERATION', `Cannot open with flags "${flags}": need "r"`)
+      }
       const reader = await this.#openReader(at, options.signal)
       return new FileHandle(reader, (statOptions) => this.stat(at, statOptions))
     })

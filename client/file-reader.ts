@@ -1,4 +1,4 @@
-import { assert, unreachable } from '../base/assert.ts'
+import { assert, defined, unreachable } from '../base/assert.ts'
 import { DfsError, type ErrorCode, isDfsError } from '../protocol/errors.ts'
 import type { DatanodeInfo } from '../protocol/messages/hdfs.ts'
 import { pause, throwIfAborted } from './abort.ts'
@@ -75,9 +75,8 @@ export class FileReader {
       const step = plan.choose(uuids, this.#context.clock.monotonic())
       switch (step.kind) {
         case 'read': {
-          const datanode = locs[step.index]
-          assert(datanode !== undefined, 'a plan must choose among the replicas')
-          if (datanode !== undefined && (await this.#tryReplica(job, datanode))) return
+          const datanode = defined(locs[step.index], 'chosen replica')
+          if (await this.#tryReplica(job, datanode)) return
           break
         }
         case 'refresh':
@@ -211,17 +210,13 @@ interface BlockJob {
 }
 
 function failureOf(code: ErrorCode): ReplicaFailure {
-  switch (code) {
-    case 'CHECKSUM_MISMATCH':
-      return 'corrupt'
-    case 'REPLICA_NOT_FOUND':
-      return 'missing'
-    case 'CONNECTION_LOST':
-    case 'TIMED_OUT':
-      return 'unreachable'
-    case 'BUSY':
-      return 'busy'
-    default:
-      return 'refused'
-  }
+  return failureByCode[code] ?? 'refused'
+}
+
+const failureByCode: { readonly [C in ErrorCode]?: ReplicaFailure } = {
+  CHECKSUM_MISMATCH: 'corrupt',
+  REPLICA_NOT_FOUND: 'missing',
+  CONNECTION_LOST: 'unreachable',
+  TIMED_OUT: 'unreachable',
+  BUSY: 'busy',
 }

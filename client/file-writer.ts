@@ -1,4 +1,4 @@
-import { assert } from '../base/assert.ts'
+import { assert, defined } from '../base/assert.ts'
 import { DfsError } from '../protocol/errors.ts'
 import { limits } from '../protocol/limits.ts'
 import {
@@ -285,9 +285,8 @@ export class FileWriter {
 
   /** Sends what is in the slab; a flush keeps the bytes of the last, incomplete chunk for the next packet. */
   #sendPacket({ isSync, isFlush }: { isSync: boolean; isFlush: boolean }): void {
-    const slab = this.#slab
-    assert(slab !== undefined && this.#used > 0, 'a packet must have bytes')
-    if (slab === undefined) return
+    const slab = defined(this.#slab, 'slab of the packet')
+    assert(this.#used > 0, 'a packet must have bytes')
     const data = slab.subarray(0, this.#used)
     const kept = isFlush ? this.#used % this.#file.checksum.bytesPerChecksum : 0
     let next: Buffer | undefined

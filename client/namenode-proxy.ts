@@ -12,7 +12,7 @@ import { refine } from './errors.ts'
 type Protocol = typeof clientNamenodeProtocol
 
 /** Name of a ClientProtocol method. */
-export type NamenodeMethod = keyof MethodsOf<Protocol> & string
+export type NamenodeMethod = keyof MethodsOf<Protocol>
 /** What `method` takes. */
 export type NamenodeRequest<N extends NamenodeMethod> = EncodableRequestOf<Protocol, N>
 /** What `method` answers. */

@@ -141,7 +141,7 @@ export class WritePipeline<P extends PipelinePacket> {
     assert(packet?.isLast, 'only the closing packet may be missing')
     this.#dataQueue = []
     this.#state = 'closed'
-    return packet === undefined ? none : { kind: 'closed', packet }
+    return { kind: 'closed', packet }
   }
 
   /** Moves the next packet to the ack queue and returns it, or `undefined` when none may be sent now. */

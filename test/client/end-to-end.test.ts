@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { silentLogger } from '../../base/log.ts'
 import { DfsClient } from '../../client/index.ts'
 import { type RunningDatanode, runDatanode } from '../../datanode/main.ts'
@@ -66,69 +66,71 @@ class InProcessCluster {
   }
 }
 
-t.test(
-  'the SDK writes, flushes, reads and lists on our own cluster, through failures',
-  async (t) => {
-    const cluster = new InProcessCluster(t.testdir())
-    await cluster.start(3)
-    const client = new DfsClient({ uri: cluster.uri })
-    t.teardown(async () => {
-      await client.close()
-      await cluster.stop()
-    })
-    await live(client, 3)
-    const content = pattern(3 * mebibyte + 4711)
+t.test('the SDK works on our own cluster, through failures', async (t) => {
+  const cluster = new InProcessCluster(t.testdir())
+  await cluster.start(3)
+  const client = new DfsClient({ uri: cluster.uri })
+  try {
+    await exercise(t, cluster, client)
+  } finally {
+    await client.close()
+    await cluster.stop()
+  }
+})
 
-    await client.mkdir('/a/b', { recursive: true })
-    await client.writeFile('/a/b/f', content, { blockSize: mebibyte })
-    t.ok((await client.readFile('/a/b/f')).equals(content))
-    t.ok(
-      (await client.readFile('/a/b/f', { start: 500, end: 2 * mebibyte })).equals(
-        content.subarray(500, 2 * mebibyte + 1),
-      ),
-    )
-    t.same(await client.readdir('/a'), ['b'])
-    const located = await client.blockLocations('/a/b/f')
-    t.same(
-      located.map(({ datanodes }) => datanodes.length),
-      [3, 3, 3, 3],
-    )
-    await t.rejects(client.mkdir('/a'), { code: 'EEXIST' })
-    await t.rejects(client.rmdir('/a/b'), { code: 'ENOTEMPTY' })
-    await t.rejects(client.stat('/a/b/f/x'), { code: 'ENOTDIR' })
-    await t.rejects(client.writeFile('/none/f', 'x'), { code: 'ENOENT' })
+async function exercise(t: Test, cluster: InProcessCluster, client: DfsClient): Promise<void> {
+  await live(client, 3)
+  const content = pattern(3 * mebibyte + 4711)
 
-    const log = client.createWriteStream('/a/log')
-    log.write(content.subarray(0, 700))
-    await log.hflush()
-    t.equal((await client.readFile('/a/log')).length, 700)
-    log.write(content.subarray(700, 1000))
-    await log.hsync()
-    log.end(content.subarray(1000, 2000))
-    await once(log, 'close')
-    t.ok((await client.readFile('/a/log')).equals(content.subarray(0, 2000)))
+  await client.mkdir('/a/b', { recursive: true })
+  await client.writeFile('/a/b/f', content, { blockSize: mebibyte })
+  t.ok((await client.readFile('/a/b/f')).equals(content))
+  t.ok(
+    (await client.readFile('/a/b/f', { start: 500, end: 2 * mebibyte })).equals(
+      content.subarray(500, 2 * mebibyte + 1),
+    ),
+  )
+  t.same(await client.readdir('/a'), ['b'])
+  const located = await client.blockLocations('/a/b/f')
+  t.same(
+    located.map(({ datanodes }) => datanodes.length),
+    [3, 3, 3, 3],
+  )
+  await t.rejects(client.mkdir('/a'), { code: 'EEXIST' })
+  await t.rejects(client.rmdir('/a/b'), { code: 'ENOTEMPTY' })
+  await t.rejects(client.stat('/a/b/f/x'), { code: 'ENOTDIR' })
+  await t.rejects(client.writeFile('/none/f', 'x'), { code: 'ENOENT' })
 
-    const stream = client.createWriteStream('/a/large', { blockSize: 4 * mebibyte })
-    stream.write(content.subarray(0, 2 * mebibyte))
-    await stream.hflush()
-    await cluster.datanodes.shift()?.stop()
-    stream.end(content.subarray(2 * mebibyte))
-    await once(stream, 'close')
-    t.ok((await client.readFile('/a/large')).equals(content), 'a datanode went away in mid-block')
-    t.ok((await client.readFile('/a/b/f')).equals(content))
+  const log = client.createWriteStream('/a/log')
+  log.write(content.subarray(0, 700))
+  await log.hflush()
+  t.equal((await client.readFile('/a/log')).length, 700)
+  log.write(content.subarray(700, 1000))
+  await log.hsync()
+  log.end(content.subarray(1000, 2000))
+  await once(log, 'close')
+  t.ok((await client.readFile('/a/log')).equals(content.subarray(0, 2000)))
 
-    await cluster.stopNamenode()
-    const waiting = [client.writeFile('/a/late', 'late'), client.stat('/a/b/f')]
-    await cluster.startNamenode()
-    await Promise.all(waiting)
-    t.equal(await client.readFile('/a/late', 'utf8'), 'late', 'a restart is a pause')
+  const stream = client.createWriteStream('/a/large', { blockSize: 4 * mebibyte })
+  stream.write(content.subarray(0, 2 * mebibyte))
+  await stream.hflush()
+  await cluster.datanodes.shift()?.stop()
+  stream.end(content.subarray(2 * mebibyte))
+  await once(stream, 'close')
+  t.ok((await client.readFile('/a/large')).equals(content), 'a datanode went away in mid-block')
+  t.ok((await client.readFile('/a/b/f')).equals(content))
 
-    await client.rename('/a/late', '/a/log')
-    t.equal((await client.stat('/a/log')).size, 4)
-    await client.rm('/a', { recursive: true })
-    t.notOk(await client.exists('/a'))
-  },
-)
+  await cluster.stopNamenode()
+  const waiting = [client.writeFile('/a/late', 'late'), client.stat('/a/b/f')]
+  await cluster.startNamenode()
+  await Promise.all(waiting)
+  t.equal(await client.readFile('/a/late', 'utf8'), 'late', 'a restart is a pause')
+
+  await client.rename('/a/late', '/a/log')
+  t.equal((await client.stat('/a/log')).size, 4)
+  await client.rm('/a', { recursive: true })
+  t.notOk(await client.exists('/a'))
+}
 
 async function live(client: DfsClient, count: number): Promise<void> {
   while ((await client.datanodes('live')).length < count) {

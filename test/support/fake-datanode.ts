@@ -1,5 +1,5 @@
 import net from 'node:net'
-import { assert } from '../../base/assert.ts'
+import { assert, defined } from '../../base/assert.ts'
 import { crc32c } from '../../base/checksum.ts'
 import { silentLogger } from '../../base/log.ts'
 import { systemClock, systemTimers } from '../../base/system.ts'
@@ -94,8 +94,7 @@ export class FakeDatanode {
   }
 
   get info(): DatanodeInfo {
-    assert(this.#info !== undefined, 'the fake must be started')
-    return this.#info as DatanodeInfo
+    return defined(this.#info, 'address of a started fake')
   }
 
   async start(): Promise<void> {

@@ -1,9 +1,12 @@
 import t from 'tap'
-import { ReadPlan, Suspects } from '../../../client/core/read-plan.ts'
+import { type CorruptReplicas, ReadPlan, Suspects } from '../../../client/core/read-plan.ts'
 
 const limits = { refreshesMax: 2, refreshDelayMs: 500, suspectMs: 1000 }
 
-function plan(suspects = new Suspects(limits.suspectMs), corrupt = new Map()): ReadPlan {
+function plan(
+  suspects = new Suspects(limits.suspectMs),
+  corrupt: CorruptReplicas = new Map(),
+): ReadPlan {
   const created = new ReadPlan(suspects, corrupt, limits)
   created.start('b1')
   return created
