@@ -100,7 +100,8 @@ export class BlockReceiver {
   readonly #pending: PendingPacket[] = []
   #length: number
   #nextTicket = 1
-  #isDownstreamLost = false
+  /** What the nodes further down are answered for since the downstream was lost. */
+  #lostStatuses: readonly Status[] | undefined
   #hasFailedAck = false
   #isEnded = false
   #isFinalizing = false
@@ -156,7 +157,8 @@ export class BlockReceiver {
       return this.#release(actions)
     }
     const isNew = placement.kind === 'append' || placement.kind === 'overlap'
-    if (this.#options.forwards && !this.#isDownstreamLost) actions.push({ kind: 'forward' })
+    if (this.#options.forwards && this.#lostStatuses === undefined)
+      actions.push({ kind: 'forward' })
     if (isNew) {
       this.#length = offset + length
       actions.push({ kind: 'write' })
@@ -177,7 +179,7 @@ export class BlockReceiver {
 
   /** Takes in an ack from downstream. */
   downstreamAck(seqno: number, statuses: readonly Status[]): ReceiverAction[] {
-    if (this.#isDownstreamLost) return []
+    if (this.#lostStatuses !== undefined) return []
     if (statuses.includes('ERROR_CHECKSUM')) {
       return [{ kind: 'fail', reason: 'the downstream found data from here corrupt' }]
     }
@@ -190,9 +192,9 @@ export class BlockReceiver {
 
   /** Takes in that the downstream connection is gone. */
   downstreamLost(): ReceiverAction[] {
-    if (this.#isDownstreamLost || !this.#options.forwards) return []
+    if (this.#lostStatuses !== undefined || !this.#options.forwards) return []
     if (this.#options.awaitsDownstream) return this.#loseDownstream(lost)
-    this.#isDownstreamLost = true
+    this.#lostStatuses = nobody
     return []
   }
 
@@ -204,7 +206,7 @@ export class BlockReceiver {
   }
 
   #loseDownstream(statuses: readonly Status[]): ReceiverAction[] {
-    this.#isDownstreamLost = true
+    this.#lostStatuses = statuses
     const wasIdle = this.#pending.length === 0
     for (const entry of this.#pending) entry.downstream ??= statuses
     if (!wasIdle || this.#isEnded) return this.#release([])
@@ -221,9 +223,8 @@ export class BlockReceiver {
     packet: PacketShape,
     { own, isSafe }: { readonly own: Status; readonly isSafe: boolean },
   ): PendingPacket {
-    const { awaitsDownstream } = this.#options
-    const isAwaited = awaitsDownstream && !this.#isDownstreamLost && own === 'SUCCESS'
-    const silent = awaitsDownstream && own === 'SUCCESS' ? lost : nobody
+    const isAwaited = this.#options.awaitsDownstream && own === 'SUCCESS'
+    const downstream = isAwaited ? this.#lostStatuses : nobody
     const entry: PendingPacket = {
       ticket: this.#nextTicket,
       seqno: packet.seqno,
@@ -231,7 +232,7 @@ export class BlockReceiver {
       isLast: packet.isLast,
       own,
       isSafe,
-      downstream: isAwaited ? undefined : silent,
+      downstream,
     }
     this.#nextTicket += 1
     this.#pending.push(entry)
@@ -263,7 +264,7 @@ export class BlockReceiver {
    */
   #startFinalizing(head: PendingPacket, actions: ReceiverAction[]): boolean {
     if (this.#isFinalizing) return false
-    if (this.#isDownstreamLost || this.#hasFailedAck) {
+    if (this.#lostStatuses !== undefined || this.#hasFailedAck) {
       defined(this.#pending[0], 'head of the queue').isSafe = true
       return true
     }

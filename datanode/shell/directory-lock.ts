@@ -2,7 +2,7 @@ import { link, readFile, rename, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DfsError } from '../../protocol/errors.ts'
 import { lockFileName } from '../format/block-file.ts'
-import { errnoOf } from './files.ts'
+import { errnoOf, removeFile } from './files.ts'
 
 /** A held lock of a data directory. */
 export interface DirectoryLock {
@@ -23,7 +23,7 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
   try {
     // A second try follows the removal of a dead holder's lock, a third one a lost race for it.
     for (let attempt = 1; attempt <= 3; attempt += 1) {
-      if (await linked(draft, path)) return { release: () => unlink(path) }
+      if (await linked(draft, path)) return { release: () => removeFile(path) }
       await removeUnlessHeld(path)
     }
     throw new DfsError('BUSY', `Cannot lock "${directory}": others keep taking the lock`, {
