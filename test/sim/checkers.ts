@@ -113,6 +113,28 @@ export async function unhealthy(
   return found
 }
 
+/** What the namenode and the disks know of each block, for whoever looks into a cluster that does not heal. */
+export function describeBlocks(cluster: SimCluster): readonly string[] {
+  const { serving } = cluster.namenode
+  const lines = [`namenode: ${JSON.stringify(serving?.blocks.stats())}`]
+  for (const { name, session } of cluster.datanodes) {
+    lines.push(`${name}: ${session?.phase ?? 'down'}, up to date: ${session?.isUpToDate ?? false}`)
+  }
+  const ids = new Set(cluster.datanodes.flatMap(({ disk }) => [...disk.files.keys()]))
+  for (const id of ids) {
+    const replicas = cluster.datanodes.flatMap(({ name, disk }) => {
+      const file = disk.files.get(id)
+      if (file === undefined) return []
+      return [
+        `${name} ${file.place} stamp ${file.generationStamp} length ${lengthOf(file.stretches)}`,
+      ]
+    })
+    const counts = JSON.stringify(serving?.blocks.replicaCounts(id))
+    lines.push(`block ${id}: ${counts} ${replicas.join(', ')}`)
+  }
+  return lines
+}
+
 /** Reads every path the model knows, and lists the tree for paths it does not. */
 export async function compareWithModel(
   client: SimClient,

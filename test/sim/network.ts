@@ -127,7 +127,7 @@ export class Network {
     far.join(near)
     if (!to.life.isAlive || this.isPartitioned(from.name, to.name)) near.breakLater()
     else {
-      near.after(this.delay(), () => {
+      near.inOrder(this.delay(), () => {
         if (!to.life.isAlive) near.breakLater()
         else if (far.isOpen) accept(far)
       })
@@ -227,7 +227,7 @@ export class StreamEnd<Message> {
       this.breakLater()
       return
     }
-    this.#inOrder(delayMs, () => {
+    this.inOrder(delayMs, () => {
       if (other.#isOpen && other.#owner.life.isAlive) other.onMessage(message)
     })
   }
@@ -235,7 +235,7 @@ export class StreamEnd<Message> {
   /** Closes both ends; what was sent before still arrives. */
   close(): void {
     if (!this.#shut()) return
-    this.#inOrder(this.#network.delay(), () => this.#other?.closedByPeer())
+    this.inOrder(this.#network.delay(), () => this.#other?.closedByPeer())
   }
 
   /** Lets both ends find out that the stream is broken, each in its own time; nothing arrives any more. */
@@ -252,7 +252,8 @@ export class StreamEnd<Message> {
     this.#network.scheduler.after(delayMs, action)
   }
 
-  #inOrder(delayMs: number, action: () => void): void {
+  /** Does `action` later, behind everything sent so far. */
+  inOrder(delayMs: number, action: () => void): void {
     const { now } = this.#network.scheduler
     this.#lastArrival = Math.max(now + delayMs, this.#lastArrival)
     this.after(this.#lastArrival - now, action)

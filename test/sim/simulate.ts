@@ -1,5 +1,12 @@
 import { isDfsError } from '../../protocol/errors.ts'
-import { compareWithModel, describeTree, listTree, unhealthy, watchRows } from './checkers.ts'
+import {
+  compareWithModel,
+  describeBlocks,
+  describeTree,
+  listTree,
+  unhealthy,
+  watchRows,
+} from './checkers.ts'
 import { SimCluster } from './cluster.ts'
 import type { SimConfig } from './config.ts'
 import { FaultInjector } from './faults.ts'
@@ -166,6 +173,7 @@ class Simulation {
       await client.pause(healthCheckMs)
     }
     for (const what of wrong) this.#violation(`does not heal: ${what}`)
+    for (const line of describeBlocks(this.#cluster)) this.#note(line)
   }
 
   /** The journal and the store alone give the same namespace again. */
