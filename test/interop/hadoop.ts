@@ -64,16 +64,22 @@ interface ShellResult {
   readonly stderr: string
 }
 
-/** Runs `hadoop fs ARGUMENTS` of one release against `uri`. */
-function hadoopShell(jars: string, uri: string, args: readonly string[]): ShellResult {
+/** Writes the one configuration file without which Hadoop's shell does not start; returns its folder. */
+function writeConfiguration(folder: string, uri: string): string {
+  const property = `<property><name>fs.defaultFS</name><value>${uri}</value></property>`
+  writeFileSync(join(folder, 'core-site.xml'), `<configuration>${property}</configuration>\n`)
+  return folder
+}
+
+/** Runs `hadoop fs ARGUMENTS` with the jars and the configuration of a class path. */
+function hadoopShell(classPath: string, args: readonly string[]): ShellResult {
   const result = spawnSync(
     'java',
     [
       ...opens.flatMap((name) => ['--add-opens', `${name}=ALL-UNNAMED`]),
       '-cp',
-      `${jars}/*`,
+      classPath,
       'org.apache.hadoop.fs.FsShell',
-      `-Dfs.defaultFS=${uri}`,
       ...args,
     ],
     { encoding: 'utf8', maxBuffer: 2 ** 28 },
@@ -96,7 +102,8 @@ for (const version of versions) {
       await cluster.stop()
       rmSync(scratch, { recursive: true, force: true })
     })
-    const shell = (...args: string[]): ShellResult => hadoopShell(jars, cluster.uri, args)
+    const classPath = `${writeConfiguration(scratch, cluster.uri)}:${jars}/*`
+    const shell = (...args: string[]): ShellResult => hadoopShell(classPath, args)
     const succeeds = (...args: string[]): string => {
       const { status, stdout, stderr } = shell(...args)
       t.equal(status, 0, `fs ${args.join(' ')}${status === 0 ? '' : `\n${stderr}`}`)

@@ -84,7 +84,7 @@ t.test('files travel through HTTP in both directions', async (t) => {
     t.equal(foreign.status, 403)
     const full = await fetch(`${base}/uploads`, { method: 'DELETE' })
     t.equal(full.status, 403)
-    t.match(await full.json(), { error: { code: 'DIRECTORY_NOT_EMPTY' } })
+    t.match(await full.json(), { error: { code: 'IS_A_DIRECTORY' } })
   })
 
   t.test('DELETE removes a tree when asked to', async (t) => {
