@@ -43,7 +43,7 @@ function connect(t: Test, namenode: RunningNamenode, user = 'root'): RpcClient {
 }
 
 type Client = typeof clientNamenodeProtocol
-type ClientMethod = keyof MethodsOf<Client> & string
+type ClientMethod = keyof MethodsOf<Client>
 
 /** Calls of ClientProtocol. */
 function clientCalls(client: RpcClient) {
