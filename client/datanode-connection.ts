@@ -46,6 +46,8 @@ export class DatanodeConnection {
   /** The sink that chose where the next bytes land; `undefined` when they land in `#idle`. */
   #givenBy: ByteSink | undefined
   #isPaused = false
+  #isClosed = false
+  #isCorked = false
   #bytesReceived = 0
   #operations = 0
   #error: DfsError | undefined
@@ -71,7 +73,7 @@ export class DatanodeConnection {
 
   /** False once the connection is closed or lost. */
   get isOpen(): boolean {
-    return this.#error === undefined
+    return this.#error === undefined && !this.#isClosed
   }
 
   get bytesReceived(): number {
@@ -88,8 +90,8 @@ export class DatanodeConnection {
     this.#sink = sink
     this.#operations += 1
     this.#socket?.ref()
-    if (this.#error === undefined) this.resume()
-    else this.#tellLost(this.#error)
+    if (this.isOpen) this.resume()
+    else this.#tellLost(this.#error ?? this.#lossError('closed by this client'))
   }
 
   /** Takes the reader away; bytes that arrive now are out of turn and close the connection. */
@@ -105,19 +107,26 @@ export class DatanodeConnection {
     this.#socket?.resume()
   }
 
-  /** Sends `parts` in one system call where the socket takes them. The bytes must stay unchanged until acknowledged. */
+  /** Sends `parts`; all of one tick leave in one system call. The bytes must stay unchanged until acknowledged. */
   write(...parts: readonly Uint8Array[]): void {
     const socket = this.#socket
-    if (socket === undefined || this.#error !== undefined) return
-    socket.cork()
+    if (socket === undefined || !this.isOpen) return
+    if (!this.#isCorked) {
+      this.#isCorked = true
+      socket.cork()
+      process.nextTick(() => {
+        this.#isCorked = false
+        socket.uncork()
+      })
+    }
     for (const part of parts) if (part.length > 0) socket.write(part)
-    socket.uncork()
   }
 
   /** Closes at once; the sink is not told. */
   destroy(): void {
     this.#sink = undefined
-    this.#lose(this.#lossError('closed by this client'))
+    this.#isClosed = true
+    this.#socket?.destroy()
   }
 
   #connect({ connectTimeoutMs, signal }: ConnectOptions): Promise<void> {
@@ -155,15 +164,17 @@ export class DatanodeConnection {
         if (this.#sink === undefined || this.#isPaused) return
         this.#lose(this.#timeoutError('answer', this.#idleTimeoutMs))
       })
-      socket.on('error', (error) => {
-        const lost = this.#lossError(error.message)
+      const lose = (reason: string): void => {
+        if (!this.isOpen) return
+        const lost = this.#lossError(reason)
         finish(lost)
         this.#lose(lost)
+      }
+      socket.on('error', (error) => {
+        lose(error.message)
       })
       socket.on('close', () => {
-        const lost = this.#lossError('closed by the datanode')
-        finish(lost)
-        this.#lose(lost)
+        lose('closed by the datanode')
       })
     })
   }
@@ -200,7 +211,7 @@ export class DatanodeConnection {
   }
 
   #lose(error: DfsError): void {
-    if (this.#error !== undefined) return
+    if (!this.isOpen) return
     this.#error = error
     this.#socket?.destroy()
     this.#tellLost(error)
