@@ -12,7 +12,7 @@ import {
   type StorageUuid,
 } from '../../protocol/ids.ts'
 import type { Settings } from '../../protocol/settings.ts'
-import type { ReplicaInfo } from '../core/replica.ts'
+import { isReadable, type ReplicaInfo } from '../core/replica.ts'
 import { ReplicaMap } from '../core/replica-map.ts'
 import { lengthToResume, type ReopenRequest } from '../core/replica-rules.ts'
 import { beingCopiedDirectoryName } from '../format/block-file.ts'
@@ -355,7 +355,10 @@ export class ReplicaStore {
    * @throws {@link DfsError} REPLICA_NOT_FOUND when there is none that may be read with at least this stamp
    */
   async openForRead(blockId: BlockId, generationStamp: GenerationStamp): Promise<StoredReplica> {
-    const replica = this.#require(blockId, (found) => found.generationStamp >= generationStamp)
+    const replica = this.#require(
+      blockId,
+      (found) => isReadable(found) && found.generationStamp >= generationStamp,
+    )
     const { storage, state } = replica
     const volume = this.#volume(storage)
     try {
@@ -481,7 +484,10 @@ export class ReplicaStore {
   #require(blockId: BlockId, fits: (replica: ReplicaInfo) => boolean = () => true): ReplicaInfo {
     const replica = this.find(blockId)
     if (replica !== undefined && fits(replica)) return replica
-    const found = replica === undefined ? 'no replica' : `one of stamp ${replica.generationStamp}`
+    const found =
+      replica === undefined
+        ? 'no replica'
+        : `one in state ${replica.state} with stamp ${replica.generationStamp}`
     throw new DfsError(
       'REPLICA_NOT_FOUND',
       `Cannot find the wanted replica of block ${blockId}: ${found} is here`,
