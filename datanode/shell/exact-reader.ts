@@ -113,7 +113,12 @@ export class ExactReader {
   resume(): void {
     this.#isPaused = false
     this.#drain()
-    if (!this.#isPaused && !this.socket.destroyed) this.socket.resume()
+    if (this.#wantsMore()) this.socket.resume()
+  }
+
+  /** False once the sink, called meanwhile, has paused or closed the connection. */
+  #wantsMore(): boolean {
+    return !this.#isPaused && !this.socket.destroyed
   }
 
   #provide(): Buffer {
@@ -179,7 +184,7 @@ export class ExactReader {
     if (this.#isDraining) return
     this.#isDraining = true
     try {
-      while (!this.#isPaused && !this.socket.destroyed && this.#step());
+      while (this.#wantsMore() && this.#step());
     } catch (error) {
       this.socket.destroy(error instanceof Error ? error : new Error(String(error)))
       if (!(error instanceof DfsError)) throw error

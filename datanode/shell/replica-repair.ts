@@ -188,7 +188,7 @@ async function verifiedPrefix(replica: OpenReplica): Promise<Prefix> {
       if (!isLast && readSpanDigest(stripe) !== digest) await writeDigest(replica, at, digest)
       continue
     }
-    return await endInChunk(replica, { start, data, checksums, good })
+    return endInChunk(replica, { start, data, checksums, good })
   }
   const rest = vouched % layout.bytesPerChecksum
   if (rest === 0 || layout.checksumBytes === 0) return { length: vouched, chunkChecksum: undefined }
@@ -199,10 +199,10 @@ async function verifiedPrefix(replica: OpenReplica): Promise<Prefix> {
 }
 
 /** Decides how much of the first chunk that does not match its CRC as a whole can be kept. */
-async function endInChunk(
+function endInChunk(
   replica: OpenReplica,
   span: { start: number; data: Buffer; checksums: Buffer; good: number },
-): Promise<Prefix> {
+): Prefix {
   const { layout, syncMark } = replica
   const within = span.good * layout.bytesPerChecksum
   const chunk = span.data.subarray(within, within + layout.bytesPerChecksum)

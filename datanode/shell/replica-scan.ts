@@ -164,7 +164,7 @@ async function unfinishedReplica(
     const isDamaged = isDfsError(error, 'CORRUPTION')
     if (!isDamaged && errnoOf(error) !== 'ENOENT') throw error
     const reason = isDamaged ? error.message : 'one of its files is missing'
-    // The header goes to disk before the first acknowledgement: nothing acknowledged is lost here.
+    // The header is written with the first flushed bytes: nothing that was flushed is lost here.
     logger.warn('unfinished-replica-dropped', { blockId, reason })
     await Promise.all([removeFile(files.data), removeFile(files.meta)])
     return undefined

@@ -1,10 +1,10 @@
 import { constants } from 'node:fs'
 import { assert } from '../../base/assert.ts'
 import type { TimerHandle, Timers } from '../../base/clock.ts'
-import { DfsError } from '../../protocol/errors.ts'
+import type { DfsError } from '../../protocol/errors.ts'
 import type { BlockId } from '../../protocol/ids.ts'
 import { encodeMetaHeader, encodeSyncMark, syncMarkOffset } from '../format/block-meta.ts'
-import type { MetaBuilder } from '../format/meta-builder.ts'
+import type { MetaBuilder, MetaWrite } from '../format/meta-builder.ts'
 import { type BufferPool, largeBufferBytes, pageBytes, smallBufferBytes } from './buffer-pool.ts'
 import { closeFile, openFile, syncFileData, writeAt } from './files.ts'
 import type { ReplicaFiles, Volume } from './volume.ts'
@@ -54,6 +54,8 @@ export class ReplicaWriter {
   #isLanding = false
   readonly #inFlight = new Set<Promise<void>>()
   #inFlightBytes = 0
+  /** Head of a new meta file, until it is written with the first stripes. */
+  #header: Buffer | undefined
   #metaWrites: Promise<void> = Promise.resolve()
   #flushing: Promise<void> | undefined
   #nextFlush: Promise<void> | undefined
@@ -79,11 +81,10 @@ export class ReplicaWriter {
     const creation = options.isNew ? constants.O_CREAT | constants.O_TRUNC : 0
     this.#data = openFile(options.files.data, constants.O_RDWR | creation)
     this.#metaFile = openFile(options.files.meta, constants.O_RDWR | creation)
-    for (const opened of [this.#data, this.#metaFile]) opened.catch((error) => this.#fail(error))
-    if (options.isNew) {
-      const header = encodeMetaHeader(options.meta.layout, options.blockId)
-      this.#queueMetaWrite(header, 0)
+    for (const opened of [this.#data, this.#metaFile]) {
+      opened.catch((error: unknown) => this.#fail(error))
     }
+    if (options.isNew) this.#header = encodeMetaHeader(options.meta.layout, options.blockId)
   }
 
   /** Resolves when both files are open. @throws {@link DfsError} when they cannot be */
@@ -255,11 +256,20 @@ export class ReplicaWriter {
 
   /** Writes what the meta file lacks, once `data`, the bytes it speaks of, may be overtaken by it. */
   #writeMeta(data: Promise<unknown>): void {
-    const write = this.meta.take()
+    const write = this.#takeMeta()
     if (write === undefined) return
     // A chunk CRC that replaces one of bytes flushed before must not be there before the new bytes.
     const replaces = this.#flushedLength % this.meta.layout.bytesPerChecksum !== 0
-    this.#queueMetaWrite(write.bytes, write.offset, replaces ? data : undefined)
+    void this.#queueMetaWrite(write.bytes, write.offset, replaces ? data : undefined)
+  }
+
+  #takeMeta(): MetaWrite | undefined {
+    const write = this.meta.take()
+    const header = this.#header
+    if (header === undefined) return write
+    this.#header = undefined
+    const bytes = write === undefined ? header : Buffer.concat([header, write.bytes])
+    return { offset: 0, bytes }
   }
 
   /** Writes a window up to `to`: directly what is aligned and worth it, the rest through the page cache. */
@@ -299,7 +309,8 @@ export class ReplicaWriter {
   async #flushOnce(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure
     const target = this.length
-    if (target === this.#flushedLength && this.#inFlight.size === 0) return this.#metaWrites
+    const isFlushed = target === this.#flushedLength && this.#inFlight.size === 0
+    if (isFlushed && this.#header === undefined) return this.#metaWrites
     const window = this.#windows[0]
     try {
       const dataWrites: Promise<void>[] = [...this.#inFlight]

@@ -1,4 +1,4 @@
-import { unreachable } from '../../base/assert.ts'
+import { defined, unreachable } from '../../base/assert.ts'
 import { encodeOperation, opcodes } from '../../protocol/data-transfer.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import { blockId, generationStamp } from '../../protocol/ids.ts'
@@ -13,6 +13,7 @@ import type {
   ChecksumType as WireChecksumType,
 } from '../../protocol/messages/hdfs-blocks.ts'
 import type { ChecksumType } from '../../protocol/states.ts'
+import type { ReopenRequest } from '../core/replica-rules.ts'
 import { metaLayout } from '../format/block-meta.ts'
 import { Downstream } from './downstream.ts'
 import { PacketReceiver } from './packet-receiver.ts'
@@ -134,7 +135,7 @@ async function openReplica(
       })
     : await store.reopen({
         blockId: id,
-        event: reopenEvent(operation),
+        event: defined(reopenEvents[operation.stage], 'event of the stage'),
         generationStamp: generationStamp(block.generationStamp),
         newStamp: generationStamp(operation.latestGenerationStamp),
         lengthMin: operation.minBytesRcvd,
@@ -164,19 +165,13 @@ function requireSameChunks(writer: ReplicaWriter, { requestedChecksum }: OpWrite
   )
 }
 
-function reopenEvent({ stage, header }: OpWriteBlock): 'append' | 'reappend' | 'resume' | 'close' {
-  switch (stage) {
-    case 'PIPELINE_SETUP_APPEND':
-      return 'append'
-    case 'PIPELINE_SETUP_APPEND_RECOVERY':
-      return 'reappend'
-    case 'PIPELINE_SETUP_STREAMING_RECOVERY':
-      return 'resume'
-    case 'PIPELINE_CLOSE_RECOVERY':
-      return 'close'
-    default:
-      throw new DfsError('INVALID_ARGUMENT', `Stage ${stage} of ${header.clientName} opens nothing`)
-  }
+type ReopenEvent = ReopenRequest['event']
+
+const reopenEvents: Partial<Record<OpWriteBlock['stage'], ReopenEvent>> = {
+  PIPELINE_SETUP_APPEND: 'append',
+  PIPELINE_SETUP_APPEND_RECOVERY: 'reappend',
+  PIPELINE_SETUP_STREAMING_RECOVERY: 'resume',
+  PIPELINE_CLOSE_RECOVERY: 'close',
 }
 
 /** Connects the next datanode, if there is one; tells which node of the pipeline did not join. */
@@ -220,11 +215,19 @@ function forwarded(
 ): Parameters<typeof encodeOperation<typeof opWriteBlock.fields>>[2] {
   const [storageId, ...targetStorageIds] = operation.targetStorageIds
   const [storageType = 'DISK', ...targetStorageTypes] = operation.targetStorageTypes
-  const { storageId: _own, ...rest } = operation
   return {
-    ...rest,
+    header: operation.header,
     targets: further,
     source: nobody,
+    stage: operation.stage,
+    pipelineSize: operation.pipelineSize,
+    minBytesRcvd: operation.minBytesRcvd,
+    maxBytesRcvd: operation.maxBytesRcvd,
+    latestGenerationStamp: operation.latestGenerationStamp,
+    requestedChecksum: operation.requestedChecksum,
+    ...(operation.cachingStrategy === undefined
+      ? {}
+      : { cachingStrategy: operation.cachingStrategy }),
     storageType,
     targetStorageTypes,
     ...(storageId === undefined ? {} : { storageId }),

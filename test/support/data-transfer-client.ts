@@ -103,7 +103,7 @@ export function datanodeInfoAt(port: number): DatanodeInfo {
     lastBlockReportTime: 0,
     lastBlockReportMonotonic: 0,
     numBlocks: 0,
-  } as DatanodeInfo
+  }
 }
 
 /** The first `length` bytes of java.util.Random(seed).nextBytes, as the recorded conversations use them. */
