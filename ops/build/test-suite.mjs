@@ -12,6 +12,7 @@ const jobs = 2
 /** A whole test file; single tests have their own, shorter limits. */
 const fileLimitMs = 600_000
 const killGraceMs = 5_000
+const stillRunningMs = 60_000
 const stderrCharactersShown = 8_000
 
 /** Tests that measure real time or load the whole machine: they run alone, after the others. */
@@ -79,12 +80,16 @@ async function runFile({ root, source, compiled, isCi }) {
     else result.failed += 1
   })
   const completed = new Promise((resolve) => parser.on('complete', resolve))
+  const news = setInterval(() => {
+    process.stdout.write(`...   ${source}  still running after ${seconds(startedMs)}\n`)
+  }, stillRunningMs)
   const ended = await run(process.execPath, ['--enable-source-maps', compiled], {
     cwd: root,
     env: { ...process.env, TREFOIL_ROOT: root, TAP_TIMEOUT: String(fileLimitMs / 1000) },
     limitMs: fileLimitMs,
     onStdout: (bytes) => parser.write(bytes),
   })
+  clearInterval(news)
   parser.end()
   const tap = await completed
   result.problems = failures.map(describeFailure)
