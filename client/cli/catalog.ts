@@ -54,6 +54,14 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
     summary: 'check that every block has its replicas',
     load: () => import('./commands/fsck.ts'),
   },
+  gateway: {
+    summary: 'serve files over HTTP',
+    load: () => import('./commands/gateway.ts'),
+  },
+  mount: {
+    summary: 'make the cluster a directory of this machine',
+    load: () => import('./commands/mount.ts'),
+  },
   version: { summary: 'show the version', load: () => import('./commands/version.ts') },
   help: { summary: 'show how to use a command', load: () => import('./commands/help.ts') },
 }

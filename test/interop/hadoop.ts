@@ -95,6 +95,7 @@ async function sha256(path: string): Promise<string> {
 
 for (const version of versions) {
   t.test(`Hadoop ${version}: FsShell works unmodified`, async (t) => {
+    t.setTimeout(1_200_000)
     const jars = clientJars(version)
     const cluster = await startCluster({ datanodes: 3 })
     const scratch = mkdtempSync(join(tmpdir(), 'trefoil-interop-'))
