@@ -57,6 +57,12 @@ export class MetaBuilder {
     return this.#length
   }
 
+  /** Bytes of stripes that wait to be taken, about. */
+  get pendingBytes(): number {
+    const openSpan = Math.floor(this.#length / this.layout.spanBytes)
+    return (openSpan - this.#firstSpan) * this.layout.stripeBytes
+  }
+
   /** Adds the next bytes of the block to the digest of their span. */
   hash(data: Uint8Array): void {
     const { spanBytes } = this.layout

@@ -14,6 +14,8 @@ import { WriteWindow } from './write-window.ts'
 const inFlightBytesMax = 4 * largeBufferBytes
 /** Bytes received are handed to the kernel when nothing followed them for about this long. */
 const idleFlushMs = 4
+/** Checksums of a stream are written in pieces of about this size, or when it is flushed. */
+const metaWriteBytes = 64 * 1024
 /** A stretch shorter than this goes through the page cache although it could be written directly. */
 const directBytesMin = 64 * 1024
 
@@ -251,7 +253,7 @@ export class ReplicaWriter {
         retry?.()
       })
     this.#track(written)
-    this.#writeMeta(written)
+    if (this.meta.pendingBytes >= metaWriteBytes) this.#writeMeta(written)
   }
 
   /** Writes what the meta file lacks, once `data`, the bytes it speaks of, may be overtaken by it. */
