@@ -1,16 +1,29 @@
 /** Replies of at-most-once methods as the retry cache and the journal keep them. */
 import type { CachedReply, FileStatusView, ReplyByKind, Request } from './requests.ts'
 
+/** The form in which the reply of each at-most-once method is kept. */
+const keptForms: Partial<Record<Request['kind'], CachedReply['kind']>> = {
+  create: 'file-status',
+  delete: 'boolean',
+  rename: 'boolean',
+  rename2: 'void',
+  updatePipeline: 'void',
+}
+
+/** True when a reply of this form can be that of `kind`. A client may reuse the id of a call for another method. */
+export function canAnswer(kind: Request['kind'], reply: CachedReply): boolean {
+  return keptForms[kind] === reply.kind
+}
+
 /** What to store beside a transaction; undefined for methods that may simply be repeated. */
 export function toCachedReply<Kind extends Request['kind']>(
   kind: Kind,
   reply: ReplyByKind[Kind],
 ): CachedReply | undefined {
-  if (kind === 'create') {
-    const status = reply as FileStatusView
-    return { kind: 'file-status', inodeId: status.inode.id, status }
-  }
-  if (kind === 'delete' || kind === 'rename') return { kind: 'boolean', value: reply === true }
-  if (kind === 'rename2' || kind === 'updatePipeline') return { kind: 'void' }
-  return undefined
+  const form = keptForms[kind]
+  if (form === undefined) return undefined
+  if (form === 'void') return { kind: form }
+  if (form === 'boolean') return { kind: form, value: reply === true }
+  const status = reply as FileStatusView
+  return { kind: form, inodeId: status.inode.id, status }
 }

@@ -8,7 +8,7 @@ import { type BlockId, rootInodeId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { BlockManager } from '../core/block-manager.ts'
-import { toCachedReply } from '../core/cached-replies.ts'
+import { canAnswer, toCachedReply } from '../core/cached-replies.ts'
 import type { Transaction } from '../core/changes.ts'
 import { isRead } from '../core/dispatch.ts'
 import { genesisChanges } from '../core/genesis.ts'
@@ -145,8 +145,8 @@ export class Namenode {
     const id = caller.request
     if (id === undefined) return this.#change(caller, request)
     const cached = this.namesystem.cachedReply(id)
-    if (cached !== undefined) return this.release(fromCachedReply<R>(cached))
-    const key = `${id.clientId}:${id.callId}`
+    if (cached !== undefined) return this.release(fromCachedReply(request, cached))
+    const key = `${id.clientId}:${id.callId}:${request.kind}`
     const running = this.#running.get(key)
     if (running !== undefined) return running as Promise<ReplyOf<R>>
     const reply = this.#change(caller, request)
@@ -438,8 +438,14 @@ function settle<T>(
   }
 }
 
-/** The reply of a repeated call. Only its own method can have stored it. */
-function fromCachedReply<R extends Request>(cached: CachedReply): ReplyOf<R> {
+/** The reply of a repeated call, unless that was a call of another method. */
+function fromCachedReply<R extends Request>(request: R, cached: CachedReply): ReplyOf<R> {
+  if (!canAnswer(request.kind, cached)) {
+    throw new DfsError(
+      'INVALID_ARGUMENT',
+      `Call of ${request.kind} must have a call id of its own, and another method was called under this one`,
+    )
+  }
   switch (cached.kind) {
     case 'void':
       return undefined as ReplyOf<R>

@@ -82,6 +82,19 @@ t.test('execute() lets nobody see a change before it is durable', async (t) => {
   t.equal(await released, 'an order')
 })
 
+t.test('execute() refuses a call id that was used for another method', async (t) => {
+  const world = new NamenodeWorld()
+  const namenode = await world.start()
+  const caller = { ...root, request: { clientId: '07'.repeat(16), callId: 1 } }
+  const file = create('/a')
+  const [first, again] = [namenode.execute(caller, file), namenode.execute(caller, file)]
+  const other = { kind: 'delete', path: '/a', recursive: false } as const
+  t.throws(() => namenode.execute(caller, other), { code: 'INVALID_ARGUMENT' })
+  t.match(await first, { inode: { kind: 'file' } })
+  t.same(await again, await first)
+  t.throws(() => namenode.execute(caller, other), { code: 'INVALID_ARGUMENT' })
+})
+
 t.test('a journal that fails ends the process, and nobody gets an answer', async (t) => {
   const world = new NamenodeWorld()
   await world.start()
