@@ -98,7 +98,8 @@ export async function unhealthy(
     const good = cluster.datanodes.filter(({ disk }) => {
       const file = disk.files.get(id as BlockId)
       if (file?.place !== 'finalized') return false
-      return file.generationStamp === stamp && lengthOf(file.stretches) === length
+      const isRight = file.generationStamp === stamp && lengthOf(file.stretches) === length
+      return isRight && disk.isIntact(file.blockId)
     })
     if (good.length !== cluster.config.replication) {
       found.push(`block ${id}_${stamp} of ${path} has ${good.length} good replicas`)

@@ -50,7 +50,7 @@ export function drawConfig(seed: number): SimConfig {
       'dfs.namenode.lease.soft-limit': between(10_000, 15_000),
       'dfs.namenode.lease.hard-limit': between(20_000, 40_000),
       'dfs.namenode.safemode.wait': between(10_000, 30_000),
-      'dfs.namenode.resident-inodes': between(1, 20),
+      'dfs.namenode.resident-inodes': between(12, 40),
       'dfs.namenode.mass-failure.percent': prng.chance(1, 2) ? 34 : 100,
     },
   }

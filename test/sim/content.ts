@@ -22,7 +22,8 @@ function drawBlock(prng: Prng, bytes: number): Stretch[] {
   const stretches: Stretch[] = []
   for (let offset = 0; offset < bytes; offset += packetBytes) {
     const length = Math.min(packetBytes, bytes - offset)
-    stretches.push({ offset, length, digest: prng.next() })
+    const digest = prng.next()
+    stretches.push({ offset, length, digest, checksum: digest })
   }
   return stretches
 }

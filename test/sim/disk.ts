@@ -4,6 +4,7 @@
  *   crash of the namenode    bytes appended and not synced are lost, or a prefix of them stays, and the last
  *                            bytes of that prefix may be garbage (a torn sector)
  *   crash of a datanode      the same for replicas being written; finalized replicas are synced
+ *   bit rot                  of a finalized replica of which another intact one exists
  *   at most replication - 1  datanodes down at once, so that one holder of every acknowledged block lives
  *
  * Not injected: lying fsync, misdirected writes, loss of a synced file, a full disk.

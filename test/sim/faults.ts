@@ -49,7 +49,8 @@ export class FaultInjector {
 
   #strike(): void {
     const dice = this.#prng.below(100)
-    if (dice < 40) this.#crashDatanode()
+    if (dice < 35) this.#crashDatanode()
+    else if (dice < 40) this.#rot()
     else if (dice < 60) this.#crashNamenode()
     else if (dice < 75) this.#partitionFromNamenode()
     else if (dice < 90) this.#partitionPeers()
@@ -69,6 +70,20 @@ export class FaultInjector {
       datanode.start()
       this.#impaired.delete(datanode.name)
     })
+  }
+
+  /** Flips bits in a replica of which another intact one exists. */
+  #rot(): void {
+    const { datanodes } = this.#cluster
+    const { name, disk } = this.#prng.pick(datanodes)
+    const candidates = [...disk.files.keys()].filter((blockId) => {
+      const intact = datanodes.filter((other) => other.disk.isIntact(blockId))
+      return intact.length >= 2 && intact.some((other) => other.name === name)
+    })
+    if (candidates.length === 0) return
+    const blockId = this.#prng.pick(candidates)
+    this.#trace(`rot ${name} block ${blockId}`)
+    disk.rot(blockId)
   }
 
   #crashNamenode(): void {

@@ -5,7 +5,10 @@ import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.t
 export interface Stretch {
   readonly offset: number
   readonly length: number
+  /** Of the bytes as they are. */
   readonly digest: number
+  /** Of the bytes as they were written, as the checksums beside them say. */
+  readonly checksum: number
 }
 
 /** One replica on a simulated disk. */
@@ -32,6 +35,22 @@ export class ReplicaDisk {
     this.#prng = prng
   }
 
+  /** Flips bits in one stretch of a finalized replica. */
+  rot(blockId: BlockId): void {
+    const file = this.files.get(blockId)
+    if (file?.place !== 'finalized' || file.stretches.length === 0) return
+    const index = this.#prng.below(file.stretches.length)
+    file.stretches = file.stretches.map((stretch, at) =>
+      at === index ? { ...stretch, digest: stretch.checksum ^ 1 } : stretch,
+    )
+  }
+
+  /** True when the replica of a block exists, is finalized and every byte is what was written. */
+  isIntact(blockId: BlockId): boolean {
+    const file = this.files.get(blockId)
+    return file?.place === 'finalized' && !file.stretches.some(isRotten)
+  }
+
   /** What a power failure leaves: call it when the process is dead. */
   crash(): void {
     for (const [blockId, file] of this.files) {
@@ -43,6 +62,11 @@ export class ReplicaDisk {
       file.syncedLength = lengthOf(file.stretches)
     }
   }
+}
+
+/** True when the bytes of `stretch` are not what was written. */
+export function isRotten({ digest, checksum }: Stretch): boolean {
+  return digest !== checksum
 }
 
 export function lengthOf(stretches: readonly Stretch[]): number {

@@ -8,6 +8,7 @@ import { Datanode } from '../../datanode/shell/datanode.ts'
 import { registerIpcServices } from '../../datanode/shell/ipc-server.ts'
 import { NamenodeLink } from '../../datanode/shell/namenode-link.ts'
 import { RecoveryWorker } from '../../datanode/shell/recovery-worker.ts'
+import { DfsError } from '../../protocol/errors.ts'
 import {
   type BlockId,
   datanodeUuid,
@@ -18,7 +19,7 @@ import type { DatanodeID } from '../../protocol/messages/hdfs-blocks.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { Network, Peer, StreamEnd } from './network.ts'
 import type { PipelineMessage } from './pipeline-messages.ts'
-import { ReplicaDisk, type Stretch } from './replica-disk.ts'
+import { isRotten, lengthOf, ReplicaDisk, type Stretch } from './replica-disk.ts'
 import { Lifetime, type Scheduler } from './scheduler.ts'
 import { SimReceiver } from './sim-receiver.ts'
 import { SimReplicaStore } from './sim-replica-store.ts'
@@ -128,6 +129,13 @@ export class SimDatanode {
     return defined(this.#process, 'a listening process').store.read(blockId, generationStamp)
   }
 
+  /** Reads every replica and reports the rotten ones, as a scrubber does. */
+  scrub(): void {
+    for (const [blockId, file] of this.disk.files) {
+      if (file.stretches.some(isRotten)) this.#process?.store.reportCorrupt(blockId)
+    }
+  }
+
   #wire(process: Process): Datanode {
     const { scheduler, logger } = this.#world
     const { life, store, session, ipc } = process
@@ -138,7 +146,7 @@ export class SimDatanode {
         datanode.connectionLost()
       },
       store,
-      self: this.#self(),
+      self: this.self,
       load: () => ({ orderedTransfers: plan.transferCount, activeTransfers: 0 }),
     })
     const recovery = new RecoveryWorker({
@@ -188,6 +196,10 @@ export class SimDatanode {
   #transfer(process: Process, { block, targets }: TransferOrder): Promise<void> {
     const [first, ...rest] = targets.map(({ datanode }) => datanode.id.ipAddr)
     const { stretches } = process.store.read(block.blockId, block.generationStamp)
+    if (stretches.some(isRotten)) {
+      process.store.reportCorrupt(block.blockId)
+      return Promise.reject(new DfsError('CHECKSUM_MISMATCH', `Block ${block.blockId} is corrupt`))
+    }
     const stream = this.#connect(process, defined(first, 'target'))
     stream.send({
       kind: 'operation',
@@ -201,7 +213,7 @@ export class SimDatanode {
         lengthMax: 0,
       },
     })
-    const shapes = [...stretches, { offset: block.length, length: 0, digest: 0 }]
+    const shapes = [...stretches, { offset: lengthOf(stretches), length: 0, digest: 0 }]
     for (const [seqno, { offset, length, digest }] of shapes.entries()) {
       const isLast = seqno === shapes.length - 1
       const shape = { offset, length, seqno, isLast, isSync: false }
@@ -212,7 +224,8 @@ export class SimDatanode {
     })
   }
 
-  #self(): DatanodeID {
+  /** Its address, as it registers it. */
+  get self(): DatanodeID {
     return {
       ipAddr: this.name,
       hostName: this.name,

@@ -3,7 +3,7 @@ import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import { blockId, generationStamp } from '../../protocol/ids.ts'
 import { createFlags, type LocatedBlock } from '../../protocol/messages/hdfs.ts'
 import type { Content } from './content.ts'
-import { lengthOf, type Stretch } from './replica-disk.ts'
+import { isRotten, lengthOf, type Stretch } from './replica-disk.ts'
 import type { SimClient } from './sim-client.ts'
 import { SimBlockWriter, type SimOpenFile } from './sim-writer.ts'
 
@@ -121,7 +121,7 @@ async function readReplica(
   client: SimClient,
   plan: ReadPlan,
   name: string,
-  { b }: LocatedBlock,
+  { b, blockToken }: LocatedBlock,
 ): Promise<readonly Stretch[] | undefined> {
   const { network } = client.world
   const datanode = client.world.datanode(name)
@@ -130,6 +130,11 @@ async function readReplica(
       datanode.read(blockId(b.blockId), generationStamp(b.generationStamp)),
     )
     const wanted = stretches.filter(({ offset, length }) => offset + length <= b.numBytes)
+    if (wanted.some(isRotten)) {
+      plan.failed(name, 'corrupt', client.now)
+      await reportCorrupt(client, name, { b, blockToken })
+      return undefined
+    }
     if (lengthOf(wanted) === b.numBytes) {
       plan.progressed(name)
       return wanted
@@ -141,4 +146,15 @@ async function readReplica(
     plan.failed(name, isMissing ? 'missing' : 'unreachable', client.now)
   }
   return undefined
+}
+
+/** Tells the namenode, as clients do; that the telling may get lost is part of the game. */
+async function reportCorrupt(
+  client: SimClient,
+  name: string,
+  { b, blockToken }: Pick<LocatedBlock, 'b' | 'blockToken'>,
+): Promise<void> {
+  const locs = [{ id: client.world.datanode(name).self }]
+  const bad = { b, offset: 0n, locs, corrupt: false, blockToken, storageIDs: [''] }
+  await client.call('reportBadBlocks', { blocks: [bad] })
 }

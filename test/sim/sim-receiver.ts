@@ -152,7 +152,8 @@ export class SimReceiver {
         case 'write':
           if (packet !== undefined) {
             const { offset, length } = packet.shape
-            store.write(writer, { offset, length, digest: packet.digest })
+            const { digest } = packet
+            store.write(writer, { offset, length, digest, checksum: digest })
           }
           break
         case 'forward':

@@ -233,6 +233,16 @@ export class SimReplicaStore implements ReplicaCatalog {
     return { stamp: replica.generationStamp, stretches: readable }
   }
 
+  /** Tells the listeners of a replica that does not match its checksums. */
+  reportCorrupt(blockId: BlockId): void {
+    const replica = this.#map.find(blockId)
+    if (replica === undefined) return
+    const { storage, generationStamp, length } = replica
+    for (const listener of this.#corruptListeners) {
+      listener({ storage, blockId, generationStamp, length })
+    }
+  }
+
   #initRecovery(
     blockId: BlockId,
     generationStamp: GenerationStamp,

@@ -51,7 +51,8 @@ class Simulation {
   readonly #onTrace: (line: string) => void
   readonly #digest = new Digest()
   readonly #running = new Map<number, SimClient>()
-  readonly #remaining: number[] = []
+  /** Operations left, by client that is not done. */
+  readonly #remaining = new Map<number, number>()
   #isFaulty = true
 
   constructor(config: SimConfig, onTrace: (line: string) => void) {
@@ -68,7 +69,7 @@ class Simulation {
     const { scheduler } = this.#cluster
     this.#cluster.start()
     for (let index = 0; index < clients; index += 1) {
-      this.#remaining[index] = operationsPerClient
+      this.#remaining.set(index, operationsPerClient)
       this.#startClient(index)
     }
     const faults = new FaultInjector(this.#cluster, {
@@ -80,7 +81,7 @@ class Simulation {
       },
     })
     faults.start()
-    const isDone = (): boolean => this.#remaining.every((count) => count <= 0)
+    const isDone = (): boolean => this.#remaining.size === 0
     const ended = await scheduler.run(isDone, workloadMsMax)
     if (!ended) this.#violation('the workload did not end')
     this.#isFaulty = false
@@ -111,13 +112,15 @@ class Simulation {
         },
         trace: (what) => {
           this.#note(what)
-          this.#remaining[index] = (this.#remaining[index] ?? 0) - 1
+        },
+        finished: () => {
+          this.#remaining.set(index, (this.#remaining.get(index) ?? 0) - 1)
         },
       },
     })
-    void workload.run(this.#remaining[index] ?? 0).then(() => {
+    void workload.run(this.#remaining.get(index) ?? 0).then(() => {
       this.#running.delete(index)
-      this.#remaining[index] = 0
+      this.#remaining.delete(index)
     })
   }
 
@@ -150,7 +153,7 @@ class Simulation {
     const ended = await scheduler.run(() => isDone, scheduler.now + limitMs)
     if (!ended) this.#violation('the checks did not end')
     if (isDfsError(failure)) this.#violation(`the checks failed: ${failure.message}`)
-    else if (failure !== undefined) throw failure
+    else if (failure !== undefined) throw failure instanceof Error ? failure : new Error('failed')
   }
 
   async #check(): Promise<void> {
@@ -168,6 +171,7 @@ class Simulation {
     const deadline = client.now + convergenceMsMax
     let wrong: readonly string[] = []
     while (client.now < deadline) {
+      for (const datanode of this.#cluster.datanodes) datanode.scrub()
       wrong = await unhealthy(this.#cluster, client)
       if (wrong.length === 0) return
       await client.pause(healthCheckMs)

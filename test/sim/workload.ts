@@ -18,8 +18,10 @@ export interface WorkloadOptions extends WriteOptions {
 export interface Witness {
   /** Something that must never happen, whatever the faults. */
   violation(message: string): void
-  /** One finished operation, for the digest of the run. */
+  /** What happened, for the digest of the run. */
   trace(what: string): void
+  /** Another operation is over. */
+  finished(): void
 }
 
 type Changes = Map<string, readonly Expectation[]>
@@ -57,6 +59,7 @@ export class Workload {
     for (let done = 0; done < count; done += 1) {
       await this.#client.pause(prng.below(thinkMsMax))
       await this.#step(prng.below(100))
+      this.#witness.finished()
     }
   }
 
@@ -161,9 +164,11 @@ export class Workload {
       finding = { kind: 'file', ...(await readFile(this.#client, path)) }
     } catch (error) {
       if (!isDfsError(error)) throw error
-      this.#witness.trace(`read ${path} ${error.code}`)
       // During faults a block may be out of reach; that it is not lost is checked at the end.
-      if (error.code !== 'FILE_NOT_FOUND') return
+      if (error.code !== 'FILE_NOT_FOUND') {
+        this.#witness.trace(`read ${path} ${error.code}`)
+        return
+      }
       finding = { kind: 'absent' }
     }
     this.#witness.trace(`read ${path} ${finding.kind}`)
