@@ -100,6 +100,11 @@ async function copyWithALoss(client: DfsClient): Promise<void> {
 
 async function awaitRepair(client: DfsClient): Promise<void> {
   const startedMs = performance.now()
+  await until('the killed datanode counts as dead', repairTimeoutMs, async () => {
+    const dead = await client.datanodes('dead')
+    return dead.length > 0 ? dead : undefined
+  })
+  say(4, `the killed datanode counts as dead, ${seconds(startedMs)} after the copy`)
   await until('every block has three live replicas', repairTimeoutMs, async () => {
     const { lowRedundancy, missing } = await client.blockStats()
     if (lowRedundancy > 0 || missing > 0) return undefined
