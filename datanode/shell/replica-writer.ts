@@ -204,7 +204,7 @@ export class ReplicaWriter {
     }
   }
 
-  /** Makes the complete replica durable and closes its files. @throws {@link DfsError} when the disk failed */
+  /** Makes the complete replica durable and lets its files go. @throws {@link DfsError} when the disk failed */
   async finish(): Promise<void> {
     await this.flush()
     try {
@@ -212,7 +212,8 @@ export class ReplicaWriter {
     } catch (error) {
       throw this.#fail(error)
     }
-    await this.#close()
+    // Everything is durable: nobody need wait for the descriptors.
+    void this.#close()
   }
 
   /** Ends in mid-block: keeps what was received, as far as the disk lets it, and closes the files. */
