@@ -310,6 +310,18 @@ t.test('a full disk refuses new replicas and fails only the one that fills it', 
   t.equal(await refused.response(), undefined)
   t.equal(server.store.find(one), undefined)
   t.match(server.store.storages(), [{ remaining: 0 }])
+  const layout = metaLayout('crc32c', 512)
+  const create = {
+    blockId: one,
+    generationStamp: stamp,
+    layout,
+    storage: undefined,
+    isCopy: false,
+  }
+  t.throws(() => server.store.create(create), {
+    code: 'DISK_FULL',
+    message: /need 1048576 bytes: ".*reserved" has 0 bytes left/,
+  })
   await t.test('on a disk of 4 MiB', { skip: smallDisk(join(root, 'small')) }, async (t) => {
     t.teardown(() => execFileSync('umount', [join(root, 'small')]))
     const full = await startDataServer([join(root, 'small', 'data')])
