@@ -31,17 +31,19 @@ export interface CrcCombiner {
 const polynomials: Readonly<Record<CrcType, number>> = { crc32: 0xedb88320, crc32c: 0x82f63b78 }
 /** The polynomial 1, i.e. x^0, in reflected order. */
 const one = 0x8000_0000
+/** Combiners kept, latest use last. The sender chooses the chunk size, so their number must be bounded. */
 const combiners = new Map<string, CrcCombiner>()
+const combinersMax = 32
 
-/** Returns the combiner of a type and chunk size; tables are built once per pair. */
+/** Returns the combiner of a type and chunk size; tables are built once per pair while it stays in use. */
 export function crcCombiner(type: CrcType, chunkBytes: number): CrcCombiner {
   assert(Number.isSafeInteger(chunkBytes) && chunkBytes > 0, `bad chunk size ${chunkBytes}`)
   const key = `${type}/${chunkBytes}`
-  let combiner = combiners.get(key)
-  if (combiner === undefined) {
-    combiner = createCombiner(polynomials[type], chunkBytes)
-    combiners.set(key, combiner)
-  }
+  const combiner = combiners.get(key) ?? createCombiner(polynomials[type], chunkBytes)
+  combiners.delete(key)
+  combiners.set(key, combiner)
+  const [oldest] = combiners.keys()
+  if (combiners.size > combinersMax && oldest !== undefined) combiners.delete(oldest)
   return combiner
 }
 

@@ -29,7 +29,7 @@ export interface LaunchOptions {
 }
 
 const namenodeIoThreads = 8
-const datanodeIoThreads = 16
+const datanodeIoThreads = 8
 const stopGraceMs = 10_000
 const restartDelayMsMin = 200
 const restartDelayMsMax = 10_000
