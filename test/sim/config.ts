@@ -38,7 +38,7 @@ export function drawConfig(seed: number): SimConfig {
       delayMsMax: between(1, 30),
       lateOneIn: prng.chance(1, 2) ? between(50, 500) : 0,
       lateMsMax: between(100, 3000),
-      lossOneIn: prng.chance(1, 2) ? between(100, 1000) : 0,
+      lossOneIn: prng.chance(1, 2) ? between(40, 600) : 0,
     },
     segmentBytesMax: between(1, 16) * 1024,
     settings: {

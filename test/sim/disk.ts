@@ -30,6 +30,7 @@ export class JournalDisk {
   readonly #prng: Prng
   readonly #files = new Map<string, SimFile>()
   #syncCount = 0
+  #atNextAppend: (() => void) | undefined
 
   constructor(scheduler: Scheduler, prng: Prng) {
     this.#scheduler = scheduler
@@ -45,8 +46,14 @@ export class JournalDisk {
     return new Map([...this.#files].map(([name, file]) => [name, whole(file)]))
   }
 
+  /** Calls `action` right after the next append, before it can be synced. */
+  atNextAppend(action: () => void): void {
+    this.#atNextAppend = action
+  }
+
   /** What the power failure leaves: call it when the process is dead. */
   crash(): void {
+    this.#atNextAppend = undefined
     for (const file of this.#files.values()) {
       const { unsynced } = file
       const kept = unsynced.slice(0, this.#prng.below(unsynced.length + 1))
@@ -94,6 +101,9 @@ export class JournalDisk {
       append: (bytes) =>
         during(() => {
           file.unsynced = Buffer.concat([file.unsynced, bytes])
+          const action = this.#atNextAppend
+          this.#atNextAppend = undefined
+          if (action !== undefined) this.#scheduler.after(0, action)
         }),
       sync: () =>
         during(() => {

@@ -89,6 +89,13 @@ export class FaultInjector {
   #crashNamenode(): void {
     const { namenode } = this.#cluster
     if (!namenode.isUp) return
+    if (this.#prng.chance(1, 2)) this.#downNamenode()
+    else namenode.journal.atNextAppend(() => this.#downNamenode())
+  }
+
+  #downNamenode(): void {
+    const { namenode } = this.#cluster
+    if (!namenode.isUp || !this.#isRunning) return
     this.#trace('crash nn')
     namenode.crash()
     this.#after(this.#prng.below(namenodeDownMsMax), () => {

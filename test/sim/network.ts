@@ -19,6 +19,17 @@ export interface Peer {
   readonly life: Lifetime
 }
 
+/** A call of which nobody knows whether it happened, or will. */
+export class LostCall extends DfsError {
+  /** The request is still on its way: it may happen after calls that are made later. */
+  readonly mayArrive: boolean
+
+  constructor(message: string, mayArrive: boolean) {
+    super('OUTCOME_UNKNOWN', message)
+    this.mayArrive = mayArrive
+  }
+}
+
 /** How long a caller waits for an answer that does not come. */
 const answerTimeoutMs = 5000
 /** A lost request may still arrive that much later, on a connection that its sender has given up. */
@@ -89,19 +100,22 @@ export class Network {
     return new Promise((resolve, reject) => {
       const call = new Call(this.#scheduler, from, resolve, reject)
       if (!to.life.isAlive) {
-        call.failAfter(this.delay(), 'CONNECTION_LOST', `${to.name} does not listen`)
+        const refused = new DfsError('CONNECTION_LOST', `${to.name} does not listen`)
+        call.failAfter(this.delay(), refused)
         return
       }
       if (this.#isLost(from, to)) {
-        call.failAfter(this.#prng.below(answerTimeoutMs), 'OUTCOME_UNKNOWN', 'the request was lost')
-        if (!mayStray || !this.#prng.chance(1, 2)) return
+        const strays = mayStray && this.#prng.chance(1, 2)
+        const lost = new LostCall('the request was lost', strays)
+        call.failAfter(this.#prng.below(answerTimeoutMs), lost)
+        if (!strays) return
         this.#scheduler.after(this.#prng.below(strayMsMax), () => {
           if (to.life.isAlive) void answerOf(handler)
         })
         return
       }
       call.forgetDeath = to.life.onDeath(() => {
-        call.failAfter(this.delay(), 'OUTCOME_UNKNOWN', `${to.name} went away`)
+        call.failAfter(this.delay(), new LostCall(`${to.name} went away`, false))
       })
       this.#deliver(from, to, () => {
         if (!to.life.isAlive) return
@@ -160,7 +174,8 @@ export class Network {
     call.forgetDeath()
     if (!to.life.isAlive) return
     if (this.#isLost(to, from)) {
-      call.failAfter(this.#prng.below(answerTimeoutMs), 'OUTCOME_UNKNOWN', 'the answer was lost')
+      const lost = new LostCall('the answer was lost', false)
+      call.failAfter(this.#prng.below(answerTimeoutMs), lost)
       return
     }
     this.#deliver(to, from, () => {
@@ -305,9 +320,9 @@ class Call<Reply> {
     else this.#reject(answer.error)
   }
 
-  failAfter(delayMs: number, code: 'CONNECTION_LOST' | 'OUTCOME_UNKNOWN', message: string): void {
+  failAfter(delayMs: number, error: DfsError): void {
     this.#scheduler.after(delayMs, () => {
-      this.settle({ kind: 'error', error: new DfsError(code, message) })
+      this.settle({ kind: 'error', error })
     })
   }
 }

@@ -55,7 +55,6 @@ export class ReplicaDisk {
   crash(): void {
     for (const [blockId, file] of this.files) {
       if (file.place === 'temporary') this.files.delete(blockId)
-      if (file.place !== 'rbw') continue
       const unsynced = file.stretches.filter(({ offset }) => offset >= file.syncedLength)
       const kept = this.#prng.below(unsynced.length + 1)
       file.stretches = file.stretches.slice(0, file.stretches.length - unsynced.length + kept)

@@ -4,7 +4,7 @@ import { decideCallRetry, type RetryPolicy } from '../../client/core/retry.ts'
 import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import type { EncodableRequestOf, MethodsOf, ResponseOf } from '../../protocol/message.ts'
 import { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
-import type { Peer, StreamEnd } from './network.ts'
+import { LostCall, type Peer, type StreamEnd } from './network.ts'
 import type { PipelineMessage } from './pipeline-messages.ts'
 import { Lifetime } from './scheduler.ts'
 import type { SimDatanode, World } from './sim-datanode.ts'
@@ -30,6 +30,8 @@ export class SimClient {
   readonly world: World
   readonly suspects = new Suspects(suspectMs)
   readonly #rpc: SimRpcClient
+  /** Files being written: a client without any lets its leases run out. */
+  openFiles = 0
 
   constructor(world: World, name: string, seed: number) {
     this.world = world
@@ -67,7 +69,7 @@ export class SimClient {
   ): Promise<ResponseOf<Protocol, N>> {
     const startedAt = this.now
     const callId = this.#rpc.nextCallId()
-    let isUncertain = false
+    let mayArrive = false
     for (let attempt = 1; ; attempt += 1) {
       try {
         const retry = { callId, retryCount: attempt - 1 }
@@ -83,10 +85,10 @@ export class SimClient {
           },
           patience,
         )
-        isUncertain ||= isDfsError(error, 'OUTCOME_UNKNOWN')
+        mayArrive ||= error instanceof LostCall && error.mayArrive
         if (decision.kind !== 'retry') {
           // An attempt that got lost may still arrive, behind the one that was refused.
-          throw isUncertain ? new DfsError('OUTCOME_UNKNOWN', error.message) : error
+          throw mayArrive ? new DfsError('OUTCOME_UNKNOWN', error.message) : error
         }
         await this.pause(decision.delayMs)
       }
@@ -102,6 +104,7 @@ export class SimClient {
 
   async #renewLeases(): Promise<void> {
     const { clientName } = this
+    if (this.openFiles === 0) return
     try {
       await this.#rpc.call(clientNamenodeProtocol, 'renewLease', { clientName, namespaces: [] })
     } catch (error) {

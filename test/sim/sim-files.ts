@@ -22,6 +22,20 @@ export async function writeFile(
   client: SimClient,
   path: string,
   content: Content,
+  options: WriteOptions,
+): Promise<void> {
+  client.openFiles += 1
+  try {
+    await writeOpenFile(client, path, content, options)
+  } finally {
+    client.openFiles -= 1
+  }
+}
+
+async function writeOpenFile(
+  client: SimClient,
+  path: string,
+  content: Content,
   { replication, blockBytes }: WriteOptions,
 ): Promise<void> {
   const { fs } = await client.call('create', {
