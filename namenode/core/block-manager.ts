@@ -390,6 +390,12 @@ export class BlockManager implements BlockSide {
     this.#repair.run(now, (id, health) => this.#isInGrace(id, health))
   }
 
+  /** A block from before the start, until every datanode that is going to come back has had its time. */
+  mayBeReportedLater(id: BlockId): boolean {
+    const isGraceOver = this.#graceUntil !== undefined && this.#now >= this.#graceUntil
+    return !isGraceOver && (this.#isLoading || id < this.#graceIdLimit)
+  }
+
   datanode(uuid: DatanodeUuid): DatanodeView | undefined {
     const node = this.#registry.find(uuid)
     return node === undefined ? undefined : this.#registry.view(node)

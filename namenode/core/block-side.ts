@@ -71,6 +71,11 @@ export interface BlockSide {
   locate(row: BlockRow, callerHost: string): BlockLocations
   /** Finalized replicas of exactly this stamp and length on live datanodes. */
   finalizedReplicaCount(id: BlockId, generationStamp: GenerationStamp, length: number): number
+  /**
+   * True while replicas may exist that no datanode has reported so far: right after a start. A block that
+   * nobody reports must not be given up before that is over.
+   */
+  mayBeReportedLater(id: BlockId): boolean
   /** Queues the recovery of a block at a live expected location; false when there is none. */
   orderRecovery(block: BlockRow, recoveryStamp: GenerationStamp): boolean
 }

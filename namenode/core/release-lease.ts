@@ -6,7 +6,8 @@
  *     all blocks complete                        → close
  *     last committed, every block has a replica  → close
  *     last committed otherwise                   → wait for the replicas
- *     last never reported and empty              → drop it, close
+ *     last empty, its replicas may yet be reported → wait for the replicas
+ *     last empty and never reported              → drop it, close
  *     otherwise                                  → new stamp, under recovery, ask the datanodes
  */
 
@@ -48,6 +49,10 @@ export function releaseLease(
   }
   putChanged(draft, file, { before: rows, after: earlier })
   if (last.length === 0 && context.blocks.expectedLocations(last.id).length === 0) {
+    if (context.blocks.mayBeReportedLater(last.id)) {
+      reassign(context, draft, file, newHolder)
+      return 'waiting-for-replicas'
+    }
     draft.deleteBlock(last)
     draft.effects.push({ kind: 'recovery.finished', block: last.id })
     closeFile(context, draft, file, 0)

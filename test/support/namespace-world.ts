@@ -71,6 +71,8 @@ export class FakeBlocks implements BlockSide {
   readonly expected = new Map<BlockId, readonly ReplicaLocation[]>()
   /** A datanode can be asked for recoveries. */
   hasPrimary = true
+  /** The namenode has just started: datanodes have not reported everything. */
+  isStarting = false
   readonly recoveries: { block: BlockRow; recoveryStamp: GenerationStamp }[] = []
   readonly requests: TargetRequest[] = []
   readonly deleted: BlockId[] = []
@@ -112,6 +114,10 @@ export class FakeBlocks implements BlockSide {
 
   finalizedReplicaCount(): number {
     return this.isReplicating ? 3 : 0
+  }
+
+  mayBeReportedLater(): boolean {
+    return this.isStarting
   }
 
   orderRecovery(block: BlockRow, recoveryStamp: GenerationStamp): boolean {

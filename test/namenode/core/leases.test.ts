@@ -294,6 +294,19 @@ eachWay('commitBlockSynchronization() may drop the block, or leave the file open
   t.equal(lastState(world, second.id), 'under-construction')
 })
 
+eachWay('a block whose replicas may yet be reported is not given up', (t, world) => {
+  world.run(create('/restarted'))
+  const { block } = world.run(addBlock('/restarted'))
+  world.blocks.expected.delete(block.id)
+  world.blocks.isStarting = true
+  const recover = { kind: 'recoverLease', path: '/restarted', clientName: other } as const
+  t.equal(world.run(recover), false, 'the caller has to wait')
+  t.equal(world.blocks.deleted.length, 0)
+  world.blocks.isStarting = false
+  t.equal(world.run(recover), true, 'nobody has it: it was never written')
+  t.strictSame(world.blocks.deleted, [block.id])
+})
+
 eachWay('tick() closes files past the hard limit at their last consistent length', (t, world) => {
   world.run(create('/empty'))
   const flushed = openFile(world, '/flushed')
