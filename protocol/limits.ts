@@ -21,8 +21,8 @@ export const limits = {
   rpcHandshakeMs: 30_000,
   /** Retry-cache entries live this long (dfs.namenode.retrycache.expirytime.millis). */
   retryCacheMs: 600_000,
-  /** Answers kept; about 150 bytes each. More calls than this within their lifetime shorten it. */
-  retryCacheEntriesMax: 262_144,
+  /** Answers kept in memory, 100 to 500 bytes each; older ones are looked up in the store. */
+  retryCacheEntriesMax: 32_768,
 
   /** Whole data-transfer packet, PLEN + HLEN (dfs.data.transfer.max.packet.size). */
   packetBytesMax: 16 * mebibyte,

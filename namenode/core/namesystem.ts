@@ -58,7 +58,6 @@ export interface NamespaceStart {
   readonly nextIds: NextIds
   readonly totals: NamespaceTotals
   readonly openFiles: readonly InodeRow[]
-  readonly retryEntries: readonly { readonly request: RequestId; readonly reply: CachedReply }[]
   readonly now: Millis
 }
 
@@ -117,9 +116,14 @@ export class Namesystem {
     }
   }
 
-  /** The answer an at-most-once call got when it was made first. */
+  /** The answer an at-most-once call got when it was made first, if it is recent or not folded yet. */
   cachedReply(request: RequestId): CachedReply | undefined {
     return this.#retryCache.find(request)
+  }
+
+  /** True when {@link cachedReply} knows every answer that has not expired, so the store knows no other. */
+  hasEveryReply(now: Millis): boolean {
+    return this.#retryCache.isWhole(now)
   }
 
   /** Makes the changes of a transaction. What is planned with it in soft state goes to {@link follow}. */
@@ -129,7 +133,7 @@ export class Namesystem {
     this.#appliedThrough = txid
     for (const change of transaction.changes) this.#applyChange(change, txid)
     const { answered } = transaction
-    if (answered !== undefined) this.#retryCache.put(answered.request, answered.reply)
+    if (answered !== undefined) this.#retryCache.put(answered.request, answered.reply, txid)
   }
 
   /** Sets the soft state that goes with a plan, after its changes are applied; not in replay. */
@@ -171,6 +175,7 @@ export class Namesystem {
   /** The store has every change up to `through`. */
   folded(through: TxId): void {
     this.#rows.folded(through)
+    this.#retryCache.folded(through)
   }
 
   /** Lets go of the least recently used rows above the limit, as far as loads under way allow. */
@@ -189,7 +194,6 @@ export class Namesystem {
       this.#leases.filePut(file)
       this.#unseenOpenFiles.add(file.id)
     }
-    for (const { request, reply } of start.retryEntries) this.#retryCache.put(request, reply)
   }
 
   /** Asserts what must hold in memory after every transaction; for tests and the simulator. */

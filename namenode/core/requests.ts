@@ -23,6 +23,8 @@ export interface Caller {
   readonly host: string
   /** Present when the method is at-most-once. */
   readonly request?: RequestId | undefined
+  /** The client says that it calls for the first time. Absent when it says nothing, as some never do. */
+  readonly isFirstTry?: boolean | undefined
 }
 
 /** A block as a client names it. */

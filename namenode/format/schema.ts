@@ -140,8 +140,9 @@ export const foldStatements = {
       value ->> 14, value ->> 15, value ->> 16 FROM json_each(?1)`,
   putRetries: `INSERT OR REPLACE INTO retry (client_id, call_id, wall_time, reply)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1)`,
-  /** Parameter 1: wall-clock milliseconds; older answers go. */
-  expireRetries: `DELETE FROM retry WHERE wall_time < ?1`,
+  /** Parameter 1: wall-clock milliseconds; older answers go, parameter 2 of them at most, oldest first. */
+  expireRetries: `DELETE FROM retry WHERE (client_id, call_id) IN
+    (SELECT client_id, call_id FROM retry WHERE wall_time < ?1 ORDER BY wall_time LIMIT ?2)`,
   putMeta: `INSERT OR REPLACE INTO meta (key, value)
     SELECT key, value FROM json_each(?1)`,
 } as const
@@ -183,9 +184,9 @@ export const queries = {
      WHERE (b.inode, b.idx) > (?1, ?2) ORDER BY b.inode, b.idx LIMIT ?3)`,
   openFiles: `SELECT json_group_array(${inodeArray}) AS rows
     FROM inode i WHERE i.lease_holder IS NOT NULL`,
-  /** ?1: wall-clock milliseconds; older answers are left out. */
-  retries: `SELECT json_group_array(json_array(client_id, call_id, wall_time, reply)) AS rows
-    FROM retry WHERE wall_time >= ?1`,
+  /** ?1: client, ?2: call, ?3: wall-clock milliseconds; an older answer is left out. Rows are replies. */
+  reply: `SELECT json_group_array(reply) AS rows
+    FROM retry WHERE client_id = ?1 AND call_id = ?2 AND wall_time >= ?3`,
   meta: `SELECT json_group_array(json_array(key, value)) AS rows FROM meta`,
 } as const
 

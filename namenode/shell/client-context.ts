@@ -76,12 +76,13 @@ export class ClientContext implements ViewSource {
 
   /** Executes a request that must not be executed twice. */
   executeOnce<R extends Request>(call: RpcCall, request: R): ReplyOf<R> | Promise<ReplyOf<R>> {
-    const { clientId, callId } = call
-    const id = { clientId: Buffer.from(clientId).toString('hex'), callId }
+    const { clientId, callId, retryCount } = call
     // A client without an id cannot ask again, so there is nothing to remember.
-    const isNamed = clientId.length > 0
-    return mapReply(this.caller(call), (caller) =>
-      this.#run(isNamed ? { ...caller, request: id } : caller, request),
+    if (clientId.length === 0) return this.execute(call, request)
+    const id = { clientId: Buffer.from(clientId).toString('hex'), callId }
+    const isFirstTry = retryCount === 0
+    return mapReply(this.caller(call), ({ user, groups, isSuperuser, host }) =>
+      this.#run({ user, groups, isSuperuser, host, request: id, isFirstTry }, request),
     ) as ReplyOf<R> | Promise<ReplyOf<R>>
   }
 

@@ -9,7 +9,7 @@ import { limits } from '../../protocol/limits.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { BlockManager } from '../core/block-manager.ts'
 import { canAnswer, toCachedReply } from '../core/cached-replies.ts'
-import type { Transaction } from '../core/changes.ts'
+import type { RequestId, Transaction } from '../core/changes.ts'
 import { isRead } from '../core/dispatch.ts'
 import { genesisChanges } from '../core/genesis.ts'
 import { Namesystem } from '../core/namesystem.ts'
@@ -72,7 +72,7 @@ export class Namenode {
   #journal: Journal | undefined
   #checkpointer: Checkpointer | undefined
   /** At-most-once calls that have not been answered, by request id. */
-  readonly #running = new Map<string, Promise<unknown>>()
+  readonly #running = new Map<string, { readonly kind: string; readonly reply: Promise<unknown> }>()
   readonly #timers: TimerHandle[] = []
   #isTickLoading = false
   #isStopping = false
@@ -146,12 +146,16 @@ export class Namenode {
     if (id === undefined) return this.#change(caller, request)
     const cached = this.namesystem.cachedReply(id)
     if (cached !== undefined) return this.release(fromCachedReply(request, cached))
-    const key = `${id.clientId}:${id.callId}:${request.kind}`
+    const isNew = caller.isFirstTry === true || this.namesystem.hasEveryReply(this.now())
+    const key = `${id.clientId}:${id.callId}`
     const running = this.#running.get(key)
-    if (running !== undefined) return running as Promise<ReplyOf<R>>
-    const reply = this.#change(caller, request)
+    if (running !== undefined) {
+      if (running.kind !== request.kind) throw reusedCallId(request)
+      return running.reply as Promise<ReplyOf<R>>
+    }
+    const reply = isNew ? this.#change(caller, request) : this.#repeat(caller, request, id)
     if (!(reply instanceof Promise)) return reply
-    this.#running.set(key, reply)
+    this.#running.set(key, { kind: request.kind, reply })
     const forget = (): void => {
       this.#running.delete(key)
     }
@@ -220,7 +224,6 @@ export class Namenode {
       nextIds: position.nextIds,
       totals: position.totals,
       openFiles: await store.openFiles(),
-      retryEntries: await store.retryEntries(millis(this.wall() - limits.retryCacheMs)),
       now: startedAt,
     })
     const tail: Transaction[] = []
@@ -283,6 +286,16 @@ export class Namenode {
         this.#options.onFatal(error)
       },
     )
+  }
+
+  /** A call that may have been answered before what memory remembers. */
+  #repeat<R extends Request>(caller: Caller, request: R, id: RequestId): Promise<ReplyOf<R>> {
+    const since = millis(this.wall() - limits.retryCacheMs)
+    return this.store.reply(id, since).then((stored): ReplyOf<R> | Promise<ReplyOf<R>> => {
+      const cached = stored ?? this.namesystem.cachedReply(id)
+      if (cached === undefined) return this.#change(caller, request)
+      return this.release(fromCachedReply(request, cached))
+    })
   }
 
   /** A change waits for the end of start-up safe mode and for room behind the journal, then goes ahead. */
@@ -440,12 +453,7 @@ function settle<T>(
 
 /** The reply of a repeated call, unless that was a call of another method. */
 function fromCachedReply<R extends Request>(request: R, cached: CachedReply): ReplyOf<R> {
-  if (!canAnswer(request.kind, cached)) {
-    throw new DfsError(
-      'INVALID_ARGUMENT',
-      `Call of ${request.kind} must have a call id of its own, and another method was called under this one`,
-    )
-  }
+  if (!canAnswer(request.kind, cached)) throw reusedCallId(request)
   switch (cached.kind) {
     case 'void':
       return undefined as ReplyOf<R>
@@ -456,6 +464,13 @@ function fromCachedReply<R extends Request>(request: R, cached: CachedReply): Re
     default:
       return unreachable(cached)
   }
+}
+
+function reusedCallId({ kind }: Request): DfsError {
+  return new DfsError(
+    'INVALID_ARGUMENT',
+    `Call of ${kind} must have a call id of its own, and another method was called under this one`,
+  )
 }
 
 function answeredBy<R extends Request>(

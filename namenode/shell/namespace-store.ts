@@ -1,8 +1,8 @@
 import type { Millis } from '../../base/brand.ts'
 import type { TxId } from '../../protocol/ids.ts'
-import type { BlockRow, InodeRow, NamespaceTotals, NextIds } from '../core/changes.ts'
-import type { Loaded, Miss } from '../core/requests.ts'
-import type { FoldBatch, RetryEntry } from './fold-batch.ts'
+import type { BlockRow, InodeRow, NamespaceTotals, NextIds, RequestId } from '../core/changes.ts'
+import type { CachedReply, Loaded, Miss } from '../core/requests.ts'
+import type { FoldBatch } from './fold-batch.ts'
 
 /** Names that a namespace gets when it is formatted and keeps for ever. */
 export interface NamespaceIdentity {
@@ -37,8 +37,8 @@ export interface NamespaceStore {
   /** Every block row, page by page, in the order of (inode, index). */
   streamBlocks(pageRows: number): AsyncIterable<readonly StoredBlock[]>
   openFiles(): Promise<readonly InodeRow[]>
-  /** Answers given since `since`. */
-  retryEntries(since: Millis): Promise<readonly RetryEntry[]>
+  /** The answer of an at-most-once call, when it was given at `since` or later. */
+  reply(request: RequestId, since: Millis): Promise<CachedReply | undefined>
   /**
    * Writes the batch and its last txid in one durable transaction. When it fails nothing is written and
    * the same batch may be folded again.

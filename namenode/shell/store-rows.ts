@@ -4,6 +4,7 @@ import { millis } from '../../base/brand.ts'
 import { blockId, clientName, generationStamp, inodeId } from '../../protocol/ids.ts'
 import type { BlockState } from '../../protocol/states.ts'
 import type { BlockRow, InodeRow } from '../core/changes.ts'
+import type { CachedReply } from '../core/requests.ts'
 import { blockStateNumbers, foldStatements, inodeKindNumbers } from '../format/schema.ts'
 import type { FoldBatch } from './fold-batch.ts'
 
@@ -134,7 +135,7 @@ export function foldRows(batch: FoldBatch): readonly (readonly [string, readonly
         request.clientId,
         request.callId,
         wallTime,
-        JSON.stringify(reply),
+        replyText(reply),
       ]),
     ],
   ]
@@ -146,4 +147,28 @@ function present<V>(fates: readonly (readonly [number, V | undefined])[]): reado
 
 function keysOfAbsent(fates: readonly (readonly [number, unknown])[]): readonly number[] {
   return fates.filter(([, row]) => row === undefined).map(([key]) => key)
+}
+
+/** What `retry.reply` holds: null, a boolean, or [name, length, inode cells] of a file status. */
+export function replyText(reply: CachedReply): string {
+  switch (reply.kind) {
+    case 'void':
+      return 'null'
+    case 'boolean':
+      return String(reply.value)
+    case 'file-status': {
+      const { name, length, inode } = reply.status
+      return JSON.stringify([name, length, inodeCells(inode)])
+    }
+  }
+}
+
+/** Reads what {@link replyText} wrote. */
+export function replyFromText(text: string): CachedReply {
+  const value = JSON.parse(text) as null | boolean | readonly [string, number, Row]
+  if (value === null) return { kind: 'void' }
+  if (typeof value === 'boolean') return { kind: 'boolean', value }
+  const [name, length, cells] = value
+  const inode = inodeFromCells(cells)
+  return { kind: 'file-status', inodeId: inode.id, status: { name, length, inode } }
 }

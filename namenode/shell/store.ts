@@ -11,7 +11,7 @@ import {
   rootInodeId,
   txId,
 } from '../../protocol/ids.ts'
-import type { InodeRow } from '../core/changes.ts'
+import type { InodeRow, RequestId } from '../core/changes.ts'
 import type { CachedReply, Loaded, Miss } from '../core/requests.ts'
 import {
   checkSchemaVersion,
@@ -21,7 +21,7 @@ import {
   queries,
   retryEntryLifeMs,
 } from '../format/schema.ts'
-import type { FoldBatch, RetryEntry } from './fold-batch.ts'
+import type { FoldBatch } from './fold-batch.ts'
 import {
   type NamespaceIdentity,
   type NamespaceStore,
@@ -36,11 +36,14 @@ import {
   inodeFromCells,
   numberCell,
   type Row,
+  replyFromText,
   textCell,
 } from './store-rows.ts'
 
 /** Rows of one fold statement: 1 to 3 ms of work each, so that nothing else waits long. */
 const foldStatementRows = 256
+/** Expired answers that a fold deletes, and twice as many as it adds, so that they get fewer. */
+const expiredPerFoldMin = 1000
 const readerCount = 2
 const readerCacheKibibytes = 8 * 1024
 const writerCacheKibibytes = 16 * 1024
@@ -264,13 +267,9 @@ export class SqliteStore implements NamespaceStore {
     return rows.map((cells) => inodeFromCells(cells))
   }
 
-  async retryEntries(since: Millis): Promise<readonly RetryEntry[]> {
-    const rows = await this.#reader().rows<Row>(queries.retries, since)
-    return rows.map(([clientId, callId, wallTime, reply]) => ({
-      request: { clientId: textCell(clientId), callId: numberCell(callId) },
-      wallTime: millis(numberCell(wallTime)),
-      reply: JSON.parse(textCell(reply)) as CachedReply,
-    }))
+  async reply({ clientId, callId }: RequestId, since: Millis): Promise<CachedReply | undefined> {
+    const found = await this.#reader().rows<string>(queries.reply, clientId, callId, since)
+    return found[0] === undefined ? undefined : replyFromText(found[0])
   }
 
   async fold(batch: FoldBatch): Promise<void> {
@@ -284,7 +283,11 @@ export class SqliteStore implements NamespaceStore {
           await writer.all(statement, JSON.stringify(rows.slice(from, from + foldStatementRows)))
         }
       }
-      await writer.all(foldStatements.expireRetries, batch.wallTime - retryEntryLifeMs)
+      await writer.all(
+        foldStatements.expireRetries,
+        batch.wallTime - retryEntryLifeMs,
+        expiredPerFoldMin + 2 * batch.retries.length,
+      )
       await writer.all(foldStatements.putMeta, JSON.stringify(metaOf(position)))
       await writer.exec('COMMIT')
     } catch (error) {

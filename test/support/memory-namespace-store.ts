@@ -1,6 +1,6 @@
 import { millis } from '../../base/brand.ts'
-import type { BlockRow, InodeRow } from '../../namenode/core/changes.ts'
-import type { Loaded, Miss } from '../../namenode/core/requests.ts'
+import type { BlockRow, InodeRow, RequestId } from '../../namenode/core/changes.ts'
+import type { CachedReply, Loaded, Miss } from '../../namenode/core/requests.ts'
 import { retryEntryLifeMs } from '../../namenode/format/schema.ts'
 import type { FoldBatch, RetryEntry } from '../../namenode/shell/fold-batch.ts'
 import {
@@ -77,8 +77,10 @@ export class MemoryNamespaceStore implements NamespaceStore {
     return Promise.resolve([...this.#inodes.values()].filter(({ lease }) => lease !== undefined))
   }
 
-  retryEntries(since: number): Promise<readonly RetryEntry[]> {
-    return Promise.resolve([...this.#retries.values()].filter(({ wallTime }) => wallTime >= since))
+  async reply({ clientId, callId }: RequestId, since: number): Promise<CachedReply | undefined> {
+    const entry = this.#retries.get(`${clientId}:${callId}`)
+    await this.beforeWork('load')
+    return entry !== undefined && entry.wallTime >= since ? entry.reply : undefined
   }
 
   async fold(batch: FoldBatch): Promise<void> {

@@ -336,7 +336,6 @@ export class NamespaceWorld {
       nextIds: totals.nextIds(),
       totals: totals.status().totals,
       openFiles: open,
-      retryEntries: folded.flatMap(({ answered }) => (answered === undefined ? [] : [answered])),
       now: this.now,
     })
     for (const transaction of this.journal.slice(this.#foldedCount)) {

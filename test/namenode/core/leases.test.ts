@@ -5,7 +5,7 @@ import { LeaseManager, namenodeHolder } from '../../../namenode/core/lease-manag
 import type { BlockReference, Caller, Request } from '../../../namenode/core/requests.ts'
 import { RetryCache } from '../../../namenode/core/retry-cache.ts'
 import { isDfsError } from '../../../protocol/errors.ts'
-import { type BlockId, clientName, generationStamp, inodeId } from '../../../protocol/ids.ts'
+import { type BlockId, clientName, generationStamp, inodeId, txId } from '../../../protocol/ids.ts'
 import { location, NamespaceWorld, superuser, user } from '../../support/namespace-world.ts'
 
 const softLimitMs = 60_000
@@ -467,7 +467,7 @@ function caller(callId: number): Caller {
   return { ...superuser, request: { clientId: '00ff', callId } }
 }
 
-t.test('cachedReply() gives a repeated call its first answer, also after a restart', async (t) => {
+t.test('cachedReply() gives a repeated call its first answer for a while', async (t) => {
   const world = new NamespaceWorld()
   const created = world.run(create('/f'), caller(1))
   world.run({ kind: 'delete', path: '/f', recursive: false }, caller(2))
@@ -489,11 +489,10 @@ t.test('cachedReply() gives a repeated call its first answer, also after a resta
     t.equal(world.namesystem.cachedReply({ clientId: '00fe', callId: 1 }), undefined)
   }
   check()
-  world.restart()
-  check()
   world.pass(600_000)
   world.tick()
   check()
+  t.ok(world.namesystem.hasEveryReply(world.now))
   world.pass(600_000)
   world.tick()
   t.equal(
@@ -501,12 +500,23 @@ t.test('cachedReply() gives a repeated call its first answer, also after a resta
     undefined,
     'in time forgotten',
   )
+  world.run({ kind: 'delete', path: '/c', recursive: false }, caller(7))
+  world.fold()
+  world.run({ kind: 'delete', path: '/c', recursive: false }, caller(8))
+  world.run(create('/g'), caller(9))
+  world.restart()
+  const cached = (callId: number) => world.namesystem.cachedReply({ clientId: '00ff', callId })
+  t.strictSame(cached(9)?.kind, 'file-status', 'replay brings what is not folded')
+  t.equal(cached(7), undefined, 'the store has the rest')
+  t.notOk(world.namesystem.hasEveryReply(world.now), 'and may be asked')
 })
 
 t.test('RetryCache holds a bounded number of answers, the newest', async (t) => {
   const cache = new RetryCache({ lifetimeMs: 1000, entriesMax: 10 })
   for (let callId = 0; callId < 100; callId += 1) {
-    cache.put({ clientId: `c${callId % 3}`, callId }, { kind: 'boolean', value: callId % 2 === 0 })
+    const reply = { kind: 'boolean', value: callId % 2 === 0 } as const
+    cache.put({ clientId: `c${callId % 3}`, callId }, reply, txId(callId + 1))
+    cache.folded(txId(callId + 1))
   }
   let kept = 0
   for (let callId = 0; callId < 100; callId += 1) {
@@ -514,4 +524,26 @@ t.test('RetryCache holds a bounded number of answers, the newest', async (t) => 
   }
   t.ok(kept >= 5 && kept <= 10, String(kept))
   t.strictSame(cache.find({ clientId: 'c0', callId: 99 }), { kind: 'boolean', value: false })
+  t.notOk(cache.isWhole(millis(0)), 'the store may have others')
+  cache.tick(millis(500))
+  t.notOk(cache.isWhole(millis(1499)))
+  t.ok(cache.isWhole(millis(1500)), 'until they have expired')
+})
+
+t.test('RetryCache keeps every answer that the store does not have', async (t) => {
+  const cache = new RetryCache({ lifetimeMs: 1000, entriesMax: 4 })
+  const put = (callId: number): void => {
+    cache.put({ clientId: 'c', callId }, { kind: 'void' }, txId(callId))
+  }
+  for (let callId = 1; callId <= 50; callId += 1) put(callId)
+  const isKnown = (callId: number): boolean =>
+    cache.find({ clientId: 'c', callId })?.kind === 'void'
+  for (let callId = 1; callId <= 50; callId += 1) t.ok(isKnown(callId), String(callId))
+  cache.folded(txId(49))
+  put(51)
+  t.ok(isKnown(50), 'call 50 is not folded')
+  cache.folded(txId(50))
+  for (let callId = 52; callId <= 54; callId += 1) put(callId)
+  t.notOk(isKnown(1))
+  t.ok(isKnown(51))
 })

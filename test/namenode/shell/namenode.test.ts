@@ -179,6 +179,9 @@ t.test('an at-most-once call repeated after a restart gets its first answer', as
   await world.start()
   t.equal(await world.run({ kind: 'delete', path: '/a', recursive: true }, 7), true, 'loaded')
   t.match(await world.run(create('/f'), 9), { inode: { id: created.inode.id } })
+  await t.rejects(world.run({ kind: 'delete', path: '/f', recursive: true }, 9), {
+    code: 'INVALID_ARGUMENT',
+  })
   await t.rejects(world.run(create('/f'), 10), { code: 'ALREADY_BEING_CREATED' })
 })
 

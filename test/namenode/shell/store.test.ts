@@ -85,13 +85,17 @@ t.test('fold() makes every kind of change and survives reopening', async (t) => 
   })
   t.match(block, { kind: 'block', id: 1073741826, block: { inode: file, index: 1 } })
   t.match(await reopened.openFiles(), [{ id: file }])
-  t.match(await reopened.retryEntries(millis(0)), [
-    {
-      request: { clientId: '00112233445566778899aabbccddeeff', callId: 2 ** 31 - 1 },
-      reply: { kind: 'file-status', inodeId: file, status: { inode: { name } } },
-    },
-    { request: { clientId: 'ff', callId: 0 }, reply: { kind: 'boolean', value: false } },
-  ])
+  const repliesTo = async (clientId: string, callId: number) =>
+    await reopened.reply({ clientId, callId }, millis(0))
+  for (const { answered } of transactions.slice(0, 5)) {
+    if (answered === undefined) continue
+    const { clientId, callId } = answered.request
+    t.same(await repliesTo(clientId, callId), answered.reply)
+  }
+  t.match(await repliesTo('00112233445566778899aabbccddeeff', 2 ** 31 - 1), {
+    ...{ kind: 'file-status', inodeId: file, status: { inode: { name } } },
+  })
+  t.equal(await repliesTo('ff', 1), undefined)
   await reopened.fold(batchOf(transactions.slice(5)))
   t.match(reopened.position, { appliedTxid: 7, totals: { files: 0, blocks: 1 } })
   t.same(await reopened.openFiles(), [])
@@ -192,13 +196,18 @@ t.test('retry entries expire with the folds that pass by', async (t) => {
       answered: { request: { clientId: 'aa', callId: txid }, reply: { kind: 'void' } },
     })
   await store.fold(batchOf([answered(1, 1_000_000), answered(2, 1_400_000)]))
-  t.equal((await store.retryEntries(millis(0))).length, 2)
-  t.equal((await store.retryEntries(millis(1_200_000))).length, 1, 'older ones are not returned')
+  const known = async (since: number): Promise<number[]> => {
+    const found: number[] = []
+    for (let callId = 1; callId <= 3; callId += 1) {
+      const reply = await store.reply({ clientId: 'aa', callId }, millis(since))
+      if (reply?.kind === 'void') found.push(callId)
+    }
+    return found
+  }
+  t.same(await known(0), [1, 2])
+  t.same(await known(1_200_000), [2], 'older ones are not returned')
   await store.fold(batchOf([answered(3, 1_700_000)]))
-  t.same(
-    (await store.retryEntries(millis(0))).map(({ request }) => request.callId),
-    [2, 3],
-  )
+  t.same(await known(0), [2, 3])
   await store.close()
 })
 
