@@ -74,9 +74,14 @@ process.stdout.on('error', (error: Error) => {
 })
 
 const io: CommandIo = {
-  stdin: process.stdin,
+  // Getters, because Node sets each stream up at its first use, and few commands read their input.
+  get stdin() {
+    return process.stdin
+  },
   stdout: process.stdout,
-  stderr: process.stderr,
+  get stderr() {
+    return process.stderr
+  },
   openBulkOutput,
   env: process.env,
   cwd: process.cwd(),

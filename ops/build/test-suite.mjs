@@ -10,13 +10,20 @@ import { Parser } from 'tap-parser'
 
 const jobs = 2
 /** A whole test file; single tests have their own, shorter limits. */
-const fileLimitMs = 600_000
+const fileLimitMs = 300_000
+const exclusiveFileLimitMs = 900_000
 const killGraceMs = 5_000
 const stillRunningMs = 60_000
+/** From a file's last test to the end of its process; what holds it longer is a leak. */
+const exitLimitMs = 10_000
 const stderrCharactersShown = 8_000
 
 /** Tests that measure real time or load the whole machine: they run alone, after the others. */
-const exclusive = ['test/process/', 'test/ops/', 'test/interop/']
+const exclusive = ['test/process/', 'test/ops/', 'test/interop/', 'test/fuse/']
+
+function isExclusive(source) {
+  return exclusive.some((folder) => source.startsWith(folder))
+}
 
 const running = new Set()
 for (const signal of ['SIGINT', 'SIGTERM']) {
@@ -31,10 +38,11 @@ function seconds(sinceMs) {
 }
 
 /** Starts `command`; resolves with how it ended. `onStdout` gets the output as it comes. */
-function run(command, args, { cwd, env, limitMs, onStdout }) {
+function run(command, args, { cwd, env, limitMs, onStdout, onStart }) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
     running.add(child)
+    onStart?.(child)
     let stderr = ''
     let timedOut = false
     const timer = setTimeout(() => {
@@ -57,6 +65,31 @@ function run(command, args, { cwd, env, limitMs, onStdout }) {
   })
 }
 
+/** Ends a process that lingers after the last test its plan announced; the result says whether it had to. */
+function limitExit(parser, child) {
+  const state = { lingered: false }
+  let planned
+  let seen = 0
+  let timer
+  const check = () => {
+    if (planned !== seen || timer !== undefined) return
+    timer = setTimeout(() => {
+      state.lingered = true
+      child.kill('SIGKILL')
+    }, exitLimitMs)
+  }
+  parser.on('plan', ({ end }) => {
+    planned = end
+    check()
+  })
+  parser.on('assert', () => {
+    seen += 1
+    check()
+  })
+  child.once('close', () => clearTimeout(timer))
+  return state
+}
+
 /** Collects the failed leaves of a TAP stream, with the names of the tests around them. */
 function watchFailures(parser, names, failures) {
   parser.on('child', (child) => watchFailures(child, [...names, child.name], failures))
@@ -68,9 +101,11 @@ function watchFailures(parser, names, failures) {
 }
 
 async function runFile({ root, source, compiled, isCi }) {
+  const limitMs = isExclusive(source) ? exclusiveFileLimitMs : fileLimitMs
   const startedMs = performance.now()
   const result = { source, passed: 0, failed: 0, skips: [], problems: [] }
   const failures = []
+  let exit = { lingered: false }
   const parser = new Parser()
   watchFailures(parser, [], failures)
   parser.on('assert', ({ ok, name, skip, todo }) => {
@@ -85,9 +120,12 @@ async function runFile({ root, source, compiled, isCi }) {
   }, stillRunningMs)
   const ended = await run(process.execPath, ['--enable-source-maps', compiled], {
     cwd: root,
-    env: { ...process.env, TREFOIL_ROOT: root, TAP_TIMEOUT: String(fileLimitMs / 1000) },
-    limitMs: fileLimitMs,
+    env: { ...process.env, TREFOIL_ROOT: root, TAP_TIMEOUT: String(limitMs / 1000) },
+    limitMs,
     onStdout: (bytes) => parser.write(bytes),
+    onStart: (child) => {
+      exit = limitExit(parser, child)
+    },
   })
   clearInterval(news)
   parser.end()
@@ -95,7 +133,7 @@ async function runFile({ root, source, compiled, isCi }) {
   result.problems = failures.map(describeFailure)
   if (isCi) result.failed += result.skips.length
   const ran = result.passed + result.failed + result.skips.length
-  const ending = describeEnding(ended, tap, ran)
+  const ending = describeEnding({ ...ended, ...exit, limitMs }, tap, ran)
   if (ending !== undefined && result.failed === 0) result.failed = 1
   if (ending !== undefined) {
     result.problems.push(ending, ...(ended.stderr === '' ? [] : [ended.stderr.trimEnd()]))
@@ -105,8 +143,9 @@ async function runFile({ root, source, compiled, isCi }) {
 }
 
 /** Why the process as a whole counts as failed, whatever its tests said; undefined when it does not. */
-function describeEnding({ code, signal, timedOut }, tap, ran) {
-  if (timedOut) return `stopped after ${fileLimitMs / 1000} s`
+function describeEnding({ code, signal, timedOut, lingered, limitMs }, tap, ran) {
+  if (lingered) return `had not ended ${exitLimitMs / 1000} s after its last test`
+  if (timedOut) return `stopped after ${limitMs / 1000} s`
   if (signal !== null) return `killed by ${signal}`
   if (code !== 0) return `exit status ${code}`
   if (tap.bailout) return `bailed out: ${tap.bailout}`
@@ -223,9 +262,9 @@ export async function runSuite(root, dist, patterns) {
     results.push(await runCheck(root, 'lint (eslint)', eslint, ['.']))
   }
   const runOne = (test) => runFile({ root, isCi, ...test })
-  const isExclusive = ({ source }) => exclusive.some((folder) => source.startsWith(folder))
-  const shared = tests.filter((test) => !isExclusive(test))
+  const shared = tests.filter(({ source }) => !isExclusive(source))
+  const alone = tests.filter(({ source }) => isExclusive(source))
   results.push(...(await runAll(shared, jobs, runOne)))
-  results.push(...(await runAll(tests.filter(isExclusive), 1, runOne)))
+  results.push(...(await runAll(alone, 1, runOne)))
   return summarize(dist, results, isCi, startedMs)
 }

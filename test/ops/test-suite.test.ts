@@ -66,6 +66,7 @@ t.test('runSuite() fails for files that fail, crash, hang up or run nothing', as
     killed: `${good}process.kill(process.pid, 'SIGKILL')\n`,
     quits: 'process.exit(0)\n',
     empty: '',
+    lingers: `${good}process.on('exit', () => { for (;;); })\n`,
   }
   const { status, stdout, summary } = await suite(t, { ...bad, good })
   t.equal(status, 1)
