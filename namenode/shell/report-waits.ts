@@ -39,18 +39,27 @@ export class ReportWaits {
     }
   }
 
-  /** Replicas of these blocks changed. */
+  /**
+   * Replicas of these blocks changed. Who is resumed may wait again for the same block at once, and must
+   * then not be resumed again for this change: hence the copy.
+   */
   replicasChanged(blocks: readonly BlockId[]): void {
     if (this.#waitsByBlock.size === 0) return
     for (const block of blocks) {
-      for (const wait of this.#waitsByBlock.get(block) ?? []) this.#end(wait, false)
+      const waits = this.#waitsByBlock.get(block)
+      if (waits === undefined) continue
+      for (const wait of [...waits]) {
+        if (waits.has(wait)) this.#end(wait, false)
+      }
     }
   }
 
   /** Ends every wait as if its time were up. */
   endAll(): void {
     for (const waits of [...this.#waitsByBlock.values()]) {
-      for (const wait of waits) this.#end(wait, true)
+      for (const wait of [...waits]) {
+        if (waits.has(wait)) this.#end(wait, true)
+      }
     }
   }
 
