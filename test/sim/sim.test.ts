@@ -6,7 +6,7 @@ import { drawConfig } from './config.ts'
 import { simulate } from './simulate.ts'
 
 const seedCount = 200
-/** Seeds beyond those that found a bug once; the first number of each line. */
+/** Seeds that found a bug once: the first number of each line. */
 const notableSeeds = readFileSync(join(repositoryRoot, 'test/sim/seeds.txt'), 'utf8')
   .split('\n')
   .filter((line) => /^\d/.test(line))
