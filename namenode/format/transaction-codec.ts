@@ -259,9 +259,18 @@ function decodeDeletion(change: MessageOf<typeof journalChange>): NamespaceChang
 }
 
 function encodeInode(inode: InodeRow): WireInode {
-  const { id, kind, parent, name, owner, group, mode, mtime, lease, target } = inode
+  // One literal without spreads: those cost more than the rest of the journal together.
   return {
-    ...{ id, kind, parent, name, owner, group, mode, mtime, lease, target },
+    id: inode.id,
+    kind: inode.kind,
+    parent: inode.parent,
+    name: inode.name,
+    owner: inode.owner,
+    group: inode.group,
+    mode: inode.mode,
+    mtime: inode.mtime,
+    lease: inode.lease,
+    target: inode.target,
     atime: unlessZero(inode.atime),
     nlink: unlessZero(inode.nlink),
     childCount: unlessZero(inode.childCount),
@@ -287,9 +296,12 @@ function decodeInode(wire: MessageOf<typeof journalInode>): InodeRow {
 }
 
 function encodeBlock(block: BlockRow): EncodableOf<typeof journalBlock> {
-  const { id, inode, generationStamp: stamp, state, digest } = block
   return {
-    ...{ id, inode, state, digest, generationStamp: stamp },
+    id: block.id,
+    inode: block.inode,
+    state: block.state,
+    digest: block.digest,
+    generationStamp: block.generationStamp,
     index: unlessZero(block.index),
     length: unlessZero(block.length),
   }
