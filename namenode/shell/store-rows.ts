@@ -6,7 +6,7 @@ import type { BlockState } from '../../protocol/states.ts'
 import type { BlockRow, InodeRow } from '../core/changes.ts'
 import type { CachedReply } from '../core/requests.ts'
 import { blockStateNumbers, foldStatements, inodeKindNumbers } from '../format/schema.ts'
-import type { FoldBatch } from './fold-batch.ts'
+import type { EntryFate, FoldBatch } from './fold-batch.ts'
 
 /** One value of a row. */
 export type Cell = string | number | null
@@ -111,42 +111,53 @@ export function textCell(cell: Cell | undefined): string {
   return cell
 }
 
-/** Statements with their rows, in the order in which they must run; keys ascend to suit the B-trees. */
-export function foldRows(batch: FoldBatch): readonly (readonly [string, readonly unknown[]])[] {
+/** A statement of a fold and its parameter, a JSON array of rows. */
+export type FoldStep = readonly [statement: string, rows: string]
+
+/**
+ * Statements with up to `rowsMax` rows each, in the order in which they must run; keys ascend to suit the
+ * B-trees. Cells are made as they are asked for: those of a whole batch would be many times its size.
+ */
+export function* foldSteps(batch: FoldBatch, rowsMax: number): Generator<FoldStep, undefined> {
   const entries = [...batch.entries.values()].sort((left, right) => left.parent - right.parent)
   const inodes = [...batch.inodes].sort(([left], [right]) => left - right)
   const blocks = [...batch.blocks].sort(([left], [right]) => left - right)
-  const putEntries: Row[] = []
-  const deleteEntries: Row[] = []
-  for (const { parent, name, inode } of entries) {
-    if (inode === undefined) deleteEntries.push([parent, name])
-    else putEntries.push([parent, name, inode])
+  function* steps<T>(
+    statement: string,
+    items: readonly T[],
+    cellsOf: (item: T) => unknown,
+  ): Generator<FoldStep, undefined> {
+    for (let from = 0; from < items.length; from += rowsMax) {
+      yield [statement, JSON.stringify(items.slice(from, from + rowsMax).map(cellsOf))]
+    }
   }
-  return [
-    [foldStatements.deleteEntries, deleteEntries],
-    [foldStatements.deleteBlocks, keysOfAbsent(blocks)],
-    [foldStatements.deleteInodes, keysOfAbsent(inodes)],
-    [foldStatements.putEntries, putEntries],
-    [foldStatements.putBlocks, present(blocks).map(blockCells)],
-    [foldStatements.putInodes, present(inodes).map(inodeCells)],
-    [
-      foldStatements.putRetries,
-      batch.retries.map(({ request, wallTime, reply }) => [
-        request.clientId,
-        request.callId,
-        wallTime,
-        replyText(reply),
-      ]),
-    ],
-  ]
+  const [entriesGone, entriesPut] = [entries.filter(isGone), entries.filter(isPut)]
+  yield* steps(foldStatements.deleteEntries, entriesGone, ({ parent, name }) => [parent, name])
+  yield* steps(foldStatements.deleteBlocks, keysOfAbsent(blocks), (key) => key)
+  yield* steps(foldStatements.deleteInodes, keysOfAbsent(inodes), (key) => key)
+  yield* steps(foldStatements.putEntries, entriesPut, ({ parent, name, inode }) => {
+    return [parent, name, inode]
+  })
+  yield* steps(foldStatements.putBlocks, present(blocks), blockCells)
+  yield* steps(foldStatements.putInodes, present(inodes), inodeCells)
+  yield* steps(foldStatements.putRetries, batch.retries, ({ request, wallTime, reply }) => {
+    return [request.clientId, request.callId, wallTime, replyText(reply)]
+  })
 }
 
+const isGone = ({ inode }: EntryFate): boolean => inode === undefined
+const isPut = ({ inode }: EntryFate): boolean => inode !== undefined
+
 function present<V>(fates: readonly (readonly [number, V | undefined])[]): readonly V[] {
-  return fates.flatMap(([, row]) => (row === undefined ? [] : [row]))
+  const rows: V[] = []
+  for (const [, row] of fates) if (row !== undefined) rows.push(row)
+  return rows
 }
 
 function keysOfAbsent(fates: readonly (readonly [number, unknown])[]): readonly number[] {
-  return fates.filter(([, row]) => row === undefined).map(([key]) => key)
+  const keys: number[] = []
+  for (const [key, row] of fates) if (row === undefined) keys.push(key)
+  return keys
 }
 
 /** What `retry.reply` holds: null, a boolean, or [name, length, inode cells] of a file status. */

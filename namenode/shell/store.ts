@@ -32,7 +32,7 @@ import {
 import {
   blockFromCells,
   type Cell,
-  foldRows,
+  foldSteps,
   inodeFromCells,
   numberCell,
   type Row,
@@ -278,10 +278,8 @@ export class SqliteStore implements NamespaceStore {
     const writer = this.#writer
     await writer.exec('BEGIN IMMEDIATE')
     try {
-      for (const [statement, rows] of foldRows(batch)) {
-        for (let from = 0; from < rows.length; from += foldStatementRows) {
-          await writer.all(statement, JSON.stringify(rows.slice(from, from + foldStatementRows)))
-        }
+      for (const [statement, rows] of foldSteps(batch, foldStatementRows)) {
+        await writer.all(statement, rows)
       }
       await writer.all(
         foldStatements.expireRetries,
