@@ -12,8 +12,11 @@ const foldDelayMs = 250
 const foldRowsSoon = 20_000
 /** Pause after a fold that failed, for instance because the disk is full. */
 const retryDelayMs = 1000
-/** Transactions that may wait for the store; beyond it new mutations wait, too, so that memory stays bounded. */
-const unfoldedMaxDefault = 100_000
+/**
+ * Transactions that may wait for the store; beyond it new mutations wait, too. Bounds memory, and what a start
+ * after a crash must replay: about 10 microseconds each.
+ */
+const unfoldedMaxDefault = 40_000
 
 export interface CheckpointerOptions {
   readonly store: NamespaceStore
