@@ -126,7 +126,16 @@ export class DatanodeConnection {
   destroy(): void {
     this.#sink = undefined
     this.#isClosed = true
-    this.#socket?.destroy()
+    this.#destroySocket()
+  }
+
+  /**
+   * After this turn, never inside the read callback: a socket that is destroyed there leaves its handle behind,
+   * and a process that ends by itself then spins for ever while Node waits for that handle (v20).
+   */
+  #destroySocket(): void {
+    const socket = this.#socket
+    process.nextTick(() => socket?.destroy())
   }
 
   #connect({ connectTimeoutMs, signal }: ConnectOptions): Promise<void> {
@@ -213,7 +222,7 @@ export class DatanodeConnection {
   #lose(error: DfsError): void {
     if (!this.isOpen) return
     this.#error = error
-    this.#socket?.destroy()
+    this.#destroySocket()
     this.#tellLost(error)
   }
 
