@@ -7,7 +7,7 @@ import { commitBlockSynchronization } from './operations/commit-block-synchroniz
 import { complete } from './operations/complete.ts'
 import { create } from './operations/create.ts'
 import { deletePath } from './operations/delete.ts'
-import { fsync } from './operations/fsync.ts'
+import { checkWriter, fsync } from './operations/fsync.ts'
 import { getBlockLocations } from './operations/get-block-locations.ts'
 import {
   checkAccess,
@@ -45,6 +45,8 @@ export function planRequest(
       return checkAccess(context, request)
     case 'getLinkTarget':
       return getLinkTarget(context, request)
+    case 'checkWriter':
+      return checkWriter(context, request)
     case 'summarizeDirectory':
       return summarizeDirectory(context, request)
     case 'mkdirs':
@@ -94,6 +96,7 @@ const readKinds: ReadonlySet<string> = new Set<ReadRequest['kind']>([
   'isFileClosed',
   'checkAccess',
   'getLinkTarget',
+  'checkWriter',
   'summarizeDirectory',
 ])
 

@@ -117,6 +117,8 @@ export type ReadRequest =
   /** `access`: bits 4 read, 2 write, 1 execute. */
   | (PathRequest<'checkAccess'> & { readonly access: number })
   | PathRequest<'getLinkTarget'>
+  /** Succeeds when the caller holds the lease of the file. */
+  | WriterRequest<'checkWriter'>
   /** Totals of the directory's direct files plus the ids of its subdirectories; the shell adds up a tree page by page. */
   | { readonly kind: 'summarizeDirectory'; readonly path: string; readonly startAfter: string }
 
@@ -209,6 +211,7 @@ export interface ReplyByKind {
   readonly isFileClosed: boolean
   readonly checkAccess: undefined
   readonly getLinkTarget: string
+  readonly checkWriter: undefined
   readonly summarizeDirectory: DirectorySummary
   readonly mkdirs: boolean
   readonly create: FileStatusView

@@ -119,16 +119,19 @@ export function pipelineHandlers(
       const excluded = new Set<DatanodeUuid>(
         request.excludes.map(({ id }) => datanodeUuid(id.datanodeUuid)),
       )
-      const { targets } = namenode.blocks.chooseTargets({
-        count: request.numAdditionalNodes,
-        blockSizeBytes: request.blk.numBytes,
-        clientHost: call.connection.remoteAddress,
-        excluded,
-        favored: [],
-        existing,
+      const writer = writerOf(request.src, request.fileId, request.clientName)
+      const wanted = block(request.blk)
+      return mapReply(context.execute(call, { kind: 'checkWriter', ...writer }), () => {
+        const { targets } = namenode.blocks.chooseTargets({
+          count: request.numAdditionalNodes,
+          blockSizeBytes: request.blk.numBytes,
+          clientHost: call.connection.remoteAddress,
+          excluded,
+          favored: [],
+          existing,
+        })
+        return { block: wirePlacelessBlock(context, wanted, [...existing, ...targets]) }
       })
-      const locations = [...existing, ...targets]
-      return { block: wirePlacelessBlock(context, block(request.blk), locations) }
     },
   }
 }

@@ -324,6 +324,11 @@ t.test('a file is written and read with three datanodes that report', async (t) 
     }),
     { block: { locs: { length: 3 } } },
   )
+  const asAnother = { blk: block.b, numAdditionalNodes: 1, src: '/f', clientName: 'another' }
+  await t.rejects(call('getAdditionalDatanode', asAnother), { code: 'LEASE_EXPIRED' })
+  await t.rejects(call('getAdditionalDatanode', { ...asAnother, src: '/gone' }), {
+    code: 'FILE_NOT_FOUND',
+  })
   await call('fsync', { src: '/f', client: 'writer', lastBlockLength: 10 })
   await call('renewLease', { clientName: 'writer' })
   const last = { ...block.b, numBytes: 100 }
