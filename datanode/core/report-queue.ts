@@ -1,10 +1,12 @@
 /**
  * Replica events waiting for the next incremental block report, per storage and in order of arrival.
  *
- *   receiving, received ──▶ due at once
- *   deleted             ──▶ rides along, or goes after the next heartbeat
+ *   received            ──▶ due at once
+ *   receiving, deleted  ──▶ ride along, or go after the next heartbeat
  *
  * 1. Only the newest event of a replica is kept: the namenode needs the present state, not its history.
+ *    A small block is received before anybody was told that it is being received: one call instead of
+ *    two. The namenode knows its pipeline anyway, since it chose it.
  * 2. The queue is bounded. When it is full nothing is dropped silently: `push` says so and the session
  *    sends a full block report instead.
  */
@@ -52,7 +54,7 @@ export class ReportQueue {
     else if (this.#count === this.#capacity) return false
     events.set(event.blockId, event)
     this.#count += 1
-    if (event.kind !== 'deleted') this.#isDue = true
+    if (event.kind === 'received') this.#isDue = true
     return true
   }
 
