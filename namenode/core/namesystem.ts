@@ -164,12 +164,19 @@ export class Namesystem {
     this.#retryCache.tick(now)
     const draft = new Draft(this.#nextIds)
     const collector = new MissCollector()
-    if (this.blocks.safeMode !== 'off') return { misses: [], changes: [], effects: [] }
+    if (this.blocks.safeMode !== 'off') {
+      return { misses: [], changes: [], effects: [], isReaping: false }
+    }
     const context = this.#context({ now, wall, caller: namenodeCaller, page: undefined })
     const options = { budget: tickChangesMax, unseen: this.#unseenOpenFiles }
     expireLeases(context, draft, collector, options)
     this.#orphans.reap(this.#rows, draft, collector, tickChangesMax)
-    return { misses: collector.misses, changes: draft.changes(), effects: draft.effects }
+    return {
+      misses: collector.misses,
+      changes: draft.changes(),
+      effects: draft.effects,
+      isReaping: this.#orphans.isReaping,
+    }
   }
 
   /** The store has every change up to `through`. */

@@ -34,6 +34,11 @@ export class Orphans {
   /** After a restart the store may hold orphans that nobody has seen: scanned from here on. */
   #scanAfter: string | undefined = ''
 
+  /** False when there is nothing to do until something else is deleted. */
+  get isReaping(): boolean {
+    return this.#waiting.size > 0 || this.#scanAfter !== undefined
+  }
+
   arrived(id: InodeId): void {
     this.#waiting.add(id)
   }

@@ -56,6 +56,8 @@ export interface TickPlan {
   readonly misses: readonly Miss[]
   readonly changes: readonly NamespaceChange[]
   readonly effects: readonly Effect[]
+  /** Deleted trees are left to reap: tick again once the changes are durable and the misses loaded. */
+  readonly isReaping: boolean
 }
 
 const none: readonly never[] = []

@@ -17,6 +17,8 @@ const retryDelayMs = 1000
  * after a crash must replay: about 10 microseconds each.
  */
 const unfoldedMaxDefault = 40_000
+/** Rows that may wait likewise: a transaction that reaps a deleted tree has a thousand. */
+const unfoldedRowsMax = 200_000
 
 export interface CheckpointerOptions {
   readonly store: NamespaceStore
@@ -40,6 +42,8 @@ export class Checkpointer {
   readonly #options: CheckpointerOptions
   readonly #unfoldedMax: number
   #collecting = new FoldBatch()
+  /** Rows of the batch that is being folded. */
+  #foldingRows = 0
   #foldedTxid: TxId
   #collectedTxid: TxId
   #folding: Promise<void> | undefined
@@ -79,7 +83,7 @@ export class Checkpointer {
 
   /** Room for another mutation: `undefined` when there is, else a promise to wait for and ask again. */
   room(): Promise<void> | undefined {
-    if (this.lag < this.#unfoldedMax) return undefined
+    if (this.#hasRoom()) return undefined
     return new Promise((resolve) => {
       this.#roomWaiters.push(resolve)
     })
@@ -92,6 +96,11 @@ export class Checkpointer {
     await this.#folding
     await this.#options.journal.flushed()
     if (this.#collecting.transactionCount > 0) await this.#fold()
+  }
+
+  #hasRoom(): boolean {
+    const rows = this.#collecting.rowCount + this.#foldingRows
+    return this.lag < this.#unfoldedMax && rows < unfoldedRowsMax
   }
 
   #schedule(): void {
@@ -134,23 +143,26 @@ export class Checkpointer {
     const { store, journal, clock, logger, onFolded } = this.#options
     const batch = this.#collecting
     this.#collecting = new FoldBatch()
+    this.#foldingRows = batch.rowCount
     await journal.durableThrough(batch.throughTxid)
     const startedAt = clock.monotonic()
     try {
       await store.fold(batch)
     } catch (error) {
+      this.#foldingRows = 0
       batch.merge(this.#collecting)
       this.#collecting = batch
       throw error
     }
     this.#foldedTxid = txId(batch.throughTxid)
+    this.#foldingRows = 0
     const { transactionCount: transactions, rowCount: rows } = batch
     const durationMs = clock.monotonic() - startedAt
     this.#lastFold = { transactions, rows, durationMs }
     logger.debug('folded', { through: this.#foldedTxid, transactions, rows, durationMs })
     onFolded(this.#foldedTxid)
     await journal.dropThrough(this.#foldedTxid)
-    if (this.lag < this.#unfoldedMax) {
+    if (this.#hasRoom()) {
       for (const resolve of this.#roomWaiters.splice(0)) resolve()
     }
   }

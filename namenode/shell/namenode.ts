@@ -27,6 +27,8 @@ import { ReportWaits } from './report-waits.ts'
 /** Epoch of a namenode without a standby. */
 const soleEpoch = 1
 const tickMs = 500
+/** Between two pieces of a deleted tree; requests are served then. */
+const reapPauseMs = 1
 /** A change waits that long for start-up safe mode to end before it is refused. */
 const safeModePatienceMs = 10_000
 const safeModePollMs = 50
@@ -74,7 +76,8 @@ export class Namenode {
   /** At-most-once calls that have not been answered, by request id. */
   readonly #running = new Map<string, { readonly kind: string; readonly reply: Promise<unknown> }>()
   readonly #timers: TimerHandle[] = []
-  #isTickLoading = false
+  /** A piece of a deleted tree is being loaded, made durable, or about to be planned. */
+  #isReaping = false
   #isStopping = false
 
   private constructor(options: NamenodeOptions) {
@@ -193,15 +196,35 @@ export class Namenode {
 
   /** What time alone causes. Called by a timer, and by tests. */
   tick(): void {
-    const { namesystem, blocks, loader } = this
-    const now = this.now()
-    blocks.tick(now)
-    if (blocks.safeMode === 'off') {
-      const { misses, changes, effects } = namesystem.tick(now, this.wall())
-      if (changes.length > 0 || effects.length > 0) void this.#commit(changes, effects)
-      this.#loadForTick(misses)
+    this.blocks.tick(this.now())
+    this.#tickNamespace()
+    this.namesystem.evict(this.loader.oldestLoadStartedAt())
+  }
+
+  /** Plans what time causes; while trees are being reaped, the next piece follows when this one is done. */
+  #tickNamespace(): void {
+    if (this.#isStopping || this.blocks.safeMode !== 'off') return
+    const plan = this.namesystem.tick(this.now(), this.wall())
+    const { misses, changes, effects } = plan
+    const isChanging = changes.length > 0 || effects.length > 0
+    const durable = isChanging ? this.#commit(changes, effects) : undefined
+    if (this.#isReaping) return
+    const hasMore = plan.isReaping && (changes.length > 0 || misses.length > 0)
+    if (misses.length === 0 && !hasMore) return
+    this.#isReaping = true
+    const next = (): void => {
+      this.#isReaping = false
+      if (hasMore) this.#tickNamespace()
     }
-    namesystem.evict(loader.oldestLoadStartedAt())
+    Promise.all([durable, this.#loadForTick(misses)])
+      .then(() => this.checkpointer.room())
+      .then(
+        () => this.#options.timers.after(reapPauseMs, next),
+        (error: unknown) => {
+          this.#isReaping = false
+          if (!this.#isStopping) this.#options.logger.error('load-failed', { error })
+        },
+      )
   }
 
   /** Answers or fails what is under way, folds everything, and leaves an empty journal behind. */
@@ -414,19 +437,12 @@ export class Namenode {
     })
   }
 
-  #loadForTick(misses: readonly Miss[]): void {
-    if (misses.length === 0 || this.#isTickLoading) return
-    this.#isTickLoading = true
-    this.loader.request(
-      misses,
-      () => {
-        this.#isTickLoading = false
-      },
-      (error) => {
-        this.#isTickLoading = false
-        this.#options.logger.error('load-failed', { error })
-      },
-    )
+  /** Rejects when the store cannot be read. */
+  #loadForTick(misses: readonly Miss[]): Promise<void> | undefined {
+    if (misses.length === 0) return undefined
+    return new Promise((resolve, reject) => {
+      this.loader.request(misses, () => resolve(), reject)
+    })
   }
 }
 

@@ -327,6 +327,29 @@ t.test('changes wait when the store cannot keep up', async (t) => {
   t.match(world.store.position.totals, { directories: 13 })
 })
 
+t.test(
+  'a deleted tree is reaped piece after piece, without waiting for the next tick',
+  async (t) => {
+    const world = new NamenodeWorld()
+    await world.start()
+    const fileCount = 1500
+    const made: Promise<unknown>[] = []
+    for (let index = 0; index < fileCount; index += 1) {
+      made.push(world.run(create(`/d/${index % 10}/${index}`)))
+    }
+    await world.time.advance(1000)
+    await Promise.all(made)
+    await world.crash()
+    await world.start()
+    t.equal(await world.run({ kind: 'delete', path: '/d', recursive: true }), true)
+    t.match(world.namenode.namesystem.status().totals, { files: fileCount, directories: 12 })
+    await world.time.advance(600)
+    t.match(world.namenode.namesystem.status().totals, { files: 0, directories: 1 })
+    await world.time.advance(1000)
+    t.match(world.store.position.totals, { files: 0, directories: 1 }, 'and the store follows')
+  },
+)
+
 t.test('stop() leaves everything in the store and an empty journal', async (t) => {
   const world = new NamenodeWorld()
   await world.start()
