@@ -49,6 +49,7 @@ interface Composition {
   readonly settings: Settings
   readonly config: NamenodeConfig
   readonly logger: Logger
+  readonly auditLogger: Logger
   /** What to close, last opened first. */
   readonly closers: (() => Promise<void> | void)[]
   readonly onFatal: (error: unknown) => void
@@ -65,13 +66,14 @@ export async function runNamenode(
 ): Promise<RunningNamenode> {
   const config = namenodeConfig(settings, options)
   const logger = options.logger ?? createLogger({ role: 'namenode' })
+  const auditLogger = options.logger ?? createLogger({ role: 'namenode', isBuffered: true })
   const closers: (() => Promise<void> | void)[] = []
   const onFatal = options.onFatal ?? ((error: unknown) => exitAtOnce(logger, error))
   const stop = async (): Promise<void> => {
     for (let close = closers.pop(); close !== undefined; close = closers.pop()) await close()
   }
   try {
-    return { ...(await compose({ settings, config, logger, closers, onFatal })), stop }
+    return { ...(await compose({ settings, config, logger, auditLogger, closers, onFatal })), stop }
   } catch (error) {
     await stop()
     throw error
@@ -134,13 +136,14 @@ async function openNamenode(
 }
 
 async function serveRpc(
-  { config, logger, closers }: Composition,
+  composition: Composition,
   namenode: Namenode,
   metrics: NamenodeMetrics,
 ): Promise<string> {
+  const { config, logger, closers } = composition
   const context = new ClientContext(namenode, {
     groups: new Groups(systemClock, logger),
-    logger,
+    logger: composition.auditLogger,
     logsAudit: config.logsAudit,
   })
   const datanodes = new DatanodeService(context, logger)

@@ -17,11 +17,23 @@ export interface LoggerOptions {
   readonly sink?: LogSink
   /** Readable lines instead of JSON; by default when standard error is a terminal. */
   readonly isPretty?: boolean
+  /**
+   * Gather lines and write them together, after a second at most and when the process exits: for lines that come
+   * with every request. A process that is killed loses those of its last second.
+   */
+  readonly isBuffered?: boolean
 }
 
-/** A logger that writes JSON lines, or readable ones for people. Lines are written before the call returns. */
+const bufferedBytes = 8 * 1024
+const bufferedMs = 1000
+
+/**
+ * A logger that writes JSON lines, or readable ones for people. Lines are written before the call returns,
+ * unless it is buffered; to a terminal none is.
+ */
 export function createLogger(options: LoggerOptions = {}): Logger {
-  const sink = options.sink ?? pino.destination({ fd: process.stderr.fd, sync: true })
+  const isBuffered = options.isBuffered === true && !process.stderr.isTTY
+  const sink = options.sink ?? (isBuffered ? bufferedSink() : plainSink())
   const isPretty = options.isPretty ?? (options.sink === undefined && process.stderr.isTTY)
   const base = options.role === undefined ? {} : { role: options.role }
   return wrap(
@@ -37,6 +49,19 @@ export function createLogger(options: LoggerOptions = {}): Logger {
       isPretty ? prettySink(sink) : sink,
     ),
   )
+}
+
+function plainSink(): LogSink {
+  return pino.destination({ fd: process.stderr.fd, sync: true })
+}
+
+function bufferedSink(): LogSink {
+  const gathering = { minLength: bufferedBytes, periodicFlush: bufferedMs }
+  const sink = pino.destination({ fd: process.stderr.fd, sync: true, ...gathering })
+  process.once('exit', () => {
+    sink.flushSync()
+  })
+  return sink
 }
 
 function wrap(logger: PinoLogger): Logger {

@@ -125,13 +125,14 @@ export class ClientContext implements ViewSource {
   }
 
   #auditLine(caller: Caller, request: Request, isAllowed: boolean): void {
+    const isMove = 'source' in request
     this.#audit.info('audit', {
       allowed: isAllowed,
       user: caller.user,
       host: caller.host,
       command: request.kind,
-      ...('path' in request && { path: request.path }),
-      ...('source' in request && { path: request.source, target: request.target }),
+      path: isMove ? request.source : 'path' in request ? request.path : undefined,
+      target: isMove ? request.target : undefined,
     })
   }
 }

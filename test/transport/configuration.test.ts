@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -122,4 +123,17 @@ t.test('createLogger() writes for people when asked to', async (t) => {
   logger.error('failed', { error: new Error('disk is full') })
   t.match(lines[0], /^\d\d:\d\d:\d\d\.\d{3} debug heartbeat node=a:1 note="two words" count=2\n$/)
   t.match(lines[1], /error failed\nError: disk is full\n +at /)
+})
+
+t.test('a buffered logger has written every line when its process exits', async (t) => {
+  const module = new URL('../../transport/logger.js', import.meta.url).href
+  const program = `import { createLogger } from ${JSON.stringify(module)}
+    const logger = createLogger({ role: 'test', isBuffered: true })
+    for (let line = 0; line < 1000; line += 1) logger.info('counted', { line })
+    process.exit(3)`
+  const ran = spawnSync(process.execPath, ['--input-type=module', '-e', program])
+  t.equal(ran.status, 3)
+  const lines = ran.stderr.toString().trim().split('\n')
+  t.equal(lines.length, 1000)
+  t.match(JSON.parse(lines.at(-1) ?? ''), { role: 'test', event: 'counted', line: 999 })
 })
