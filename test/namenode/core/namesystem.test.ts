@@ -711,5 +711,6 @@ eachWay('safe mode refuses changes and serves reads', (t, world) => {
     misses: [],
     changes: [],
     effects: [],
+    isReaping: false,
   })
 })
