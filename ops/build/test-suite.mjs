@@ -26,9 +26,19 @@ function isExclusive(source) {
 }
 
 const running = new Set()
+
+/** A test file's process together with the daemons it has started. */
+function killGroup(child, signal) {
+  try {
+    process.kill(-child.pid, signal)
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error
+  }
+}
+
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.once(signal, () => {
-    for (const child of running) child.kill(signal)
+    for (const child of running) killGroup(child, signal)
     process.exit(1)
   })
 }
@@ -40,15 +50,20 @@ function seconds(sinceMs) {
 /** Starts `command`; resolves with how it ended. `onStdout` gets the output as it comes. */
 function run(command, args, { cwd, env, limitMs, onStdout, onStart }) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(command, args, {
+      cwd,
+      env,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     running.add(child)
     onStart?.(child)
     let stderr = ''
     let timedOut = false
     const timer = setTimeout(() => {
       timedOut = true
-      child.kill('SIGTERM')
-      setTimeout(() => child.kill('SIGKILL'), killGraceMs).unref()
+      killGroup(child, 'SIGTERM')
+      setTimeout(() => killGroup(child, 'SIGKILL'), killGraceMs)
     }, limitMs)
     child.stdout.on('data', onStdout)
     child.stderr.on('data', (bytes) => {
@@ -75,7 +90,7 @@ function limitExit(parser, child) {
     if (planned !== seen || timer !== undefined) return
     timer = setTimeout(() => {
       state.lingered = true
-      child.kill('SIGKILL')
+      killGroup(child, 'SIGKILL')
     }, exitLimitMs)
   }
   parser.on('plan', ({ end }) => {
