@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { DfsClient } from '../client/index.ts'
-import { freePort } from './demo/free-port.ts'
+import { pickFreePort } from './cluster/processes.ts'
 import { writeRandomFile } from './demo/random-file.ts'
 import {
   countLocalFiles,
@@ -53,7 +53,7 @@ function seconds(startedMs: number): string {
 }
 
 async function startCluster(): Promise<{ client: DfsClient; port: number; httpPort: number }> {
-  const [port, httpPort] = [await freePort(), await freePort()]
+  const [port, httpPort] = [await pickFreePort('127.0.0.1'), await pickFreePort('127.0.0.1')]
   const ports = ['--namenode-port', String(port), '--http-port', String(httpPort)]
   const startedMs = performance.now()
   await dfs(entry, [

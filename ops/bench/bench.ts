@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { DfsClient } from '../../client/index.ts'
-import { freePort } from '../demo/free-port.ts'
+import { pickFreePort } from '../cluster/processes.ts'
 import { dfs, killByPidFile, startDaemon } from '../demo/steps.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -88,7 +88,7 @@ async function namenodeRestart(directory: string, port: number, httpPort: number
 
 async function main(): Promise<void> {
   const directory = mkdtempSync(join(process.env['BENCH_DIR'] ?? tmpdir(), 'trefoil-bench-'))
-  const [port, httpPort] = [await freePort(), await freePort()]
+  const [port, httpPort] = [await pickFreePort('127.0.0.1'), await pickFreePort('127.0.0.1')]
   const uri = `hdfs://127.0.0.1:${port}`
   try {
     const startedMs = performance.now()

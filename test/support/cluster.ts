@@ -13,7 +13,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { DfsClient } from '../../client/index.ts'
-import { freePort } from '../../ops/demo/free-port.ts'
+import { pickFreePort } from '../../ops/cluster/processes.ts'
 
 /** Compiled entry of the `dfs` command, beside the compiled tests. */
 const dfsEntry = join(dirname(fileURLToPath(import.meta.url)), '../../client/cli/main.js')
@@ -155,7 +155,7 @@ export async function startCluster(options: ClusterOptions): Promise<RealCluster
   const directory = mkdtempSync(join(tmpdir(), 'trefoil-cluster-'))
   const cluster = new RealCluster(
     directory,
-    { rpc: await freePort(), http: await freePort() },
+    { rpc: await pickFreePort('127.0.0.1'), http: await pickFreePort('127.0.0.1') },
     options,
   )
   for (const role of ['namenode' as Role, ...cluster.datanodeRoles]) cluster.start(role)
