@@ -123,7 +123,7 @@ const baseFilesWithImports = new Set(['base/system.ts', 'base/checksum.ts'])
 
 /** npm packages that enter through exactly one file (or folder ending in `/`) each. */
 const doors = new Map<string, readonly string[]>([
-  ['sqlite3', ['namenode/shell/store.ts']],
+  ['sqlite3', ['namenode/shell/sqlite-connection.ts']],
   ['@node-rs/crc32', ['base/checksum.ts']],
   ['xxhash-wasm', ['base/checksum.ts']],
   ['pino', ['transport/logger.ts']],

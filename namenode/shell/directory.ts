@@ -4,8 +4,9 @@ import type { Clock } from '../../base/clock.ts'
 import type { Prng } from '../../base/prng.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { NamenodeConfig } from '../config.ts'
+import { type FileLock, tryLockFile } from './file-lock.ts'
 import type { NamespaceIdentity } from './namespace-store.ts'
-import { type FileLock, SqliteStore, tryLockFile } from './store.ts'
+import { SqliteStore } from './store.ts'
 
 /**
  * Creates the directory when it is missing and takes it for this process.

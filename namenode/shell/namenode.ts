@@ -1,37 +1,33 @@
-import { assert, unreachable } from '../../base/assert.ts'
+import { assert } from '../../base/assert.ts'
 import { type Millis, millis } from '../../base/brand.ts'
 import type { Clock, TimerHandle, Timers } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Prng } from '../../base/prng.ts'
-import { DfsError } from '../../protocol/errors.ts'
 import { type BlockId, rootInodeId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { BlockManager } from '../core/block-manager.ts'
-import { canAnswer, toCachedReply } from '../core/cached-replies.ts'
 import type { RequestId, Transaction } from '../core/changes.ts'
 import { isRead } from '../core/dispatch.ts'
 import { genesisChanges } from '../core/genesis.ts'
 import { Namesystem } from '../core/namesystem.ts'
 import type { Effect, Outcome } from '../core/outcome.ts'
-import type { CachedReply, Caller, Loaded, Miss, ReplyOf, Request } from '../core/requests.ts'
+import type { Caller, Loaded, Miss, ReplyOf, Request } from '../core/requests.ts'
+import { answeredBy, fromCachedReply, RunningCalls } from './at-most-once.ts'
 import { BlockLoading } from './block-loading.ts'
+import { ChangeGate } from './change-gate.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { Journal } from './journal.ts'
 import { recoverJournal } from './journal-recovery.ts'
 import type { JournalStorage } from './journal-storage.ts'
 import { MissLoader } from './miss-loader.ts'
 import type { NamespaceStore } from './namespace-store.ts'
+import { NamespaceTicker } from './namespace-ticker.ts'
 import { ReportWaits } from './report-waits.ts'
 
 /** Epoch of a namenode without a standby. */
 const soleEpoch = 1
 const tickMs = 500
-/** Between two pieces of a deleted tree; requests are served then. */
-const reapPauseMs = 1
-/** A change waits that long for start-up safe mode to end before it is refused. */
-const safeModePatienceMs = 10_000
-const safeModePollMs = 50
 
 export interface NamenodeOptions {
   readonly store: NamespaceStore
@@ -71,13 +67,12 @@ export class Namenode {
   readonly loader: MissLoader
   readonly waits: ReportWaits
   readonly blockLoading = new BlockLoading()
+  readonly #gate: ChangeGate
+  readonly #ticker: NamespaceTicker
   #journal: Journal | undefined
   #checkpointer: Checkpointer | undefined
-  /** At-most-once calls that have not been answered, by request id. */
-  readonly #running = new Map<string, { readonly kind: string; readonly reply: Promise<unknown> }>()
+  readonly #running = new RunningCalls()
   readonly #timers: TimerHandle[] = []
-  /** A piece of a deleted tree is being loaded, made durable, or about to be planned. */
-  #isReaping = false
   #isStopping = false
 
   private constructor(options: NamenodeOptions) {
@@ -97,6 +92,14 @@ export class Namenode {
       },
     })
     this.waits = new ReportWaits(options.timers)
+    const { blocks, clock, timers, logger } = options
+    const room = (): Promise<void> | undefined => this.checkpointer.room()
+    this.#gate = new ChangeGate({ blocks, clock, timers, room })
+    this.#ticker = new NamespaceTicker({
+      ...{ namesystem: this.namesystem, loader: this.loader },
+      ...{ blocks, clock, timers, logger, room },
+      commit: (changes, effects) => this.#commit(changes, effects),
+    })
   }
 
   /**
@@ -150,19 +153,10 @@ export class Namenode {
     const cached = this.namesystem.cachedReply(id)
     if (cached !== undefined) return this.release(fromCachedReply(request, cached))
     const isNew = caller.isFirstTry === true || this.namesystem.hasEveryReply(this.now())
-    const key = `${id.clientId}:${id.callId}`
-    const running = this.#running.get(key)
-    if (running !== undefined) {
-      if (running.kind !== request.kind) throw reusedCallId(request)
-      return running.reply as Promise<ReplyOf<R>>
-    }
+    const running = this.#running.join(id, request)
+    if (running !== undefined) return running
     const reply = isNew ? this.#change(caller, request) : this.#repeat(caller, request, id)
-    if (!(reply instanceof Promise)) return reply
-    this.#running.set(key, { kind: request.kind, reply })
-    const forget = (): void => {
-      this.#running.delete(key)
-    }
-    reply.then(forget, forget)
+    if (reply instanceof Promise) this.#running.add(id, request, reply)
     return reply
   }
 
@@ -197,40 +191,15 @@ export class Namenode {
   /** What time alone causes. Called by a timer, and by tests. */
   tick(): void {
     this.blocks.tick(this.now())
-    this.#tickNamespace()
+    this.#ticker.tick()
     this.namesystem.evict(this.loader.oldestLoadStartedAt())
-  }
-
-  /** Plans what time causes; while trees are being reaped, the next piece follows when this one is done. */
-  #tickNamespace(): void {
-    if (this.#isStopping || this.blocks.safeMode !== 'off') return
-    const plan = this.namesystem.tick(this.now(), this.wall())
-    const { misses, changes, effects } = plan
-    const isChanging = changes.length > 0 || effects.length > 0
-    const durable = isChanging ? this.#commit(changes, effects) : undefined
-    if (this.#isReaping) return
-    const hasMore = plan.isReaping && (changes.length > 0 || misses.length > 0)
-    if (misses.length === 0 && !hasMore) return
-    this.#isReaping = true
-    const next = (): void => {
-      this.#isReaping = false
-      if (hasMore) this.#tickNamespace()
-    }
-    Promise.all([durable, this.#loadForTick(misses)])
-      .then(() => this.checkpointer.room())
-      .then(
-        () => this.#options.timers.after(reapPauseMs, next),
-        (error: unknown) => {
-          this.#isReaping = false
-          if (!this.#isStopping) this.#options.logger.error('load-failed', { error })
-        },
-      )
   }
 
   /** Answers or fails what is under way, folds everything, and leaves an empty journal behind. */
   async stop(): Promise<void> {
     for (const timer of this.#timers) timer.cancel()
     this.#isStopping = true
+    this.#ticker.stop()
     this.blockLoading.stop()
     this.waits.endAll()
     await this.journal.flushed()
@@ -321,38 +290,11 @@ export class Namenode {
     })
   }
 
-  /** A change waits for the end of start-up safe mode and for room behind the journal, then goes ahead. */
+  /** A change waits until it may be made, then goes ahead. */
   #change<R extends Request>(caller: Caller, request: R): ReplyOf<R> | Promise<ReplyOf<R>> {
-    if (this.blocks.safeMode === 'off') {
-      const room = this.checkpointer.room()
-      if (room === undefined) return this.#attempt({ caller, request })
-      return room.then(() => this.#change(caller, request))
-    }
-    return this.#safeModeOver().then(() => this.#change(caller, request))
-  }
-
-  #safeModeOver(): Promise<void> {
-    const giveUpAt = this.now() + safeModePatienceMs
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        const state = this.blocks.safeMode
-        if (state === 'off') resolve()
-        else if (state === 'manual' || this.now() >= giveUpAt) reject(this.#safeModeError())
-        else this.#options.timers.after(safeModePollMs, look)
-      }
-      look()
-    })
-  }
-
-  #safeModeError(): DfsError {
-    const why =
-      this.blocks.safeMode === 'manual'
-        ? 'an operator turned it on'
-        : 'too few of its blocks have been reported by datanodes so far'
-    return new DfsError(
-      'SAFE_MODE',
-      `Cannot change the namespace: Name node is in safe mode, ${why}`,
-    )
+    const open = this.#gate.open()
+    if (open === undefined) return this.#attempt({ caller, request })
+    return open.then(() => this.#change(caller, request))
   }
 
   #attempt<R extends Request>(call: Call<R>): ReplyOf<R> | Promise<ReplyOf<R>> {
@@ -436,14 +378,6 @@ export class Namenode {
       })
     })
   }
-
-  /** Rejects when the store cannot be read. */
-  #loadForTick(misses: readonly Miss[]): Promise<void> | undefined {
-    if (misses.length === 0) return undefined
-    return new Promise((resolve, reject) => {
-      this.loader.request(misses, () => resolve(), reject)
-    })
-  }
 }
 
 /** One request on its way through propose. */
@@ -465,36 +399,4 @@ function settle<T>(
   } catch (error) {
     reject(error)
   }
-}
-
-/** The reply of a repeated call, unless that was a call of another method. */
-function fromCachedReply<R extends Request>(request: R, cached: CachedReply): ReplyOf<R> {
-  if (!canAnswer(request.kind, cached)) throw reusedCallId(request)
-  switch (cached.kind) {
-    case 'void':
-      return undefined as ReplyOf<R>
-    case 'boolean':
-      return cached.value as ReplyOf<R>
-    case 'file-status':
-      return cached.status as ReplyOf<R>
-    default:
-      return unreachable(cached)
-  }
-}
-
-function reusedCallId({ kind }: Request): DfsError {
-  return new DfsError(
-    'INVALID_ARGUMENT',
-    `Call of ${kind} must have a call id of its own, and another method was called under this one`,
-  )
-}
-
-function answeredBy<R extends Request>(
-  caller: Caller,
-  request: R,
-  reply: ReplyOf<R>,
-): Transaction['answered'] {
-  if (caller.request === undefined) return undefined
-  const cached = toCachedReply(request.kind, reply)
-  return cached === undefined ? undefined : { request: caller.request, reply: cached }
 }

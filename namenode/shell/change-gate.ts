@@ -1,0 +1,58 @@
+import type { Clock, Timers } from '../../base/clock.ts'
+import { DfsError } from '../../protocol/errors.ts'
+import type { BlockManager } from '../core/block-manager.ts'
+
+/** A change waits that long for start-up safe mode to end before it is refused. */
+const safeModePatienceMs = 10_000
+const safeModePollMs = 50
+
+export interface ChangeGateOptions {
+  readonly blocks: BlockManager
+  readonly clock: Clock
+  readonly timers: Timers
+  /** Room behind the journal; see `Checkpointer.room`. */
+  readonly room: () => Promise<void> | undefined
+}
+
+/** Whether the namespace may be changed now: outside safe mode, and with room behind the journal. */
+export class ChangeGate {
+  readonly #options: ChangeGateOptions
+
+  constructor(options: ChangeGateOptions) {
+    this.#options = options
+  }
+
+  /**
+   * `undefined` when a change may go ahead, else a promise to wait for and ask again.
+   * @throws {@link DfsError} SAFE_MODE, by rejecting, when safe mode does not end in time.
+   */
+  open(): Promise<void> | undefined {
+    if (this.#options.blocks.safeMode === 'off') return this.#options.room()
+    return this.#safeModeOver()
+  }
+
+  #safeModeOver(): Promise<void> {
+    const { blocks, clock, timers } = this.#options
+    const giveUpAt = clock.monotonic() + safeModePatienceMs
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        const state = blocks.safeMode
+        if (state === 'off') resolve()
+        else if (state === 'manual' || clock.monotonic() >= giveUpAt) reject(this.#safeModeError())
+        else timers.after(safeModePollMs, look)
+      }
+      look()
+    })
+  }
+
+  #safeModeError(): DfsError {
+    const why =
+      this.#options.blocks.safeMode === 'manual'
+        ? 'an operator turned it on'
+        : 'too few of its blocks have been reported by datanodes so far'
+    return new DfsError(
+      'SAFE_MODE',
+      `Cannot change the namespace: Name node is in safe mode, ${why}`,
+    )
+  }
+}
