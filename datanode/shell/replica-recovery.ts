@@ -1,22 +1,11 @@
 import { dirname } from 'node:path'
 import { defined } from '../../base/assert.ts'
 import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
-import { type ReplicaInfo, type ReplicaRecovery, reportedState } from '../core/replica.ts'
-import type { ReplicaMap } from '../core/replica-map.ts'
+import { type ReplicaRecovery, reportedState } from '../core/replica.ts'
 import { requireHeldByRecovery, requireYoungerRecovery } from '../core/replica-rules.ts'
 import { renameFile } from './files.ts'
 import { cutReplica } from './replica-repair.ts'
-import type { ReplicaFiles, Volume } from './volume.ts'
-
-/** What recovery needs of the store that owns the replicas. */
-export interface RecoveryHost {
-  readonly map: ReplicaMap
-  exclusively<T>(blockId: BlockId, action: () => Promise<T>): Promise<T>
-  stopWriter(blockId: BlockId): Promise<void>
-  filesOf(replica: ReplicaInfo): ReplicaFiles
-  volumeOf(storage: StorageUuid): Volume
-  received(replica: ReplicaInfo): void
-}
+import type { ReplicaShelf } from './replica-shelf.ts'
 
 /** A replica as it was when its recovery began. */
 export interface RecoverableReplica {
@@ -28,10 +17,10 @@ export interface RecoverableReplica {
 
 /** This datanode's part in a block recovery (InterDatanodeProtocol; FsDatasetImpl.initReplicaRecovery). */
 export class ReplicaRecoveryDesk {
-  readonly #host: RecoveryHost
+  readonly #shelf: ReplicaShelf
 
-  constructor(host: RecoveryHost) {
-    this.#host = host
+  constructor(shelf: ReplicaShelf) {
+    this.#shelf = shelf
   }
 
   /**
@@ -46,12 +35,12 @@ export class ReplicaRecoveryDesk {
     generationStamp: GenerationStamp,
     recoveryStamp: GenerationStamp,
   ): Promise<RecoverableReplica | undefined> {
-    const { map } = this.#host
-    return this.#host.exclusively(blockId, async () => {
+    const { map } = this.#shelf
+    return this.#shelf.mutex.run(blockId, async () => {
       const before = map.find(blockId)
       if (before === undefined || before.state === 'temporary') return undefined
       requireYoungerRecovery(before, { generationStamp, recoveryStamp })
-      await this.#host.stopWriter(blockId)
+      await this.#shelf.stopWriter(blockId)
       map.beginRecovery(blockId, recoveryStamp)
       const replica = defined(map.find(blockId), 'replica under recovery')
       const state = defined(reportedState(replica), 'state before recovery')
@@ -71,14 +60,14 @@ export class ReplicaRecoveryDesk {
     recoveryStamp: GenerationStamp,
     newLength: number,
   ): Promise<StorageUuid> {
-    return this.#host.exclusively(blockId, async () => {
-      const { map } = this.#host
+    return this.#shelf.mutex.run(blockId, async () => {
+      const { map } = this.#shelf
       map.check(blockId, 'end-recovery')
       const replica = defined(map.find(blockId), 'replica under recovery')
       requireHeldByRecovery(replica, recoveryStamp, newLength)
-      const volume = this.#host.volumeOf(replica.storage)
+      const volume = this.#shelf.volumeOf(replica.storage)
       try {
-        const from = this.#host.filesOf(replica)
+        const from = this.#shelf.filesOf(replica)
         await cutReplica(from, blockId, { length: replica.length, newLength })
         map.setLength(blockId, newLength)
         const to = volume.files('finalized', blockId, recoveryStamp)
@@ -91,7 +80,7 @@ export class ReplicaRecoveryDesk {
       }
       map.restamp(blockId, recoveryStamp)
       map.move(blockId, 'end-recovery')
-      this.#host.received(replica)
+      this.#shelf.notify('received', replica)
       return replica.storage
     })
   }

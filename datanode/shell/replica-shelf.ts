@@ -1,0 +1,177 @@
+import { dirname } from 'node:path'
+import { assert, defined } from '../../base/assert.ts'
+import type { Timers } from '../../base/clock.ts'
+import type { Logger } from '../../base/log.ts'
+import { DfsError } from '../../protocol/errors.ts'
+import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
+import type { ReplicaInfo } from '../core/replica.ts'
+import { ReplicaMap } from '../core/replica-map.ts'
+import type { MetaBuilder } from '../format/meta-builder.ts'
+import { BufferPool } from './buffer-pool.ts'
+import { removeFile, renameFile } from './files.ts'
+import { KeyedMutex } from './keyed-mutex.ts'
+import { ReplicaWriter } from './replica-writer.ts'
+import type { ReplicaFiles, Volume } from './volume.ts'
+
+/** Memory for data on its way between sockets and disks; transfers wait when it is used up. */
+const bufferPoolBytes = 128 * 1024 * 1024
+
+/** Something the namenode is told at once: org.apache.hadoop.hdfs ReceivedDeletedBlockInfo. */
+export interface ReplicaEventNotice {
+  readonly kind: 'receiving' | 'received' | 'deleted'
+  readonly storage: StorageUuid
+  readonly blockId: BlockId
+  readonly generationStamp: GenerationStamp
+  readonly length: number
+}
+
+/** What a writer is started with. */
+interface WriterStart {
+  readonly volume: Volume
+  readonly files: ReplicaFiles
+  readonly blockId: BlockId
+  readonly meta: MetaBuilder
+  /** True when the files are to be created. */
+  readonly isNew: boolean
+}
+
+/**
+ * The replicas of one datanode with their volumes, writers and locks: what the operations of a replica
+ * store share. Whatever changes a replica's files or state runs in `mutex` under its block.
+ */
+export class ReplicaShelf {
+  readonly map = new ReplicaMap()
+  readonly mutex = new KeyedMutex<BlockId>()
+  readonly pool = new BufferPool(bufferPoolBytes)
+  readonly volumes: readonly Volume[]
+  readonly logger: Logger
+  readonly #timers: Timers
+  readonly #writers = new Map<BlockId, ReplicaWriter>()
+  readonly #eventListeners: ((event: ReplicaEventNotice) => void)[] = []
+
+  constructor(parts: {
+    readonly volumes: readonly Volume[]
+    readonly logger: Logger
+    readonly timers: Timers
+  }) {
+    this.volumes = parts.volumes
+    this.logger = parts.logger
+    this.#timers = parts.timers
+  }
+
+  /** The block's replica, unless its volume has failed. */
+  find(blockId: BlockId): ReplicaInfo | undefined {
+    const replica = this.map.find(blockId)
+    return replica === undefined || this.volumeOf(replica.storage).isFailed ? undefined : replica
+  }
+
+  /** @throws {@link DfsError} REPLICA_NOT_FOUND when there is none that `fits` */
+  require(blockId: BlockId, fits: (replica: ReplicaInfo) => boolean = () => true): ReplicaInfo {
+    const replica = this.find(blockId)
+    if (replica !== undefined && fits(replica)) return replica
+    const found =
+      replica === undefined
+        ? 'no replica'
+        : `one in state ${replica.state} with stamp ${replica.generationStamp}`
+    throw new DfsError(
+      'REPLICA_NOT_FOUND',
+      `Cannot find the wanted replica of block ${blockId}: ${found} is here`,
+      { blockId },
+    )
+  }
+
+  volumeOf(storage: StorageUuid): Volume {
+    return defined(
+      this.volumes.find((volume) => volume.storage === storage),
+      `storage ${storage}`,
+    )
+  }
+
+  /** Where the replica's files are in its present state. */
+  filesOf(replica: ReplicaInfo): ReplicaFiles {
+    const state = replica.state === 'rur' ? replica.recovery?.stateBefore : replica.state
+    const kind = state === 'finalized' || state === 'temporary' ? state : 'rbw'
+    return this.volumeOf(replica.storage).files(kind, replica.blockId, replica.generationStamp)
+  }
+
+  /** Moves a replica's files to where state and stamp want them, durably. */
+  async relocate(
+    replica: ReplicaInfo,
+    kind: 'finalized' | 'rbw',
+    stamp: GenerationStamp,
+  ): Promise<void> {
+    const volume = this.volumeOf(replica.storage)
+    const from = this.filesOf(replica)
+    const to = volume.files(kind, replica.blockId, stamp)
+    if (kind === 'finalized') await volume.ensureDirectory(dirname(to.data))
+    await Promise.all([
+      from.data === to.data ? undefined : renameFile(from.data, to.data),
+      from.meta === to.meta ? undefined : renameFile(from.meta, to.meta),
+    ])
+    await volume.syncer.sync(to.directory)
+  }
+
+  writerOf(blockId: BlockId): ReplicaWriter | undefined {
+    return this.#writers.get(blockId)
+  }
+
+  /** Blocks that are being written. */
+  writtenBlocks(): readonly BlockId[] {
+    return [...this.#writers.keys()]
+  }
+
+  startWriter({ blockId, volume, files, meta, isNew }: WriterStart): ReplicaWriter {
+    const { pool } = this
+    const timers = this.#timers
+    assert(!this.#writers.has(blockId), `block ${blockId} must have one writer`)
+    const writer = new ReplicaWriter({ blockId, volume, files, meta, pool, timers, isNew })
+    this.#writers.set(blockId, writer)
+    return writer
+  }
+
+  /** Takes the replica from its writer, if it has one. */
+  async stopWriter(blockId: BlockId): Promise<void> {
+    const writer = this.#writers.get(blockId)
+    if (writer === undefined) return
+    this.#writers.delete(blockId)
+    await writer.abandon()
+  }
+
+  /** Forgets a writer that has finished. */
+  retireWriter({ blockId }: ReplicaWriter): void {
+    this.#writers.delete(blockId)
+  }
+
+  /** True while no recovery, deletion or newer pipeline has taken the replica from `writer`. */
+  isCurrent(writer: ReplicaWriter): boolean {
+    return this.#writers.get(writer.blockId) === writer
+  }
+
+  /** @throws {@link DfsError} REPLICA_NOT_FOUND when the replica was taken from `writer` */
+  requireCurrent(writer: ReplicaWriter): void {
+    if (this.isCurrent(writer)) return
+    const { blockId } = writer
+    throw new DfsError(
+      'REPLICA_NOT_FOUND',
+      `Cannot go on writing block ${blockId}: a recovery or a newer pipeline took it over`,
+      { blockId },
+    )
+  }
+
+  onEvent(listener: (event: ReplicaEventNotice) => void): void {
+    this.#eventListeners.push(listener)
+  }
+
+  notify(kind: ReplicaEventNotice['kind'], replica: ReplicaInfo): void {
+    const { storage, blockId, generationStamp, length } = replica
+    for (const listener of this.#eventListeners) {
+      listener({ kind, storage, blockId, generationStamp, length })
+    }
+  }
+}
+
+/** Unlinks both files of a replica; that one is gone already is fine. */
+export async function removeReplica(files: ReplicaFiles): Promise<void> {
+  await removeFile(files.data)
+  await removeFile(files.meta)
+}

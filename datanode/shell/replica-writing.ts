@@ -1,0 +1,125 @@
+import { defined } from '../../base/assert.ts'
+import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
+import { lengthToResume, type ReopenRequest } from '../core/replica-rules.ts'
+import type { MetaLayout } from '../format/block-meta.ts'
+import { MetaBuilder } from '../format/meta-builder.ts'
+import { cutReplica, resumeMeta } from './replica-repair.ts'
+import { type ReplicaShelf, removeReplica } from './replica-shelf.ts'
+import type { ReplicaWriter } from './replica-writer.ts'
+import { chooseVolume } from './volume-choice.ts'
+
+/** What a new replica is created from. */
+export interface NewReplica {
+  readonly blockId: BlockId
+  readonly generationStamp: GenerationStamp
+  readonly layout: MetaLayout
+  /** The storage the namenode chose, if it is ours; only a wish. */
+  readonly storage: string | undefined
+  /** `true` for a copy from another datanode: temporary until complete. */
+  readonly isCopy: boolean
+}
+
+/**
+ * Starts a new replica and returns its writer; its files are being opened.
+ *
+ * @throws {@link DfsError} REPLICA_EXISTS, RECOVERY_IN_PROGRESS, DISK_FULL, IO_ERROR before the first binding
+ */
+export function createReplica(shelf: ReplicaShelf, request: NewReplica): ReplicaWriter {
+  const { blockId, generationStamp, layout, isCopy } = request
+  const event = isCopy ? 'create-copy' : 'create'
+  shelf.map.check(blockId, event)
+  const volume = chooseVolume(shelf.volumes, request.storage)
+  const kind = isCopy ? 'temporary' : 'rbw'
+  const files = volume.files(kind, blockId, generationStamp)
+  shelf.map.start({ blockId, generationStamp, length: 0, storage: volume.storage }, event)
+  const meta = new MetaBuilder(layout)
+  const writer = shelf.startWriter({ volume, files, blockId, meta, isNew: true })
+  if (!isCopy) shelf.notify('receiving', defined(shelf.map.find(blockId), 'new replica'))
+  return writer
+}
+
+/**
+ * Stops whoever writes the replica, gives it the new stamp, and returns a writer that goes on where
+ * the client wants to (`append`, `reappend`, `resume`), or `undefined` when it is finalized already (`close`).
+ *
+ * @throws {@link DfsError} REPLICA_NOT_FOUND when state, stamp or length do not fit the request
+ */
+export function reopenReplica(
+  shelf: ReplicaShelf,
+  request: ReopenRequest,
+): Promise<ReplicaWriter | undefined> {
+  const { blockId, event, newStamp } = request
+  return shelf.mutex.run(blockId, async () => {
+    const { map } = shelf
+    map.check(blockId, event)
+    await shelf.stopWriter(blockId)
+    const replica = shelf.require(blockId)
+    map.check(blockId, event)
+    const length = lengthToResume(replica, request)
+    const volume = shelf.volumeOf(replica.storage)
+    try {
+      if (length < replica.length) {
+        const cut = { length: replica.length, newLength: length }
+        await cutReplica(shelf.filesOf(replica), blockId, cut)
+        map.setLength(blockId, length)
+      }
+      const target = event === 'close' ? 'finalized' : 'rbw'
+      await shelf.relocate(replica, target, newStamp)
+    } catch (error) {
+      throw volume.judge(error, `reopen block ${blockId}`)
+    }
+    map.restamp(blockId, newStamp)
+    map.move(blockId, event)
+    if (event === 'close') {
+      shelf.notify('received', replica)
+      return undefined
+    }
+    const files = shelf.filesOf(replica)
+    const meta = await resumeMeta(files, blockId, length)
+    if (event !== 'resume') shelf.notify('receiving', replica)
+    return shelf.startWriter({ volume, files, blockId, meta, isNew: false })
+  })
+}
+
+/**
+ * Makes a completely received replica durable and final: data and meta synced, both renamed into
+ * place, the directory synced, and only then reported and returned.
+ *
+ * @throws {@link DfsError} REPLICA_NOT_FOUND when the replica was taken from the writer, or as the disk says
+ */
+export function finalizeReplica(
+  shelf: ReplicaShelf,
+  writer: ReplicaWriter,
+  as: 'finalized' | 'rbw',
+): Promise<void> {
+  const { blockId, volume } = writer
+  return shelf.mutex.run(blockId, async () => {
+    const { map } = shelf
+    shelf.requireCurrent(writer)
+    await writer.finish()
+    shelf.retireWriter(writer)
+    const replica = shelf.require(blockId)
+    map.setLength(blockId, writer.length)
+    try {
+      await shelf.relocate(replica, as, replica.generationStamp)
+    } catch (error) {
+      throw volume.judge(error, `finalize block ${blockId}`)
+    }
+    map.move(blockId, as === 'finalized' ? 'finalize' : 'convert')
+    if (as === 'finalized') shelf.notify('received', replica)
+  })
+}
+
+/** Ends a writer in mid-block: an rbw replica stays for recovery, a copy or one that never began is dropped. */
+export function releaseReplica(shelf: ReplicaShelf, writer: ReplicaWriter): Promise<void> {
+  const { blockId } = writer
+  return shelf.mutex.run(blockId, async () => {
+    if (!shelf.isCurrent(writer)) return
+    await shelf.stopWriter(blockId)
+    const replica = shelf.map.find(blockId)
+    const isEmpty = writer.length === 0 && writer.failure !== undefined
+    if (replica?.state !== 'temporary' && !isEmpty) return
+    await removeReplica(writer.files)
+    shelf.map.remove(blockId)
+  })
+}
