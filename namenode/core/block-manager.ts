@@ -8,11 +8,9 @@
  *                   └──────────────────────────────┘
  *                          ▲ tick(now): detector, scans, time-outs, copies
  *
- * Repair begins when all rows are loaded and start-up safe mode is over, and for blocks from before
- * the start one dead interval later: a datanode that has not come back since the start is treated like
- * one that has been silent since. Invariants B1 to B12 are in docs/INVARIANTS.md.
+ * Each operation is in a file of its own: reports in `report-intake`, open blocks in `open-pipelines`,
+ * what is not known yet after a start in `start-phase`. Invariants B1 to B12 are in docs/INVARIANTS.md.
  */
-import { unreachable } from '../../base/assert.ts'
 import { type Millis, millis } from '../../base/brand.ts'
 import type { Prng } from '../../base/prng.ts'
 import type { ListedReplica } from '../../protocol/block-list.ts'
@@ -20,7 +18,6 @@ import type { BlockId, DatanodeUuid, GenerationStamp, StorageUuid } from '../../
 import { limits } from '../../protocol/limits.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { DatanodeLiveness, SafeModeState } from '../../protocol/states.ts'
-import { isBeingWritten, isGoing, storageOf } from './block-map.ts'
 import { BlockScan } from './block-scan.ts'
 import type { BlockLocations, BlockSide, TargetChoice, TargetRequest } from './block-side.ts'
 import type { BlockRow } from './changes.ts'
@@ -36,17 +33,25 @@ import {
   DatanodeRegistry,
   type DatanodeView,
   type HeartbeatReport,
-  type StorageRecord,
 } from './datanode-registry.ts'
 import { locateBlock } from './locations.ts'
 import { MassFailureGuard } from './mass-failure-guard.ts'
+import {
+  countFinalized,
+  expectPipeline,
+  locationOf,
+  orderBlockRecovery,
+  type PipelineParts,
+  pipelineOf,
+} from './open-pipelines.ts'
 import type { DatanodeOrder } from './orders.ts'
 import { choosePlacement } from './placement.ts'
-import type { BlockHealth } from './redundancy.ts'
 import { Repair } from './repair.ts'
 import { ReplicaLedger } from './replica-ledger.ts'
+import { type ReplicaEvent, ReportIntake } from './report-intake.ts'
 import type { ReplicaLocation } from './requests.ts'
 import { SafeMode } from './safe-mode.ts'
+import { StartPhase } from './start-phase.ts'
 import type { Topology } from './topology.ts'
 
 export interface BlockManagerOptions {
@@ -56,45 +61,24 @@ export interface BlockManagerOptions {
   readonly topology: Topology
 }
 
-/** One line of an incremental report. */
-export interface ReplicaEvent {
-  readonly kind: 'receiving' | 'received' | 'deleted'
-  readonly blockId: BlockId
-  readonly generationStamp: GenerationStamp
-  readonly length: number
-}
-
 /** Which datanodes a report is about; `live` is everything that is not dead. */
 export type DatanodeFilter = 'all' | 'live' | 'dead' | 'stale' | 'decommissioning'
-
-const hasAccounted = ({ good, uncounted, corrupt, wanted }: BlockHealth): boolean =>
-  good.length + uncounted.length + corrupt.length >= wanted
 
 /** Replicas, datanodes and repair, as one synchronous machine. */
 export class BlockManager implements BlockSide {
   readonly #prng: Prng
-  readonly #deadMs: number
   readonly #registry: DatanodeRegistry
   readonly #ledger: ReplicaLedger
   readonly #repair: Repair
   readonly #scan: BlockScan
   readonly #guard: MassFailureGuard
   readonly #safeMode: SafeMode
-  /** Rows are still missing: a replica without a block may only be early. */
-  #isLoading = true
-  /** Blocks from here on were never handed out, as far as is known. */
-  #nextBlockId = 0
-  #totalCount: number | undefined
-  #isSettled = false
-  #graceUntil: Millis | undefined
-  /** Blocks all of whose replicas were accounted for during the grace: what they lack since is lost. */
-  readonly #accounted = new Set<BlockId>()
-  #graceIdLimit = 0
+  readonly #start: StartPhase
+  readonly #reports: ReportIntake
   #now = millis(0)
 
   constructor({ settings, prng, topology }: BlockManagerOptions) {
     this.#prng = prng
-    this.#deadMs = settings['dfs.namenode.dead.datanode.interval']
     this.#registry = new DatanodeRegistry({ settings, topology })
     this.#ledger = new ReplicaLedger(this.#registry)
     const [registry, ledger] = [this.#registry, this.#ledger]
@@ -102,12 +86,18 @@ export class BlockManager implements BlockSide {
     this.#scan = new BlockScan(this.#ledger.map)
     this.#guard = new MassFailureGuard(settings)
     this.#safeMode = new SafeMode(settings)
+    this.#start = new StartPhase(settings)
+    this.#reports = new ReportIntake({
+      ...this.#parts,
+      scan: this.#scan,
+      start: this.#start,
+    })
   }
 
   // Rows.
 
   blockPut(row: BlockRow, replication: number): void {
-    this.#nextBlockId = Math.max(this.#nextBlockId, row.id + 1)
+    this.#start.rowPut(row.id)
     const { before, expected, reprieved } = this.#ledger.putRow(row, replication)
     for (const { node } of reprieved) node.orders.invalidationSettled(row.id)
     if (row.state !== 'complete') {
@@ -140,7 +130,7 @@ export class BlockManager implements BlockSide {
 
   /** Blocks the namespace has, for the safe-mode threshold while rows are still being loaded. */
   totalBlocks(count: number): void {
-    this.#totalCount = count
+    this.#start.totalCount = count
     this.#checkSafeMode()
   }
 
@@ -150,9 +140,7 @@ export class BlockManager implements BlockSide {
    * than the data, and is kept.
    */
   finishedLoading(nextBlockId?: BlockId): void {
-    this.#isLoading = false
-    this.#nextBlockId = Math.max(this.#nextBlockId, nextBlockId ?? Infinity)
-    this.#graceIdLimit = this.#ledger.map.idLimit
+    this.#start.finishedLoading(this.#ledger.map.idLimit, nextBlockId)
     this.#checkSafeMode()
   }
 
@@ -177,35 +165,17 @@ export class BlockManager implements BlockSide {
     return { targets: targets.map(locationOf), refusals }
   }
 
-  /**
-   * Sets the pipeline of an open block; of a complete one, says who is about to report. Ignored when
-   * the block has been deleted or changed meanwhile.
-   */
   expectLocations(
     id: BlockId,
     generationStamp: GenerationStamp,
     locations: readonly ReplicaLocation[],
   ): void {
-    const at = this.#ledger.map.find(id)
-    if (at === undefined) return
-    const storages: StorageRecord[] = []
-    for (const { datanode, storage } of locations) {
-      const node = this.#registry.find(datanode)
-      if (node !== undefined) storages.push(this.#registry.ensureStorage(node, storage))
-    }
-    if (this.#ledger.map.kind(at) !== 'complete') {
-      this.#ledger.open.expect(id, storages)
-      return
-    }
-    if (this.#ledger.map.generationStamp(at) !== generationStamp) return
-    this.#repair.expectReports(this.#now, id, storages)
-    this.#examine(id)
+    const version = { id, generationStamp }
+    if (expectPipeline(this.#now, version, locations, this.#parts)) this.#examine(id)
   }
 
   expectedLocations(id: BlockId): readonly ReplicaLocation[] {
-    const at = this.#ledger.map.find(id)
-    if (at === undefined) return []
-    return this.#pipeline(id).map(locationOf)
+    return pipelineOf(id, this.#parts).map(locationOf)
   }
 
   locate(row: BlockRow, callerHost: string): BlockLocations {
@@ -213,49 +183,17 @@ export class BlockManager implements BlockSide {
       ledger: this.#ledger,
       registry: this.#registry,
       pending: this.#repair.pending.of(row.id),
-      pipeline: this.#pipeline(row.id),
+      pipeline: pipelineOf(row.id, this.#parts),
       prng: this.#prng,
     })
   }
 
   finalizedReplicaCount(id: BlockId, generationStamp: GenerationStamp, length: number): number {
-    const at = this.#ledger.map.find(id)
-    if (at === undefined) return 0
-    const { map, open } = this.#ledger
-    if (map.kind(at) !== 'complete') {
-      return (open.find(id)?.replicas ?? []).filter(
-        (replica) =>
-          replica.state === 'finalized' &&
-          replica.generationStamp === generationStamp &&
-          replica.length === length &&
-          !replica.isCorrupt &&
-          replica.storage.counts,
-      ).length
-    }
-    if (map.generationStamp(at) !== generationStamp || map.length(at) !== length) return 0
-    return map
-      .replicas(at)
-      .filter(
-        (word) =>
-          !isGoing(word) && !isBeingWritten(word) && this.#registry.storage(storageOf(word)).counts,
-      ).length
+    return countFinalized({ id, generationStamp, length }, this.#parts)
   }
 
   orderRecovery(block: BlockRow, recoveryStamp: GenerationStamp): boolean {
-    const storages = this.#pipeline(block.id).filter((storage) => storage.counts)
-    for (const { orders } of this.#registry.nodes()) orders.withdrawRecovery(block.id)
-    let primary: DatanodeRecord | undefined
-    for (const { node } of storages) {
-      if (node.liveness !== 'live') continue
-      if (primary === undefined || node.lastSeen > primary.lastSeen) primary = node
-    }
-    primary?.orders.recover({
-      kind: 'recover',
-      block: { id: block.id, generationStamp: block.generationStamp, length: block.length },
-      recoveryStamp,
-      locations: storages.map(locationOf),
-    })
-    return primary !== undefined
+    return orderBlockRecovery(block, recoveryStamp, this.#parts)
   }
 
   // Datanodes.
@@ -267,7 +205,7 @@ export class BlockManager implements BlockSide {
     const { node, replaced } = this.#registry.register(now, descriptor)
     // With a second rack, blocks that had no choice so far are badly distributed.
     const hasMoreRacks = rackCountBefore < 2 && this.#registry.rackCount >= 2
-    if (hasMoreRacks && this.#isSettled) this.#scan.requestAll()
+    if (hasMoreRacks && this.#start.isSettled) this.#scan.requestAll()
     for (const other of replaced) this.#nodeDied(now, other)
     node.orders.clear()
     this.#repair.nodeLost(node)
@@ -306,23 +244,9 @@ export class BlockManager implements BlockSide {
     replicas: Iterable<ListedReplica>,
   ): readonly BlockId[] {
     this.#now = now
-    const node = this.#registry.registered(uuid)
-    const storage = this.#registry.ensureStorage(node, storageUuid)
-    const report = this.#ledger.fullReport(now, storage, replicas, this.#mayBeEarly)
-    const isFirst = !storage.isReported
-    storage.isReported = true
-    node.lastBlockReportAt = now
-    for (const block of report.garbage) node.orders.invalidate(block)
-    for (const block of report.undeleted) {
-      if (!node.orders.isInvalidating(block.id)) node.orders.invalidate(block)
-    }
-    for (const id of report.changed) {
-      this.#repair.arrived(id, node)
-      this.#examine(id)
-    }
-    if (isFirst) this.#storageConfirmed(storage)
+    const changed = this.#reports.full(now, uuid, storageUuid, replicas)
     this.#checkSafeMode()
-    return report.changed
+    return changed
   }
 
   /**
@@ -338,15 +262,9 @@ export class BlockManager implements BlockSide {
     events: Iterable<ReplicaEvent>,
   ): readonly BlockId[] {
     this.#now = now
-    const node = this.#registry.registered(uuid)
-    const storage = this.#registry.ensureStorage(node, storageUuid)
-    const changed = new Set<BlockId>()
-    for (const event of events) {
-      if (this.#replicaEvent(now, storage, event)) changed.add(event.blockId)
-    }
-    for (const id of changed) this.#examine(id)
+    const changed = this.#reports.incremental(now, uuid, storageUuid, events)
     this.#checkSafeMode()
-    return [...changed]
+    return changed
   }
 
   /**
@@ -358,22 +276,13 @@ export class BlockManager implements BlockSide {
     generationStamp: GenerationStamp | undefined,
     location: { readonly datanode: DatanodeUuid; readonly storage?: StorageUuid | undefined },
   ): void {
-    const node = this.#registry.find(location.datanode)
-    const at = this.#ledger.map.find(id)
-    if (node === undefined || at === undefined) return
-    const isOther =
-      generationStamp !== undefined && generationStamp !== this.#ledger.map.generationStamp(at)
-    if (isOther) return
-    // A datanode has at most one replica of a block, whatever storage the reader believes it is on.
-    for (const storage of node.storages.values()) {
-      if (this.#ledger.markCorrupt(id, storage)) this.#examine(id)
-    }
+    this.#reports.badReplica(id, generationStamp, location)
   }
 
   /** What time alone causes: silence, overdue copies and deletions, repair. Bounded work. */
   tick(now: Millis): void {
     this.#now = now
-    this.#graceUntil ??= millis(now + this.#deadMs)
+    this.#start.tick(now)
     for (const node of this.#registry.tick(now)) this.#nodeDied(now, node)
     this.#guard.tick(now, this.#remainingCount())
     this.#safeMode.tick(now)
@@ -381,19 +290,17 @@ export class BlockManager implements BlockSide {
     this.#scan.run(limits.scannedBlocksPerTickMax, limits.visitedBlocksPerTickMax, (at) => {
       const id = this.#ledger.map.id(at)
       if (this.#ledger.map.kind(at) !== 'unverified') this.#examine(id)
-      else if (!this.#mayBeEarly(id)) this.blockDeleted(id)
+      else if (!this.#start.mayBeEarly(id)) this.blockDeleted(id)
     })
     this.#repair.expire(now)
     for (const { orders } of this.#registry.nodes()) orders.retryInvalidations(now)
-    if (now >= this.#graceUntil) this.#accounted.clear()
-    if (!this.#isSettled || this.#safeMode.state !== 'off' || this.#guard.isActive) return
-    this.#repair.run(now, (id, health) => this.#isInGrace(id, health))
+    if (!this.#start.isSettled || this.#safeMode.state !== 'off' || this.#guard.isActive) return
+    this.#repair.run(now, (id, health) => this.#start.isInGrace(now, id, health))
   }
 
   /** A block from before the start, until every datanode that is going to come back has had its time. */
   mayBeReportedLater(id: BlockId): boolean {
-    const isGraceOver = this.#graceUntil !== undefined && this.#now >= this.#graceUntil
-    return !isGraceOver && (this.#isLoading || id < this.#graceIdLimit)
+    return this.#start.mayBeReportedLater(this.#now, id)
   }
 
   datanode(uuid: DatanodeUuid): DatanodeView | undefined {
@@ -422,7 +329,7 @@ export class BlockManager implements BlockSide {
       ledger: this.#ledger,
       repair: this.#repair,
       isRepairPaused: this.#guard.isActive,
-      isScanning: !this.#scan.isIdle || !this.#isSettled,
+      isScanning: !this.#scan.isIdle || !this.#start.isSettled,
       safeModeNeededCount: this.#safeMode.neededCount(this.#blockCount() ?? 0),
     })
   }
@@ -469,61 +376,6 @@ export class BlockManager implements BlockSide {
     this.#repair.invariants()
   }
 
-  #replicaEvent(now: Millis, storage: StorageRecord, event: ReplicaEvent): boolean {
-    const { blockId, generationStamp, length } = event
-    const { orders } = storage.node
-    switch (event.kind) {
-      case 'deleted':
-        storage.recent.deleted(now, blockId, generationStamp)
-        orders.invalidationSettled(blockId)
-        return this.#ledger.removed(blockId, storage, generationStamp)
-      case 'received':
-      case 'receiving': {
-        const isFinal = event.kind === 'received'
-        if (isFinal) storage.recent.received(now, blockId, generationStamp)
-        const state = isFinal ? 'finalized' : 'rbw'
-        const outcome = this.#ledger.received(
-          storage,
-          { blockId, generationStamp, length, state },
-          this.#mayBeEarly,
-        )
-        if (outcome === 'garbage') orders.invalidate({ id: blockId, generationStamp, length })
-        if (isFinal) this.#repair.arrived(blockId, storage.node)
-        return outcome === 'changed'
-      }
-      default:
-        return unreachable(event.kind)
-    }
-  }
-
-  /** The pipeline of an open block: as ordered, then what was reported with its stamp or a later one. */
-  #pipeline(id: BlockId): readonly StorageRecord[] {
-    const { map, open } = this.#ledger
-    const at = map.find(id)
-    const block = open.find(id)
-    if (at === undefined) return []
-    const found = new Map<DatanodeRecord, StorageRecord>()
-    for (const storage of block?.expected ?? []) found.set(storage.node, storage)
-    for (const replica of block?.replicas ?? []) {
-      if (replica.generationStamp < map.generationStamp(at) || replica.isCorrupt) continue
-      if (!found.has(replica.storage.node)) found.set(replica.storage.node, replica.storage)
-    }
-    for (const word of map.replicas(at)) {
-      const storage = this.#registry.storage(storageOf(word))
-      if (!isGoing(word)) found.set(storage.node, storage)
-    }
-    return [...found.values()]
-  }
-
-  /** What a storage holds is certain now: surplus and corrupt replicas may go because of it. */
-  #storageConfirmed(storage: StorageRecord): void {
-    if (!this.#isSettled) return
-    this.#scan.requestStorages([storage.index])
-    for (const [id, replicas] of this.#ledger.corrupt.entries()) {
-      if (replicas.some((replica) => replica.storage === storage)) this.#examine(id)
-    }
-  }
-
   #nodeDied(now: Millis, node: DatanodeRecord): void {
     node.orders.clear()
     this.#guard.lost(now, node.uuid)
@@ -538,7 +390,7 @@ export class BlockManager implements BlockSide {
   }
 
   #blockCount(): number | undefined {
-    return this.#isLoading ? this.#totalCount : this.#ledger.map.rowCount
+    return this.#start.blockCount(this.#ledger.map.rowCount)
   }
 
   #checkSafeMode(): void {
@@ -547,31 +399,19 @@ export class BlockManager implements BlockSide {
       this.#safeMode.check({ totalCount: this.#blockCount(), safeCount })
     }
     const isOver = this.#safeMode.state !== 'pending-threshold'
-    if (this.#isSettled || !isOver || this.#isLoading) return
-    this.#isSettled = true
+    if (this.#start.isSettled || !isOver || this.#start.isLoading) return
+    this.#start.settle()
     this.#scan.requestAll()
   }
 
-  /** The row may still be loaded, or the block is from a future this namespace does not know. */
-  readonly #mayBeEarly = (id: BlockId): boolean => this.#isLoading || id >= this.#nextBlockId
-
   /** Before it is settled what exists, nothing can be said to be missing. */
   #examine(id: BlockId): void {
-    if (this.#isSettled) this.#repair.examine(id)
+    if (this.#start.isSettled) this.#repair.examine(id)
   }
 
-  /** A block from before the start, not all of whose replicas are accounted for, may still be reported. */
-  #isInGrace(id: BlockId, health: BlockHealth): boolean {
-    if (this.#graceUntil === undefined || this.#now >= this.#graceUntil) return false
-    if (id >= this.#graceIdLimit || this.#accounted.has(id)) return false
-    if (!hasAccounted(health)) return true
-    this.#accounted.add(id)
-    return false
+  get #parts(): PipelineParts {
+    return { registry: this.#registry, ledger: this.#ledger, repair: this.#repair }
   }
-}
-
-function locationOf({ node, uuid }: StorageRecord): ReplicaLocation {
-  return { datanode: node.uuid, storage: uuid }
 }
 
 function matches({ liveness, adminState }: DatanodeRecord, filter: DatanodeFilter): boolean {
