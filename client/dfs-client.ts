@@ -25,6 +25,7 @@ import { LeaseRenewer } from './lease-renewer.ts'
 import { NamenodeProxy } from './namenode-proxy.ts'
 import type { VerbOptions } from './namespace.ts'
 import * as namespace from './namespace.ts'
+import { Operator } from './operator.ts'
 import { DfsWriteStream, type WriteStreamOptions } from './output-stream.ts'
 import { type ClusterAddress, clusterUri, parseClusterUri, resolvePath } from './path.ts'
 
@@ -72,6 +73,8 @@ export class DfsClient implements AsyncDisposable {
   readonly #cluster: ClusterAddress
   readonly #home: string
   readonly #context: ClientContext
+  /** What operators ask beyond HDFS's protocols; only our own namenode answers it. */
+  readonly operator: Operator
   #defaults: { readonly value: FsServerDefaults; readonly until: number } | undefined
 
   /** Connects with the first verb. */
@@ -83,6 +86,7 @@ export class DfsClient implements AsyncDisposable {
     this.user = options.user ?? process.env['HADOOP_USER_NAME'] ?? userInfo().username
     this.#home = `/user/${this.user}`
     this.#context = this.#createContext(settings, options)
+    this.operator = new Operator(this.#context)
   }
 
   /** Status of a file or directory; a final symlink is followed. */

@@ -24,4 +24,5 @@ export {
   type RmOptions,
   type VerbOptions,
 } from './namespace.ts'
+export { Operator, type RepairGuard } from './operator.ts'
 export { DfsWriteStream, type WriteStreamOptions } from './output-stream.ts'

@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Prng } from '../base/prng.ts'
 import { isDfsError } from '../protocol/errors.ts'
-import type { EncodableRequestOf, MethodsOf, ResponseOf } from '../protocol/message.ts'
+import type { EncodableRequestOf, MethodsOf, ResponseOf, Service } from '../protocol/message.ts'
 import { clientNamenodeProtocol } from '../protocol/messages/client-namenode.ts'
 import type { RpcClient } from '../transport/rpc-client.ts'
 import { pause, throwIfAborted } from './abort.ts'
@@ -53,11 +53,21 @@ export class NamenodeProxy {
    *
    * @throws {@link DfsError} whatever the namenode answers, or the last error when patience is over
    */
-  async call<N extends NamenodeMethod>(
+  call<N extends NamenodeMethod>(
     method: N,
     request: NamenodeRequest<N>,
     options: CallOptions = {},
   ): Promise<NamenodeReply<N>> {
+    return this.callService(clientNamenodeProtocol, method, request, options)
+  }
+
+  /** As {@link call}, of a method of another protocol that the namenode serves. */
+  async callService<M, N extends keyof MethodsOf<Service<M>> & string>(
+    service: Service<M>,
+    method: N,
+    request: EncodableRequestOf<Service<M>, N>,
+    options: CallOptions = {},
+  ): Promise<ResponseOf<Service<M>, N>> {
     const { rpc, clock } = this.#options
     const { signal } = options
     throwIfAborted(signal)
@@ -65,7 +75,7 @@ export class NamenodeProxy {
     const callId = rpc.nextCallId()
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await rpc.call(clientNamenodeProtocol, method, request, {
+        return await rpc.call(service, method, request, {
           ...(signal === undefined ? {} : { signal }),
           retry: { callId, retryCount: attempt - 1 },
         })

@@ -6,6 +6,7 @@ import type { Logger } from '../base/log.ts'
 import { systemClock, systemPrng, systemTimers } from '../base/system.ts'
 import { clientNamenodeProtocol } from '../protocol/messages/client-namenode.ts'
 import { datanodeProtocol } from '../protocol/messages/datanode-namenode.ts'
+import { operatorProtocol } from '../protocol/messages/operator.ts'
 import type { Settings } from '../protocol/settings.ts'
 import { createLogger } from '../transport/logger.ts'
 import { RpcServer } from '../transport/rpc-server.ts'
@@ -21,6 +22,7 @@ import { startHttpServer } from './shell/http-server.ts'
 import { DirectoryJournalStorage } from './shell/journal-storage.ts'
 import { NamenodeMetrics } from './shell/metrics.ts'
 import { Namenode } from './shell/namenode.ts'
+import { operatorHandlers } from './shell/operator-protocol.ts'
 import { type NamenodeStatus, namenodeStatus } from './shell/status.ts'
 
 /** Version of our package, for status pages. */
@@ -155,6 +157,7 @@ async function serveRpc(
     timers: systemTimers,
   })
   server.register(clientNamenodeProtocol, metrics.timed(clientHandlers(context)))
+  server.register(operatorProtocol, metrics.timed(operatorHandlers(context)))
   server.register(datanodeProtocol, metrics.timed(datanodes.handlers()))
   server.onConnectionClosed((connection) => {
     datanodes.connectionClosed(connection)

@@ -21,6 +21,7 @@ export interface FileSystem
     | 'datanodes'
     | 'blockStats'
     | 'safeMode'
+    | 'operator'
     | 'close'
   > {
   createReadStream(path: string, options?: ReadStreamOptions): Readable

@@ -35,7 +35,7 @@ import {
   type HeartbeatReport,
 } from './datanode-registry.ts'
 import { locateBlock } from './locations.ts'
-import { MassFailureGuard } from './mass-failure-guard.ts'
+import { type GuardView, guardView, MassFailureGuard } from './mass-failure-guard.ts'
 import {
   countFinalized,
   expectPipeline,
@@ -284,7 +284,7 @@ export class BlockManager implements BlockSide {
     this.#now = now
     this.#start.tick(now)
     for (const node of this.#registry.tick(now)) this.#nodeDied(now, node)
-    this.#guard.tick(now, this.#remainingCount())
+    this.#guard.tick(now, this.#registry.remainingCount())
     this.#safeMode.tick(now)
     this.#checkSafeMode()
     this.#scan.run(limits.scannedBlocksPerTickMax, limits.visitedBlocksPerTickMax, (at) => {
@@ -369,6 +369,11 @@ export class BlockManager implements BlockSide {
     this.#guard.resume()
   }
 
+  /** Whether and since when repair waits for datanodes that vanished together. */
+  repairGuard(): GuardView {
+    return guardView(this.#guard, this.#registry)
+  }
+
   /** Stops with an AssertionError when the parts disagree. Reads everything; for tests. */
   invariants(): void {
     this.#registry.invariants()
@@ -381,12 +386,6 @@ export class BlockManager implements BlockSide {
     this.#guard.lost(now, node.uuid)
     this.#repair.nodeLost(node)
     this.#scan.requestStorages([...node.storages.values()].map(({ index }) => index))
-  }
-
-  #remainingCount(): number {
-    let count = 0
-    for (const node of this.#registry.nodes()) if (node.liveness !== 'dead') count += 1
-    return count
   }
 
   #blockCount(): number | undefined {

@@ -200,6 +200,13 @@ export class DatanodeRegistry {
     return this.#rackCount
   }
 
+  /** Datanodes that are not dead. */
+  remainingCount(): number {
+    let count = 0
+    for (const { liveness } of this.#nodes.values()) if (liveness !== 'dead') count += 1
+    return count
+  }
+
   /** Rack of a client's host. */
   rackOfHost(host: string): string {
     return this.#topology(host)

@@ -9,16 +9,33 @@
 import type { Millis } from '../../base/brand.ts'
 import type { DatanodeUuid } from '../../protocol/ids.ts'
 import type { Settings } from '../../protocol/settings.ts'
+import type { DatanodeRegistry } from './datanode-registry.ts'
 
 /** One datanode of a small cluster is a large share of it, and still an ordinary failure. */
 const lossesMin = 2
+
+/** A datanode held against the threshold. */
+export interface LostNode {
+  readonly uuid: DatanodeUuid
+  /** `host:port`. */
+  readonly name: string
+  readonly lostAt: Millis
+}
+
+/** The guard as reports show it. */
+export interface GuardView {
+  readonly pausedAt: Millis | undefined
+  readonly lost: readonly LostNode[]
+  /** Datanodes that are not dead. */
+  readonly remainingCount: number
+}
 
 /** Counts recent losses and says whether repair must pause. */
 export class MassFailureGuard {
   readonly #percentMax: number
   readonly #windowMs: number
   readonly #lostAt = new Map<DatanodeUuid, Millis>()
-  #isActive = false
+  #pausedAt: Millis | undefined
 
   constructor(settings: Settings) {
     this.#percentMax = settings['dfs.namenode.mass-failure.percent']
@@ -27,7 +44,17 @@ export class MassFailureGuard {
 
   /** Repair must pause. */
   get isActive(): boolean {
-    return this.#isActive
+    return this.#pausedAt !== undefined
+  }
+
+  /** Since when repair pauses; `undefined` while it runs. */
+  get pausedAt(): Millis | undefined {
+    return this.#pausedAt
+  }
+
+  /** Recent losses with their times, oldest first: what is held against the threshold. */
+  losses(): ReadonlyMap<DatanodeUuid, Millis> {
+    return this.#lostAt
   }
 
   lost(now: Millis, uuid: DatanodeUuid): void {
@@ -41,18 +68,29 @@ export class MassFailureGuard {
   /** An operator accepts the losses so far. */
   resume(): void {
     this.#lostAt.clear()
-    this.#isActive = false
+    this.#pausedAt = undefined
   }
 
   /** `remainingCount`: datanodes that are not dead. */
   tick(now: Millis, remainingCount: number): void {
-    if (!this.#isActive) {
+    if (!this.isActive) {
       for (const [uuid, at] of this.#lostAt) {
         if (now - at >= this.#windowMs) this.#lostAt.delete(uuid)
       }
     }
     const lostCount = this.#lostAt.size
     const totalCount = lostCount + remainingCount
-    this.#isActive = lostCount >= lossesMin && lostCount * 100 > totalCount * this.#percentMax
+    const mustPause = lostCount >= lossesMin && lostCount * 100 > totalCount * this.#percentMax
+    this.#pausedAt = mustPause ? (this.#pausedAt ?? now) : undefined
   }
+}
+
+/** Names what the guard counts. */
+export function guardView(guard: MassFailureGuard, registry: DatanodeRegistry): GuardView {
+  const lost = [...guard.losses()].map(([uuid, lostAt]) => ({
+    uuid,
+    name: registry.find(uuid)?.name ?? uuid,
+    lostAt,
+  }))
+  return { pausedAt: guard.pausedAt, lost, remainingCount: registry.remainingCount() }
 }

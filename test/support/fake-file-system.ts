@@ -10,6 +10,7 @@ import {
   LocatedFileStatus,
 } from '../../client/index.ts'
 import { DfsError, type ErrorCode } from '../../protocol/errors.ts'
+import { FakeOperator } from './fake-operator.ts'
 
 interface FakeInode {
   readonly kind: 'file' | 'directory'
@@ -42,6 +43,8 @@ export class FakeFileSystem implements FileSystem {
   /** Returns the code with which a verb on a path is to fail. */
   failing: Failing = () => undefined
   closed = 0
+  readonly fakeOperator = new FakeOperator()
+  readonly operator = this.fakeOperator.operator
 
   constructor() {
     this.addDirectory('/')

@@ -546,6 +546,13 @@ t.test('repair pauses when a large part of the datanodes vanishes at once', (t) 
   world.crash(world.at(1))
   world.seconds(70)
   t.equal(world.manager.stats().isRepairPaused, true)
+  const { pausedAt, lost, remainingCount } = world.manager.repairGuard()
+  t.ok(pausedAt !== undefined && pausedAt < world.now && pausedAt >= world.now - 11_000)
+  t.same(
+    lost.map(({ uuid, name }) => `${uuid} ${name}`),
+    ['dn0 host0:9866', 'dn1 host1:9867'],
+  )
+  t.equal(remainingCount, 3)
   t.equal(world.manager.stats().lastReplicaBlocks, 20)
   t.same(world.orders, [])
   world.seconds(120)
@@ -553,6 +560,7 @@ t.test('repair pauses when a large part of the datanodes vanishes at once', (t) 
   world.restart(world.at(0))
   world.seconds(5)
   t.equal(world.manager.stats().isRepairPaused, false)
+  t.equal(world.manager.repairGuard().pausedAt, undefined, 'their return ends it')
   for (const { id } of rows) t.equal(world.holders(id, true).length, 3)
 
   const other = new BlockWorld({ datanodes: 5 })

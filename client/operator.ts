@@ -1,0 +1,49 @@
+import type { EncodableRequestOf, MethodsOf, ResponseOf } from '../protocol/message.ts'
+import { operatorProtocol } from '../protocol/messages/operator.ts'
+import type { RepairGuardResponse } from '../protocol/messages/operator-nodes.ts'
+import { withFsErrors } from './errors.ts'
+import type { NamenodeProxy } from './namenode-proxy.ts'
+import type { VerbOptions } from './namespace.ts'
+
+type Protocol = typeof operatorProtocol
+/** Name of an OperatorProtocol method. */
+export type OperatorMethod = keyof MethodsOf<Protocol>
+/** What `method` takes. */
+export type OperatorRequest<N extends OperatorMethod> = EncodableRequestOf<Protocol, N>
+/** What `method` answers. */
+export type OperatorReply<N extends OperatorMethod> = ResponseOf<Protocol, N>
+
+/** Why repair waits, or that it does not; times in milliseconds since the epoch. */
+export type RepairGuard = RepairGuardResponse
+
+/**
+ * What an operator asks of a namenode beyond HDFS's own protocols. Apache's namenode does not know it and
+ * answers `NO_SUCH_PROTOCOL`. What changes anything needs a superuser.
+ */
+export class Operator {
+  readonly #namenode: Pick<NamenodeProxy, 'callService'>
+
+  constructor({ namenode }: { readonly namenode: Pick<NamenodeProxy, 'callService'> }) {
+    this.#namenode = namenode
+  }
+
+  /** Whether the copying of lost replicas waits because many datanodes vanished at once, and which. */
+  repairGuard(options?: VerbOptions): Promise<RepairGuard> {
+    return this.#call('getRepairGuard', {}, options)
+  }
+
+  /** Accepts that those datanodes stay away: repair goes on. Answers what it waited for until now. */
+  resumeRepair(options?: VerbOptions): Promise<RepairGuard> {
+    return this.#call('resumeRepair', {}, options)
+  }
+
+  #call<N extends OperatorMethod>(
+    method: N,
+    request: OperatorRequest<N>,
+    { signal }: VerbOptions = {},
+  ): Promise<OperatorReply<N>> {
+    return withFsErrors('/', () =>
+      this.#namenode.callService(operatorProtocol, method, request, { signal }),
+    )
+  }
+}

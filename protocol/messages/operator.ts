@@ -1,0 +1,16 @@
+/**
+ * OperatorProtocol: what our own tools ask of the namenode and HDFS's protocols have no method for. It is
+ * an addition on the same port; nothing that stores or reads data needs it. Messages are in
+ * `operator-*.ts`, one file per subject.
+ *
+ * Rules: every method may be repeated (`read` or `idempotent`); a method that changes anything needs a
+ * superuser; a field is only ever added, with a number of its own. See docs/protocol/operator.md.
+ */
+import { method, service } from '../message.ts'
+import { repairGuardResponse } from './operator-nodes.ts'
+import { emptyMessage } from './rpc.ts'
+
+export const operatorProtocol = service('trefoil.OperatorProtocol', {
+  getRepairGuard: method(emptyMessage, repairGuardResponse, 'read'),
+  resumeRepair: method(emptyMessage, repairGuardResponse, 'idempotent'),
+})
