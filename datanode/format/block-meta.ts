@@ -21,6 +21,8 @@
  *
  *     sync mark: 8 length, 8 spanDigest, 4 chunkChecksum, 4 zero, 8 XXH64 of the 24 bytes before it
  *
+ * Bytes 0 to 31 have the same meaning in every layout version.
+ *
  * 1. Every stripe but the last is complete; the last covers what the block's last span holds.
  * 2. A chunk's CRC covers it from its own start; the last chunk of a block may be short.
  * 3. spanDigest of the last span of an unfinished replica may lag; chunk CRCs never lag what was
@@ -31,11 +33,14 @@
 import { crc32c, xxh64 } from '../../base/checksum.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId } from '../../protocol/ids.ts'
+import { checkLayout, type LayoutRange } from '../../protocol/layout.ts'
 import { limits } from '../../protocol/limits.ts'
 import { type ChecksumType, checksumTypes } from '../../protocol/states.ts'
 
 const magic = Buffer.from('TREFMETA', 'latin1')
 export const metaLayoutVersion = 1
+/** A reader refuses any other. */
+export const metaLayouts: LayoutRange = { oldest: 1, newest: metaLayoutVersion }
 
 /** Offsets of the table above. */
 export const metaHeader = {
@@ -142,7 +147,7 @@ export function encodeMetaHeader(layout: MetaLayout, id: BlockId): Buffer {
  * Reads the head of a meta file; `path` is for messages.
  *
  * @throws {@link DfsError} CORRUPTION when it is damaged, short or another block's, UNSUPPORTED_LAYOUT
- * when a newer program wrote it
+ * when another version of the program wrote it
  */
 export function decodeMetaHeader(bytes: Buffer, id: BlockId, path: string): MetaLayout {
   const damaged = (what: string): DfsError =>
@@ -151,19 +156,13 @@ export function decodeMetaHeader(bytes: Buffer, id: BlockId, path: string): Meta
     throw damaged(`it has ${bytes.length} bytes, its header needs ${metaHeader.sizeOf}`)
   }
   if (!bytes.subarray(0, magic.length).equals(magic)) throw damaged('its magic is missing')
-  const version = bytes.readUInt16BE(metaHeader.layoutVersion)
-  if (version !== metaLayoutVersion) {
-    throw new DfsError(
-      'UNSUPPORTED_LAYOUT',
-      `Cannot read meta file "${path}": layout ${version}, need ${metaLayoutVersion}`,
-      { path, blockId: id },
-    )
-  }
   const expected = bytes.readUInt32BE(metaHeader.headerChecksum)
   const found = crc32c(bytes.subarray(0, metaHeader.headerChecksum))
   if (expected !== found) {
     throw damaged(`header checksum is ${hex(found)}, expected ${hex(expected)}`)
   }
+  // Only now: a flipped bit in the version is damage, not another program's file.
+  checkLayout('Meta file', path, bytes.readUInt16BE(metaHeader.layoutVersion), metaLayouts)
   const type = checksumTypes[bytes.readUInt8(metaHeader.checksumType)]
   if (type === undefined) throw damaged('its checksum type is unknown')
   const owner = bytes.readBigUInt64BE(metaHeader.blockId)

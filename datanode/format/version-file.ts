@@ -19,8 +19,11 @@ import {
   type StorageUuid,
   storageUuid,
 } from '../../protocol/ids.ts'
+import { checkLayout, type LayoutRange } from '../../protocol/layout.ts'
 
 export const blockLayoutVersion = 1
+/** A data directory of any other layout is refused. */
+export const blockLayouts: LayoutRange = { oldest: 1, newest: blockLayoutVersion }
 
 /** Which cluster and datanode a directory belongs to. */
 export interface DatanodeIdentity {
@@ -69,15 +72,14 @@ export function decodeVersionFile(text: string, path: string): VersionFile {
     return found
   }
   const kind = value('storageType')
-  const layout = value('layoutVersion')
-  if (kind !== 'DATA_NODE' || layout !== String(blockLayoutVersion)) {
+  if (kind !== 'DATA_NODE') {
     throw new DfsError(
       'UNSUPPORTED_LAYOUT',
-      `Cannot use "${path}": it holds ${kind} layout ${layout}, ` +
-        `this program reads DATA_NODE layout ${blockLayoutVersion}`,
+      `Cannot use "${path}": it belongs to a directory of kind ${kind}, not DATA_NODE`,
       { path },
     )
   }
+  checkLayout('Data directory with', path, Number(value('layoutVersion')), blockLayouts)
   const namespaceId = Number(value('namespaceID'))
   if (!Number.isSafeInteger(namespaceId)) {
     throw new DfsError('CORRUPTION', `Cannot read "${path}": key "namespaceID" is no integer`, {

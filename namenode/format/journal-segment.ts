@@ -32,10 +32,13 @@ import { assert } from '../../base/assert.ts'
 import { xxh64 } from '../../base/checksum.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import { type TxId, txId } from '../../protocol/ids.ts'
+import { checkLayout, type LayoutRange } from '../../protocol/layout.ts'
 import { limits } from '../../protocol/limits.ts'
 
-/** Written into every new segment; a reader refuses any other. */
+/** Written into every new segment. */
 export const journalLayoutVersion = 1
+/** A reader refuses any other. */
+export const journalLayouts: LayoutRange = { oldest: 1, newest: journalLayoutVersion }
 
 /** Offsets in the header of a segment. */
 export const segmentHeader = {
@@ -188,14 +191,7 @@ function checkHeader(source: SegmentSource, bytes: Buffer): string | undefined {
     return `a header with checksum ${hex(stored)} where its bytes give ${hex(computed)}`
   }
   const version = bytes.readUInt32BE(segmentHeader.layoutVersion)
-  if (version !== journalLayoutVersion) {
-    const hint = version > journalLayoutVersion ? 'a newer' : 'an older'
-    throw new DfsError(
-      'UNSUPPORTED_LAYOUT',
-      `Journal segment "${source.file}" has layout version ${version}, this program reads ` +
-        `version ${journalLayoutVersion}; start it with ${hint} version of the program`,
-    )
-  }
+  checkLayout('Journal segment', source.file, version, journalLayouts)
   const clusterId = bytes
     .toString('latin1', segmentHeader.clusterId, segmentHeader.checksum)
     .replace(/\0+$/, '')

@@ -13,12 +13,15 @@
  * Big batches go in and out as one JSON array per statement; a row per statement is ten times slower.
  */
 import { DfsError } from '../../protocol/errors.ts'
+import { checkLayout, type LayoutRange } from '../../protocol/layout.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { BlockState } from '../../protocol/states.ts'
 import type { InodeRow } from '../core/changes.ts'
 
-/** `PRAGMA user_version` of a database this program reads and writes. */
+/** `PRAGMA user_version` of a database that this program writes. */
 export const schemaVersion = 1
+/** Databases that it opens; an older one is migrated. */
+export const schemaVersions: LayoutRange = { oldest: 1, newest: schemaVersion }
 /** `PRAGMA application_id`: "TREF". */
 export const applicationId = 0x54524546
 
@@ -191,7 +194,7 @@ export const queries = {
 } as const
 
 /**
- * Refuses a database that is not ours or has another layout.
+ * Refuses a database that is not ours or has a layout that this program does not read.
  * @throws {@link DfsError} UNSUPPORTED_LAYOUT, saying which version is needed.
  */
 export function checkSchemaVersion(file: string, foundApplicationId: number, found: number): void {
@@ -202,14 +205,5 @@ export function checkSchemaVersion(file: string, foundApplicationId: number, fou
         `expected ${applicationId}`,
     )
   }
-  if (found === schemaVersion) return
-  const advice =
-    found > schemaVersion
-      ? 'it was written by a newer version of the program, start that one'
-      : 'start the last version of the program that reads it, which will say how to go on'
-  throw new DfsError(
-    'UNSUPPORTED_LAYOUT',
-    `Namespace "${file}" has layout version ${found}, this program reads version ${schemaVersion}: ` +
-      advice,
-  )
+  checkLayout('Namespace', file, found, schemaVersions)
 }

@@ -173,13 +173,13 @@ t.test('scanSegment() refuses headers of other versions, clusters and positions'
     header.writeBigUInt64BE(checksum, segmentHeader.checksum)
     return header
   }
-  const newer = resealed((header) => header.writeUInt32BE(2, segmentHeader.layoutVersion))
+  const newer = resealed((header) => header.writeUInt32BE(99, segmentHeader.layoutVersion))
   t.throws(() => scan(newer), {
     code: 'UNSUPPORTED_LAYOUT',
-    message: /layout version 2, this program reads version 1; start it with a newer version/,
+    message: /layout version 99, this program reads .*: a newer version of the program wrote it/,
   })
   const older = resealed((header) => header.writeUInt32BE(0, segmentHeader.layoutVersion))
-  t.throws(() => scan(older), { message: /with an older version/ })
+  t.throws(() => scan(older), { message: /it is too old/ })
   const foreign = Buffer.from(encodeSegmentHeader(txId(1), 'CID-other'))
   t.throws(() => scan(foreign), {
     code: 'CORRUPTION',

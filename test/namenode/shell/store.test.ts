@@ -299,13 +299,13 @@ t.test('open() refuses other layouts, other databases and damage', async (t) => 
   await (await openStore(directory)).close()
   const file = join(directory, 'namespace.sqlite')
   await t.rejects(SqliteStore.format(file, testIdentity), { code: 'FILE_EXISTS' })
-  await execute(file, 'PRAGMA user_version = 2')
+  await execute(file, 'PRAGMA user_version = 99')
   await t.rejects(SqliteStore.open(file), {
     code: 'UNSUPPORTED_LAYOUT',
-    message: /layout version 2, this program reads version 1: it was written by a newer version/,
+    message: /layout version 99, this program reads .*: a newer version of the program wrote it/,
   })
   await execute(file, 'PRAGMA user_version = 0')
-  await t.rejects(SqliteStore.open(file), { message: /start the last version of the program/ })
+  await t.rejects(SqliteStore.open(file), { message: /it is too old/ })
   await execute(file, 'PRAGMA application_id = 5')
   await t.rejects(SqliteStore.open(file), {
     code: 'UNSUPPORTED_LAYOUT',
