@@ -28,6 +28,7 @@ import * as namespace from './namespace.ts'
 import { Operator } from './operator.ts'
 import { DfsWriteStream, type WriteStreamOptions } from './output-stream.ts'
 import { type ClusterAddress, clusterUri, parseClusterUri, resolvePath } from './path.ts'
+import { Trash } from './trash.ts'
 
 /** How to reach a cluster, and as whom. */
 export interface DfsClientOptions {
@@ -87,6 +88,11 @@ export class DfsClient implements AsyncDisposable {
     this.#home = `/user/${this.user}`
     this.#context = this.#createContext(settings, options)
     this.operator = new Operator(this.#context)
+  }
+
+  /** This user's trash; `rm` does not use it, `trash.moveIn` does. */
+  get trash(): Trash {
+    return new Trash(this, this.user)
   }
 
   /** Status of a file or directory; a final symlink is followed. */

@@ -70,3 +70,13 @@ function detailsOf(error: DfsError): ConstructorParameters<typeof DfsError>[2] {
     ...(error.datanode === undefined ? {} : { datanode: error.datanode }),
   }
 }
+
+/** True for an SDK error with this code of docs/ERRORS.md. */
+export function hasCode(error: unknown, code: ErrorCode): boolean {
+  return error instanceof DfsFsError && error.dfsCode === code
+}
+
+/** An SDK error that did not come from a server. */
+export function failure(code: ErrorCode, message: string, path: string): DfsFsError {
+  return new DfsFsError(new DfsError(code, message, { path }), path)
+}

@@ -26,3 +26,4 @@ export {
 } from './namespace.ts'
 export { Operator, type RepairGuard } from './operator.ts'
 export { DfsWriteStream, type WriteStreamOptions } from './output-stream.ts'
+export { type RestoreOptions, Trash, type TrashEntry, type TrashFileSystem } from './trash.ts'

@@ -31,6 +31,8 @@ export interface RmOptions extends VerbOptions {
 export interface RenameOptions extends VerbOptions {
   /** Replace a file or an empty directory at the target, as `rename(2)` does: the default. */
   readonly overwrite?: boolean | undefined
+  /** The target is in the trash: the namenode checks the right to delete the source as well. */
+  readonly toTrash?: boolean | undefined
 }
 
 /** Sums over a tree. */
@@ -237,13 +239,13 @@ export async function rename(
   context: ClientContext,
   source: string,
   target: string,
-  { overwrite = true, signal }: RenameOptions = {},
+  { overwrite = true, toTrash = false, signal }: RenameOptions = {},
 ): Promise<void> {
   if (source === target) {
     await stat(context, source, { signal })
     return
   }
-  const request = { src: source, dst: target, overwriteDest: overwrite }
+  const request = { src: source, dst: target, overwriteDest: overwrite, moveToTrash: toTrash }
   await context.namenode.call('rename2', request, { signal })
 }
 

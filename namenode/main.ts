@@ -24,6 +24,7 @@ import { NamenodeMetrics } from './shell/metrics.ts'
 import { Namenode } from './shell/namenode.ts'
 import { operatorHandlers } from './shell/operator-protocol.ts'
 import { type NamenodeStatus, namenodeStatus } from './shell/status.ts'
+import { TrashEmptier } from './shell/trash-emptier.ts'
 
 /** Version of our package, for status pages. */
 const packageVersion = '0.1.0'
@@ -91,6 +92,7 @@ async function compose(composition: Composition): Promise<Omit<RunningNamenode, 
   const namenode = await openNamenode(composition, metrics)
   closers.push(() => namenode.stop())
   metrics.observe(namenode)
+  startTrashEmptier(composition, namenode)
   const rpc = await serveRpc(composition, namenode, metrics)
   const addresses: Record<string, string> = { rpc }
   const status = (): NamenodeStatus =>
@@ -135,6 +137,18 @@ async function openNamenode(
     await store.close()
     throw error
   }
+}
+
+function startTrashEmptier({ settings, logger, closers }: Composition, namenode: Namenode): void {
+  const emptier = new TrashEmptier({
+    ...{ namenode, logger, clock: systemClock, timers: systemTimers },
+    intervalMinutes: settings['fs.trash.interval'],
+    checkpointMinutes: settings['fs.trash.checkpoint.interval'],
+  })
+  emptier.start()
+  closers.push(() => {
+    emptier.stop()
+  })
 }
 
 async function serveRpc(

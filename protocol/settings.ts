@@ -37,7 +37,20 @@ export const settings = {
   'dfs.bytes-per-checksum': integer(512, 1, 'Bytes per chunk checksum of a new block'),
   'dfs.client-write-packet-size': integer(65536, 1024, 'Bytes per write packet told to clients'),
   'fs.permissions.umask-mode': text('022', 'Octal umask our own client applies'),
-  'fs.trash.interval': integer(0, 0, 'Minutes a deleted file stays in the trash; 0 is off'),
+  'fs.trash.interval': integer(
+    1440,
+    0,
+    'Minutes a file removed by a shell stays in the trash; 0 is off',
+  ),
+  'fs.trash.checkpoint.interval': integer(
+    60,
+    0,
+    'Minutes between two visits of the trash emptier; 0 is fs.trash.interval',
+  ),
+  'fs.protected.directories': text(
+    '',
+    'Directories, separated by commas, that nobody deletes or renames unless they are empty',
+  ),
   'dfs.permissions.superusergroup': text('supergroup', 'Group whose members are superusers'),
   'dfs.namenode.bind-host': text('127.0.0.1', 'Address the namenode listens on'),
   'dfs.namenode.rpc-port': integer(8020, 0, 'RPC port of the namenode; 0 picks a free one'),

@@ -27,6 +27,10 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
   cat: { summary: 'write files to standard output', load: () => import('./commands/cat.ts') },
   tail: { summary: 'write the end of a file', load: () => import('./commands/tail.ts') },
   rm: { summary: 'remove files and trees', load: () => import('./commands/rm.ts') },
+  trash: {
+    summary: 'show, restore or empty what was removed',
+    load: () => import('./commands/trash.ts'),
+  },
   mv: { summary: 'rename or move', load: () => import('./commands/mv.ts') },
   cp: { summary: 'copy within or between clusters', load: () => import('./commands/cp.ts') },
   stat: { summary: 'show everything about a path', load: () => import('./commands/stat.ts') },
@@ -74,6 +78,7 @@ export const aliases: Readonly<Record<string, readonly string[]>> = {
   rmr: ['rm', '-r'],
   dus: ['du', '-s'],
   touchz: ['touch'],
+  expunge: ['trash', 'expunge'],
   usage: ['help'],
 }
 

@@ -22,6 +22,7 @@ export interface FileSystem
     | 'blockStats'
     | 'safeMode'
     | 'operator'
+    | 'serverDefaults'
     | 'close'
   > {
   createReadStream(path: string, options?: ReadStreamOptions): Readable

@@ -25,6 +25,8 @@ export interface Context {
   readonly nextIds: NextIds
   readonly settings: Settings
   readonly prng: Prng
+  /** Paths of `fs.protected.directories`. */
+  readonly protectedDirectories: readonly string[]
   /** Loaded for this very request. */
   readonly page: ChildrenPage | undefined
 }

@@ -36,6 +36,7 @@ import { expireLeases } from './lease-expiry.ts'
 import { LeaseManager, type LeaseView } from './lease-manager.ts'
 import { Orphans } from './orphans.ts'
 import type { Effect, Outcome, TickPlan } from './outcome.ts'
+import { parseProtected } from './protected-directories.ts'
 import type { CachedReply, Caller, Loaded, NamespaceStatus, ReplyOf, Request } from './requests.ts'
 import { Residency } from './residency.ts'
 import { ifResident, pathOfRows } from './resolve.ts'
@@ -70,6 +71,7 @@ export class Namesystem {
   readonly #orphans = new Orphans()
   readonly #subtreeChecks = new SubtreeChecks()
   readonly #retryCache: RetryCache
+  readonly #protectedDirectories: readonly string[]
   /** Open at the last restart and not looked at since. */
   readonly #unseenOpenFiles = new Set<InodeId>()
   #nextIds: NextIds = firstIds
@@ -81,6 +83,7 @@ export class Namesystem {
     this.blocks = parts.blocks
     this.#settings = settings
     this.#prng = parts.prng
+    this.#protectedDirectories = parseProtected(settings['fs.protected.directories'])
     this.#leases = new LeaseManager({
       softLimitMs: settings['dfs.namenode.lease.soft-limit'],
       hardLimitMs: settings['dfs.namenode.lease.hard-limit'],
@@ -244,6 +247,7 @@ export class Namesystem {
       nextIds: this.#nextIds,
       settings: this.#settings,
       prng: this.#prng,
+      protectedDirectories: this.#protectedDirectories,
       page: part.page,
     }
   }

@@ -45,6 +45,8 @@ export class FakeFileSystem implements FileSystem {
   closed = 0
   readonly fakeOperator = new FakeOperator()
   readonly operator = this.fakeOperator.operator
+  /** Minutes; 0 is a cluster without trash. */
+  trashInterval = 0
 
   constructor() {
     this.addDirectory('/')
@@ -176,7 +178,7 @@ export class FakeFileSystem implements FileSystem {
 
   mkdir(
     path: string,
-    { recursive = false }: { recursive?: boolean | undefined } = {},
+    { recursive = false, mode = 0o755 }: Parameters<FileSystem['mkdir']>[1] = {},
   ): Promise<void> {
     return this.#promise(() => {
       this.#check('mkdir', path)
@@ -186,10 +188,19 @@ export class FakeFileSystem implements FileSystem {
       if (existing !== undefined) return
       if (!this.inodes.has(parentOf(path))) {
         if (!recursive) fail('FILE_NOT_FOUND', parentOf(path))
-        void this.mkdir(parentOf(path), { recursive })
+        this.#makeParents(path, mode)
       }
-      this.addDirectory(path)
+      this.addDirectory(path, { mode })
     })
+  }
+
+  #makeParents(path: string, mode: number): void {
+    const parent = parentOf(path)
+    const inode = this.inodes.get(parent)
+    if (inode?.kind === 'file') fail('NOT_A_DIRECTORY', parent)
+    if (inode !== undefined) return
+    this.#makeParents(parent, mode)
+    this.addDirectory(parent, { mode })
   }
 
   rm(
@@ -361,6 +372,22 @@ export class FakeFileSystem implements FileSystem {
       pendingDeletion: 0,
       highestPriorityLowRedundancy: undefined,
     }))
+  }
+
+  serverDefaults(): ReturnType<FileSystem['serverDefaults']> {
+    return Promise.resolve({
+      blockSize: 128 * 1024 * 1024,
+      bytesPerChecksum: 512,
+      writePacketSize: 65_536,
+      replication: 3,
+      fileBufferSize: 4096,
+      encryptDataTransfer: false,
+      trashInterval: this.trashInterval,
+      checksumType: 'CHECKSUM_CRC32C',
+      keyProviderUri: '',
+      policyId: 0,
+      snapshotTrashRootEnabled: false,
+    })
   }
 
   safeMode(): Promise<boolean> {

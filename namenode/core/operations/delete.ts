@@ -9,6 +9,7 @@ import { Draft } from '../draft.ts'
 import { discard, unlink } from '../inode-changes.ts'
 import { answer, type Plan } from '../outcome.ts'
 import { access, requireAccess, requireNotSticky } from '../permissions.ts'
+import { requireUnprotected } from '../protected-directories.ts'
 import type { Request } from '../requests.ts'
 import { ancestorPath, parentOf, type Resolved, resolve } from '../resolve.ts'
 
@@ -30,6 +31,7 @@ export function deletePath(
     }
     context.subtreeChecks.requireDeletable(context, last, resolved.path)
   }
+  requireUnprotected(context, last)
   const draft = new Draft(context.nextIds)
   unlink(draft, parent, last, context.wall)
   discard(context, draft, last)

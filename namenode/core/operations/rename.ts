@@ -11,6 +11,7 @@ import { discard, link, unlink } from '../inode-changes.ts'
 import { answer, type Plan } from '../outcome.ts'
 import { checkNewName } from '../paths.ts'
 import { requireNotSticky } from '../permissions.ts'
+import { requireUnprotected } from '../protected-directories.ts'
 import type { Request } from '../requests.ts'
 import { parentOf, type Resolved, resolve } from '../resolve.ts'
 import { requireRemovable } from './delete.ts'
@@ -40,6 +41,7 @@ export function rename(
   if (to === undefined || target.last !== undefined || isBelow(target, source.last)) {
     return answer(false)
   }
+  requireUnprotected(context, source.last)
   checkNewName(to.id, target.name, target.path)
   return move(context, new Draft(context.nextIds), {
     child: source.last,
@@ -62,6 +64,7 @@ export function rename2(
   }
   requireAncestorWrite(context, target)
   const { child, from } = renameSource(source)
+  requireUnprotected(context, child)
   if (target.last?.id === child.id) {
     throw new DfsError(
       'FILE_EXISTS',

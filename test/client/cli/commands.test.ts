@@ -139,7 +139,7 @@ t.test('a lost cluster ends the command at the first path', async (t) => {
 t.test('help shows commands, one command, and the settings', async (t) => {
   const fs = sample()
   t.match((await dfs(fs, [])).out, /put +copy local files[^]*Exit codes: 0 done/)
-  t.match((await dfs(fs, ['help', 'rm'])).out, /usage: dfs rm .*[^]*no trash yet/)
+  t.match((await dfs(fs, ['help', 'rm'])).out, /usage: dfs rm .*[^]*They go to your trash/)
   t.match((await dfs(fs, ['rm', '--help'])).out, /usage: dfs rm/)
   t.match((await dfs(fs, ['help', 'settings'])).out, /dfs\.replication +3 +Replicas/)
   t.equal((await dfs(fs, ['help', 'nope'])).code, 2)
@@ -175,6 +175,103 @@ t.test('rm protects what is rarely meant', async (t) => {
     out: 'Deleted /data/sub\nDeleted /data/a.csv\nDeleted /data/b.csv\n',
   })
   t.equal((await dfs(fs, ['rm', '-r', '--no-preserve-root', '/data'])).code, 0)
+})
+
+t.test('rm moves to the trash when the cluster has one, and to nowhere else', async (t) => {
+  const fs = sample()
+  fs.trashInterval = 1440
+  const current = '/user/alice/.Trash/Current'
+  t.match(await dfs(fs, ['rm', '/data/a.csv']), {
+    code: 0,
+    out: `Moved: '/data/a.csv' to trash at: ${current}/data/a.csv\n`,
+  })
+  t.equal(fs.text(`${current}/data/a.csv`), 'alpha\n')
+  t.equal(fs.inodes.get(`${current}/data`)?.mode, 0o700, 'nobody else looks into the trash')
+  fs.addFile('/data/a.csv', 'second\n')
+  const again = await dfs(fs, ['rm', '/data/a.csv'])
+  t.match(again.out, /a\.csv\d{13}\n$/, 'a second file of that name carries the time')
+  t.equal((await dfs(fs, ['rm', '-skipTrash', '/data/b.csv'])).out, 'Deleted /data/b.csv\n')
+  t.equal((await dfs(fs, ['rm', `${current}/data/a.csv`])).out, `Deleted ${current}/data/a.csv\n`)
+  t.match(await dfs(fs, ['rm', '-r', '/user/alice']), {
+    code: 1,
+    err: /contains the trash; it was not moved to the trash, -skipTrash deletes it for good/,
+  })
+  t.match(await dfs(fs, ['rm', '-r', '/data']), { code: 1, err: /top-level/ })
+  fs.failing = (verb) => (verb === 'mkdir' ? 'PERMISSION_DENIED' : undefined)
+  fs.addFile('/logs/x', '')
+  t.match(await dfs(fs, ['rm', '/logs/x']), { code: 1, err: /-skipTrash deletes it for good/ })
+  t.ok(fs.inodes.has('/logs/x'))
+})
+
+t.test('rm puts a tree beside a file of the trash that is in its way', async (t) => {
+  const fs = sample()
+  fs.trashInterval = 1440
+  fs.addFile('/x', 'file')
+  await dfs(fs, ['rm', '/x'])
+  fs.addFile('/x/y', 'in a directory of that name')
+  const { out } = await dfs(fs, ['rm', '/x/y'])
+  t.match(out, /Current\/x\d{13}\/y\n$/)
+  t.match((await dfs(fs, ['trash', 'ls'])).out, /  \/x\n[^]*  \/x\/y\n/)
+  t.match(await dfs(fs, ['trash', 'restore', '/x/y']), { code: 0, out: 'Restored /x/y\n' })
+})
+
+t.test('trash shows what was removed, puts it back, and empties', async (t) => {
+  const fs = sample()
+  fs.trashInterval = 1440
+  const root = '/user/alice/.Trash'
+  await dfs(fs, ['rm', '-r', '/data/sub', '/data/b.csv'])
+  fs.addDirectory(`${root}/250101000000`, { mode: 0o700 })
+  fs.addDirectory(`${root}/250101000000/data`, { mode: 0o700 })
+  fs.addFile(`${root}/250101000000/data/a.csv`, 'of last year')
+  fs.addFile(`${root}/notes.txt`, 'not the trash of anybody')
+  const { out } = await dfs(fs, ['trash', 'ls'], { env: { TZ: 'UTC' } })
+  t.match(
+    out,
+    /^Current +lately +10  \/data\/b\.csv\nCurrent +lately +-  \/data\/sub\/\n250101000000/,
+  )
+  t.notMatch(out, /notes/)
+  t.equal((await dfs(fs, ['trash', 'ls', '/data/sub'])).out.trim().split('\n').length, 1)
+  const [record] = (await dfs(fs, ['trash', 'ls', '--json', '/data/b.csv'])).out.split('\n')
+  t.match(JSON.parse(record ?? ''), {
+    originalPath: '/data/b.csv',
+    checkpoint: 'Current',
+    size: 10,
+  })
+
+  t.match(await dfs(fs, ['trash', 'restore', '/data/a.csv']), {
+    code: 1,
+    err: /something is there/,
+  })
+  t.equal(fs.text('/data/a.csv'), 'alpha\n', 'a file never replaces another')
+  t.equal((await dfs(fs, ['trash', 'restore', '/data/a.csv', '--to', '/old/a.csv'])).code, 0)
+  t.equal(fs.text('/old/a.csv'), 'of last year')
+  t.match(await dfs(fs, ['trash', 'restore', '/nope']), { code: 1, err: /not in the trash/ })
+  t.match(await dfs(fs, ['trash', 'restore', '/data/sub', '--from', '250101000000']), {
+    code: 1,
+    err: /not in checkpoint 250101000000/,
+  })
+  fs.addFile('/data/sub/new', '')
+  t.equal((await dfs(fs, ['trash', 'restore', '/data/sub'])).out, 'Restored /data/sub/c.txt\n')
+  t.ok(fs.inodes.has('/data/sub/new'), 'a directory is merged into the one that is there')
+
+  t.match(await dfs(fs, ['trash', 'empty', '--older-than', '7d']), {
+    out: /Deleted .*250101000000/,
+  })
+  t.ok(fs.inodes.has(`${root}/Current/data/b.csv`))
+  t.match(await dfs(fs, ['expunge']), { out: /Created trash checkpoint: .*\.Trash\/\d{12}\n/ })
+  t.match(await dfs(fs, ['trash', 'empty']), { code: 0, out: /Deleted/ })
+  t.equal((await dfs(fs, ['trash', 'ls'])).out, '')
+  t.equal((await dfs(fs, ['trash', 'empty'])).out, 'Nothing to delete\n')
+  for (const args of [
+    [],
+    ['nope'],
+    ['restore'],
+    ['ls', '/a', '/b'],
+    ['empty', '/a'],
+    ['empty', '--older-than', 'x'],
+  ]) {
+    t.equal((await dfs(fs, ['trash', ...args])).code, 2, args.join(' '))
+  }
 })
 
 t.test('mv renames, moves into directories, and replaces only with -f', async (t) => {

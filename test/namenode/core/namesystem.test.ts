@@ -714,3 +714,34 @@ eachWay('safe mode refuses changes and serves reads', (t, world) => {
     isReaping: false,
   })
 })
+
+t.test('fs.protected.directories are neither deleted nor renamed while in use', async (t) => {
+  const world = new NamespaceWorld({
+    settings: { 'fs.protected.directories': '/warehouse/db, /gone, /warehouse/f/x' },
+  })
+  const rename2 = { kind: 'rename2', overwrite: false, toTrash: false } as const
+  world.run(mkdirs('/warehouse/db'))
+  write(world, '/warehouse/f', [10])
+  const { inode } = stat(world, '/warehouse') ?? {}
+  t.equal(
+    world.run({ kind: 'delete', path: '/warehouse/db', recursive: true }),
+    true,
+    'it is empty',
+  )
+  write(world, '/warehouse/db/table/part-0', [10])
+  const text = /^Cannot delete\/rename non-empty protected directory \/warehouse\/db$/
+  for (const path of ['/warehouse/db', '/warehouse', `/.reserved/.inodes/${inode?.id ?? 0}`]) {
+    const target = '/elsewhere'
+    refused(t, 'PERMISSION_DENIED', text, () =>
+      world.run({ kind: 'delete', path, recursive: true }),
+    )
+    refused(t, 'PERMISSION_DENIED', text, () => world.run({ ...rename2, source: path, target }))
+    refused(t, 'PERMISSION_DENIED', text, () => world.run({ kind: 'rename', source: path, target }))
+  }
+  t.equal(world.run({ kind: 'delete', path: '/warehouse/db/table', recursive: true }), true)
+  t.equal(world.run({ kind: 'rename', source: '/warehouse/db', target: '/warehouse/e' }), true)
+  t.throws(() => new NamespaceWorld({ settings: { 'fs.protected.directories': 'a' } }), {
+    code: 'INVALID_ARGUMENT',
+    message: /fs\.protected\.directories names "a"/,
+  })
+})
