@@ -1,35 +1,27 @@
-import { assert, unreachable } from '../base/assert.ts'
+import { unreachable } from '../base/assert.ts'
 import type { TimerHandle } from '../base/clock.ts'
 import { DfsError, isDfsError } from '../protocol/errors.ts'
 import { limits } from '../protocol/limits.ts'
-import type { EncodableOf } from '../protocol/message.ts'
-import type {
-  BlockConstructionStage,
-  Checksum,
-  opWriteBlock,
-} from '../protocol/messages/data-transfer.ts'
-import type { DatanodeInfo, ExtendedBlock, LocatedBlock, Token } from '../protocol/messages/hdfs.ts'
+import type { ExtendedBlock, LocatedBlock } from '../protocol/messages/hdfs.ts'
 import { pause } from './abort.ts'
+import { BlockPipeline, nameOf, type OpenFile, type PipelineSetup } from './block-pipeline.ts'
 import type { ClientContext } from './context.ts'
 import { type PipelineEvent, type RecoveryMode, WritePipeline } from './core/write-pipeline.ts'
-import { addressName, type DatanodeConnection } from './datanode-connection.ts'
+import type { DatanodeConnection } from './datanode-connection.ts'
 import { heartbeatPacket, type OutgoingPacket } from './outgoing-packet.ts'
-import { PipelineConnection, type PipelineNode, transferAddress } from './pipeline-connection.ts'
-
-/** The open file a block belongs to. */
-export interface OpenFile {
-  readonly path: string
-  readonly fileId: number
-  readonly blockSizeBytes: number
-  readonly checksum: Checksum
-  /** Datanodes that failed this file, by UUID; new blocks go elsewhere. */
-  readonly excluded: Map<string, DatanodeInfo>
-}
+import {
+  type AcknowledgementSpeed,
+  PipelineConnection,
+  type PipelineNode,
+  transferAddress,
+} from './pipeline-connection.ts'
 
 /** Where a block starts. */
 export interface BlockStart {
   /** The block before it, with its final length. */
-  readonly previous: ExtendedBlock | undefined
+  readonly previous?: ExtendedBlock | undefined
+  /** The block itself, when it exists and is appended to. */
+  readonly existing?: LocatedBlock | undefined
   readonly firstSeqno: number
   /** Called for every packet that all datanodes have. */
   readonly onAcknowledged: (packet: OutgoingPacket) => void
@@ -39,9 +31,8 @@ export interface BlockStart {
 
 /** Recoveries that may find the same packet unacknowledged, as in HDFS's client. */
 const recoveriesPerPacketMax = 5
-/** Times a block is asked for while no datanode can take it, and the first pause between. */
-const allocationsMax = 4
-const allocationPauseMs = 400
+/** Pause before the last datanode of a pipeline is tried again; doubles each time. */
+const lastNodePauseMs = 50
 /** Beats without a byte from the pipeline, packets waiting, after which its first node counts as lost. */
 const silentBeatsMax = 2
 
@@ -62,13 +53,15 @@ export class BlockWriter {
   readonly #file: OpenFile
   readonly #start: BlockStart
   readonly #machine: WritePipeline<OutgoingPacket>
+  readonly #pipeline: BlockPipeline
   readonly #waiters = new Set<Waiter>()
-  #block: ExtendedBlock | undefined
-  #token: Token | undefined
-  #nodes: readonly PipelineNode[] = []
+  /** When the packets that are not acknowledged were sent, by sequence number. */
+  readonly #sentAt = new Map<number, number>()
   #connection: PipelineConnection | undefined
   #error: Error | undefined
   #lastFailure: DfsError | undefined
+  /** The one that is to make room for another, until that is there. */
+  #slowNode: PipelineNode | undefined
   #heartbeat: TimerHandle | undefined
   #sentSinceBeat = false
   #receivedAtBeat = 0
@@ -78,15 +71,20 @@ export class BlockWriter {
     this.#context = context
     this.#file = file
     this.#start = start
+    this.#pipeline = new BlockPipeline(context, file, start.existing)
     this.#machine = new WritePipeline(
-      { packetsInFlightMax: limits.packetsInFlightMax, recoveriesPerPacketMax },
-      start.firstSeqno,
+      {
+        packetsInFlightMax: limits.packetsInFlightMax,
+        recoveriesPerPacketMax,
+        slowSignsMax: context.settings['dfs.client.mark.slownode.as.badnode.threshold'],
+      },
+      { firstSeqno: start.firstSeqno, appendTo: start.existing?.b.numBytes },
     )
     const periodMs = Math.floor(context.settings['dfs.client.socket-timeout'] / 2)
     this.#heartbeat = context.timers.every(periodMs, () => {
       this.#beat()
     })
-    this.#connect('new-block').catch((error: unknown) => {
+    this.#connect(start.existing === undefined ? 'new-block' : 'append').catch((error: unknown) => {
       this.#fail(error)
     })
   }
@@ -97,7 +95,12 @@ export class BlockWriter {
 
   /** The block as the namenode knows it, `undefined` until it is allocated; the stamp changes with recoveries. */
   get block(): ExtendedBlock | undefined {
-    return this.#block
+    return this.#pipeline.block
+  }
+
+  /** Says that readers may count on what is acknowledged from now on. */
+  noteFlushed(): void {
+    this.#pipeline.isFlushed = true
   }
 
   /** Queues a packet and sends what may be sent. */
@@ -121,9 +124,7 @@ export class BlockWriter {
   async closed(): Promise<ExtendedBlock> {
     await this.#until(() => this.#machine.state === 'closed')
     this.#stop()
-    const block = this.#block
-    assert(block !== undefined, 'a closed block must be allocated')
-    return { ...this.#known(), numBytes: this.#machine.bytesAcked }
+    return { ...this.#pipeline.known(), numBytes: this.#machine.bytesAcked }
   }
 
   /** Drops the connections; whoever waits gets `error`. */
@@ -135,13 +136,6 @@ export class BlockWriter {
     if (this.#error !== undefined) throw this.#error
   }
 
-  #known(): ExtendedBlock {
-    const block = this.#block
-    if (block === undefined)
-      throw new DfsError('INTERNAL', 'A block that is not allocated is in use')
-    return block
-  }
-
   #pump(): void {
     const connection = this.#connection
     if (connection === undefined) return
@@ -150,6 +144,7 @@ export class BlockWriter {
       packet !== undefined;
       packet = this.#machine.nextToSend()
     ) {
+      this.#sentAt.set(packet.seqno, this.#context.clock.monotonic())
       connection.send(packet)
       this.#sentSinceBeat = true
     }
@@ -163,7 +158,7 @@ export class BlockWriter {
       const failed = await this.#tryConnect(mode, recovery)
       this.#throwIfFailed()
       if (failed === undefined) return
-      const event = this.#machine.broken(failed, this.#nodes.length)
+      const event = this.#machine.broken(failed, this.#pipeline.nodes.length)
       if (event.kind !== 'recover') throw this.#unrecoverable(event)
       await this.#leaveOut(event)
       mode = event.mode
@@ -173,49 +168,58 @@ export class BlockWriter {
 
   /** One set-up. Returns the position of the datanode that failed, or `undefined` when the pipeline is up. */
   async #tryConnect(mode: RecoveryMode, recovery?: RecoverEvent): Promise<number | undefined> {
-    const oldBlock = this.#block
+    const bytesAcked = recovery?.bytesAcked ?? this.#machine.bytesAcked
+    const setup: PipelineSetup = {
+      mode,
+      isRecovery: recovery !== undefined,
+      bytesAcked,
+      bytesSent: recovery?.bytesSent ?? bytesAcked,
+    }
     let newStamp = 0
     if (mode === 'new-block') {
-      this.#adopt(await this.#allocate())
+      await this.#pipeline.allocate(this.#start.previous)
     } else {
-      newStamp = await this.#newStamp(recovery?.bytesAcked ?? 0)
+      if (recovery !== undefined) await this.#replaceLost(setup, recovery)
+      newStamp = await this.#pipeline.newStamp(bytesAcked)
     }
     this.#throwIfFailed()
-    const connected = await this.#open(mode, newStamp, recovery)
-    if (connected !== undefined) return connected
-    if (mode === 'new-block') return undefined
-    assert(oldBlock !== undefined, 'a block under recovery must be allocated')
-    await this.#updatePipeline(newStamp, recovery?.bytesAcked ?? 0)
+    const failed = await this.#open(setup, newStamp)
+    if (failed !== undefined || mode === 'new-block') return failed
+    await this.#pipeline.declare(newStamp, bytesAcked)
     this.#throwIfFailed()
     if (mode === 'close') this.#handle(this.#machine.establishedClosed())
-    else this.#machine.established(this.#nodes.length)
+    else this.#machine.established(this.#pipeline.nodes.length)
     this.#pump()
     return undefined
+  }
+
+  /** Gets another datanode for the one that failed, or for the slow one, which stays when there is none. */
+  async #replaceLost(setup: PipelineSetup, { cause }: RecoverEvent): Promise<void> {
+    const isSlow = cause === 'slow'
+    const hasNewcomer = await this.#pipeline.replaceLost(setup, isSlow)
+    const slow = this.#slowNode
+    this.#slowNode = undefined
+    if (isSlow && !hasNewcomer && slow !== undefined) this.#pipeline.takeBack(slow)
   }
 
   /**
    * Connects to the first node and sends the set-up. A new block streams at once: a datanode that refuses
    * never looks at the packets, and the block starts anew. A recovery waits for the answer.
    */
-  async #open(
-    mode: RecoveryMode,
-    newStamp: number,
-    recovery?: RecoverEvent,
-  ): Promise<number | undefined> {
-    const first = this.#nodes[0]
-    if (first === undefined) throw new DfsError('NO_DATANODES', 'The namenode named no datanode')
+  async #open(setup: PipelineSetup, newStamp: number): Promise<number | undefined> {
     try {
+      const { first } = this.#pipeline
       const socket = await this.#context.datanodes.connect(transferAddress(first.info))
       if (this.#error !== undefined) socket.destroy()
       this.#throwIfFailed()
-      const answer = this.#startPipeline(socket, this.#operation(mode, newStamp, recovery))
-      if (mode !== 'new-block' || !socket.isOpen) return await answer
-      this.#machine.established(this.#nodes.length)
+      const answer = this.#startPipeline(socket, setup, newStamp)
+      if (setup.mode !== 'new-block' || !socket.isOpen) return await answer
+      this.#machine.established(this.#pipeline.nodes.length)
       this.#pump()
       return undefined
     } catch (error) {
       this.#throwIfFailed()
-      if (!isDfsError(error)) throw error
+      if (!isDfsError(error) || error.code === 'NO_DATANODES') throw error
       this.#lastFailure = error
       return 0
     }
@@ -224,15 +228,17 @@ export class BlockWriter {
   /** Sends the set-up. Resolves to the position of the datanode that failed, or to `undefined`; once established, failures go to the machine. */
   #startPipeline(
     socket: DatanodeConnection,
-    operation: EncodableOf<typeof opWriteBlock>,
+    setup: PipelineSetup,
+    newStamp: number,
   ): Promise<number | undefined> {
     return new Promise((answered) => {
-      const connection = new PipelineConnection(socket, this.#nodes, {
+      const connection = new PipelineConnection(socket, this.#pipeline.nodes, {
         ready: () => {
           answered(undefined)
         },
-        acked: (ack) => {
+        acked: (ack, speed) => {
           this.#handle(this.#machine.acked(ack))
+          this.#judgeSpeed(ack.seqno, speed)
         },
         broken: (failed, error) => {
           this.#lastFailure = error
@@ -241,93 +247,24 @@ export class BlockWriter {
         },
       })
       this.#connection = connection
-      connection.start(operation)
+      connection.start(this.#pipeline.operation(setup, newStamp))
     })
   }
 
-  #operation(
-    mode: RecoveryMode,
-    newStamp: number,
-    recovery?: RecoverEvent,
-  ): EncodableOf<typeof opWriteBlock> {
-    const [first, ...others] = this.#nodes
-    const block = this.#known()
-    return {
-      header: {
-        baseHeader: {
-          block: { ...block, numBytes: this.#file.blockSizeBytes },
-          ...(this.#token === undefined ? {} : { token: this.#token }),
-        },
-        clientName: this.#context.clientName,
-      },
-      targets: others.map(({ info }) => info),
-      stage: stageByMode[mode],
-      pipelineSize: this.#nodes.length,
-      minBytesRcvd: recovery?.bytesAcked ?? 0,
-      maxBytesRcvd: recovery?.bytesSent ?? 0,
-      latestGenerationStamp: newStamp,
-      requestedChecksum: this.#file.checksum,
-      cachingStrategy: {},
-      storageType: first?.storageType ?? 'DISK',
-      targetStorageTypes: others.map(({ storageType }) => storageType),
-      ...(first?.storageId === undefined ? {} : { storageId: first.storageId }),
-      targetStorageIds: others.flatMap(({ storageId }) => storageId ?? []),
-    }
-  }
-
-  /** Asks for a block; when no datanode is left to choose from, forgets the excluded ones and asks again. */
-  async #allocate(): Promise<LocatedBlock> {
-    const { path, fileId, excluded } = this.#file
-    const { previous } = this.#start
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        const { block } = await this.#context.namenode.call('addBlock', {
-          src: path,
-          clientName: this.#context.clientName,
-          fileId,
-          ...(previous === undefined ? {} : { previous }),
-          ...(excluded.size === 0 ? {} : { excludeNodes: [...excluded.values()] }),
-        })
-        return block
-      } catch (error) {
-        if (!isDfsError(error, 'NO_DATANODES') || attempt >= allocationsMax) throw error
-        this.#throwIfFailed()
-        excluded.clear()
-        await pause(allocationPauseMs * 2 ** (attempt - 1))
-      }
-    }
-  }
-
-  #adopt({ b, blockToken, locs, storageIDs, storageTypes }: LocatedBlock): void {
-    this.#block = b
-    this.#token = blockToken
-    this.#nodes = locs.map((info, index) => ({
-      info,
-      storageId: storageIDs[index],
-      storageType: storageTypes[index] ?? 'DISK',
-    }))
-  }
-
-  async #newStamp(bytesAcked: number): Promise<number> {
-    const { block } = await this.#context.namenode.call('updateBlockForPipeline', {
-      block: { ...this.#known(), numBytes: bytesAcked },
-      clientName: this.#context.clientName,
-    })
-    this.#token = block.blockToken
-    return block.b.generationStamp
-  }
-
-  async #updatePipeline(generationStamp: number, numBytes: number): Promise<void> {
-    const oldBlock = { ...this.#known(), numBytes }
-    const newBlock = { ...oldBlock, generationStamp }
-    await this.#context.namenode.call('updatePipeline', {
-      clientName: this.#context.clientName,
-      oldBlock,
-      newBlock,
-      newNodes: this.#nodes.map(({ info }) => info.id),
-      storageIDs: this.#nodes.flatMap(({ storageId }) => storageId ?? []),
-    })
-    this.#block = newBlock
+  /** Looks for a datanode that stays slow. The first one's own share of the time is what we can see only here. */
+  #judgeSpeed(seqno: number, { isSlow, downstreamMs }: AcknowledgementSpeed): void {
+    const sentAt = this.#sentAt.get(seqno)
+    if (sentAt === undefined) return
+    this.#sentAt.delete(seqno)
+    const now = this.#context.clock.monotonic()
+    const isFirstSlow = isSlow[0] === true || now - sentAt - downstreamMs >= limits.slowAckMs
+    const all = this.#pipeline.nodes.map((_node, index) =>
+      index === 0 ? isFirstSlow : isSlow[index] === true,
+    )
+    const event = this.#machine.judgeSpeed(all, now)
+    if (event.kind === 'none') return
+    this.#lastFailure = new DfsError('TIMED_OUT', 'A datanode of the pipeline stays slow')
+    this.#handle(event)
   }
 
   #handle(event: PipelineEvent<OutgoingPacket>): void {
@@ -359,36 +296,28 @@ export class BlockWriter {
   }
 
   /** Takes the failed nodes out of the pipeline, or gives the whole block back when it starts anew. */
-  async #leaveOut({ failed, mode, unacked }: RecoverEvent): Promise<void> {
+  async #leaveOut({ failed, mode, cause, attempt, unacked }: RecoverEvent): Promise<void> {
     this.#connection?.close()
     this.#connection = undefined
-    const block = this.#block
-    for (const index of failed) {
-      const node = this.#nodes[index]
-      if (node === undefined) continue
-      this.#file.excluded.set(node.info.id.datanodeUuid, node.info)
-      this.#context.logger.warn('pipeline-broken', {
-        path: this.#file.path,
-        blockId: block?.blockId,
-        datanode: addressName(transferAddress(node.info)),
-        mode,
-        unacked: unacked.length,
-        error: this.#lastFailure,
-      })
-    }
-    if (mode !== 'new-block') {
-      this.#nodes = this.#nodes.filter((_node, index) => !failed.includes(index))
-      return
-    }
-    this.#machine.restarted()
-    if (block === undefined) return
-    this.#block = undefined
-    await this.#context.namenode.call('abandonBlock', {
-      b: block,
-      src: this.#file.path,
-      holder: this.#context.clientName,
-      fileId: this.#file.fileId,
+    this.#sentAt.clear()
+    const left = this.#pipeline.leaveOut(failed, mode)
+    this.#slowNode = cause === 'slow' ? left[0] : undefined
+    this.#context.logger.warn('pipeline-broken', {
+      path: this.#file.path,
+      blockId: this.block?.blockId,
+      datanode: left.map(nameOf).join(),
+      mode,
+      cause,
+      unacked: unacked.length,
+      error: this.#lastFailure,
     })
+    if (mode === 'new-block') {
+      this.#machine.restarted()
+      await this.#pipeline.abandon()
+    } else if (failed.length === 0) {
+      // The last one that has the block: it may only be restarting, or the network was away.
+      await pause(lastNodePauseMs * 2 ** (attempt - 1))
+    }
   }
 
   /** Keeps idle connections alive and notices a pipeline that hangs. */
@@ -409,14 +338,14 @@ export class BlockWriter {
   }
 
   #unrecoverable(event: PipelineEvent<OutgoingPacket>): DfsError {
-    const names = this.#nodes.map(({ info }) => addressName(transferAddress(info))).join(', ')
+    const { names } = this.#pipeline
     const why =
       event.kind === 'failed' && event.reason === 'too-many-recoveries'
         ? `${recoveriesPerPacketMax} recoveries in a row failed`
         : 'no datanode of its pipeline is left'
     return new DfsError(
       'IO_ERROR',
-      `Cannot write block ${this.#block?.blockId ?? '(new)'} of "${this.#file.path}": ${why} (last pipeline: ${names}): ${this.#lastFailure?.message ?? 'no error seen'}`,
+      `Cannot write block ${this.block?.blockId ?? '(new)'} of "${this.#file.path}": ${why} (last pipeline: ${names}): ${this.#lastFailure?.message ?? 'no error seen'}`,
       { path: this.#file.path, cause: this.#lastFailure },
     )
   }
@@ -454,9 +383,3 @@ export class BlockWriter {
     this.#connection = undefined
   }
 }
-
-const stageByMode = {
-  'new-block': 'PIPELINE_SETUP_CREATE',
-  streaming: 'PIPELINE_SETUP_STREAMING_RECOVERY',
-  close: 'PIPELINE_CLOSE_RECOVERY',
-} as const satisfies Record<RecoveryMode, BlockConstructionStage>

@@ -8,7 +8,8 @@ import {
   type FsServerDefaults,
 } from '../protocol/messages/hdfs.ts'
 import { pause, throwIfAborted, unlessAborted } from './abort.ts'
-import { BlockWriter, type OpenFile } from './block-writer.ts'
+import type { OpenFile } from './block-pipeline.ts'
+import { BlockWriter } from './block-writer.ts'
 import type { ClientContext } from './context.ts'
 import { backoffMs, type RetryPolicy } from './core/retry.ts'
 import { buildPacket, type OutgoingPacket } from './outgoing-packet.ts'
@@ -148,6 +149,7 @@ export class FileWriter {
       path,
       fileId: fs.fileId,
       blockSizeBytes: fs.blocksize,
+      replication: fs.block_replication,
       checksum,
       excluded: new Map<string, DatanodeInfo>(),
     }
@@ -182,6 +184,7 @@ export class FileWriter {
     const block = this.#block
     if (block === undefined) return
     this.#hasFlushed = true
+    block.noteFlushed()
     if (this.#used > this.#sent) this.#sendPacket({ isSync, isFlush: true })
     else if (isSync) this.#enqueue({ data: noBytes, isSync, slab: undefined, isLast: false })
     await block.drained()

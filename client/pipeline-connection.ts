@@ -1,13 +1,9 @@
-import {
-  ackStatuses,
-  encodeOperation,
-  opcodes,
-  tryDecodeDelimited,
-} from '../protocol/data-transfer.ts'
+import { encodeOperation, opcodes, tryDecodeDelimited } from '../protocol/data-transfer.ts'
 import { DfsError, isDfsError } from '../protocol/errors.ts'
 import type { EncodableOf } from '../protocol/message.ts'
 import { blockOpResponse, opWriteBlock, pipelineAck } from '../protocol/messages/data-transfer.ts'
 import type { DatanodeInfo, StorageType } from '../protocol/messages/hdfs.ts'
+import { ackSlowness, ackStatuses } from '../protocol/pipeline-ack.ts'
 import type { PipelineAcknowledgement } from './core/write-pipeline.ts'
 import {
   addressName,
@@ -25,11 +21,19 @@ export interface PipelineNode {
   readonly storageType: StorageType
 }
 
+/** What an acknowledgement says about speed. */
+export interface AcknowledgementSpeed {
+  /** Whom the datanodes call slow; empty when they say nothing. */
+  readonly isSlow: readonly boolean[]
+  /** For how long the first datanode waited for the others. */
+  readonly downstreamMs: number
+}
+
 /** What the owner of a pipeline connection is told. */
 export interface PipelineListener {
   /** Every datanode accepted the set-up. */
   ready(): void
-  acked(ack: PipelineAcknowledgement): void
+  acked(ack: PipelineAcknowledgement, speed: AcknowledgementSpeed): void
   /** The datanode at `failed` refused the set-up, or the connection to the first one is gone. */
   broken(failed: number, error: DfsError): void
 }
@@ -133,7 +137,10 @@ export class PipelineConnection implements ByteSink {
       throw new DfsError('BAD_FRAME', `An acknowledgement names ${statuses.length} datanodes`)
     }
     const isGood = statuses.map((status) => status === 'SUCCESS')
-    this.#listener.acked({ seqno: taken.value.seqno, isGood })
+    const { seqno, downstreamAckTimeNanos } = taken.value
+    const downstreamMs = Number(downstreamAckTimeNanos / 1_000_000n)
+    const isSlow = ackSlowness(taken.value)
+    this.#listener.acked({ seqno, isGood }, { isSlow, downstreamMs })
     return true
   }
 

@@ -47,14 +47,11 @@ import {
   opTransferBlock,
   opWriteBlock,
   type PacketHeader,
-  type PipelineAck,
   packetHeader,
   type ReleaseShortCircuitAccessRequest,
   releaseShortCircuitAccessRequest,
   type ShortCircuitShmRequest,
-  type Status,
   shortCircuitShmRequest,
-  statusEnum,
 } from './messages/data-transfer.ts'
 import type { ChecksumType } from './messages/hdfs.ts'
 
@@ -454,15 +451,6 @@ export function tryDecodePacket(
     },
     next,
   }
-}
-
-/**
- * Statuses that an ack carries, its sender's first. When flags are there they count, as in HDFS: the
- * low four bits are the status.
- */
-export function ackStatuses(ack: PipelineAck): readonly Status[] {
-  if (ack.flag.length === 0) return ack.reply
-  return ack.flag.map((flag) => statusEnum.nameOf(flag & 15) ?? 'ERROR')
 }
 
 function readOperation(reader: ByteReader, opcode: number): Operation {

@@ -36,6 +36,10 @@ export const limits = {
   transfersPerDatanodeMax: 4096,
   /** Unacknowledged packets of one writer (dfs.client.write.max-packets-in-flight). */
   packetsInFlightMax: 80,
+  /** A datanode that alone keeps an acknowledgement waiting for this long is called slow in it. */
+  slowAckMs: 1_000,
+  /** What each datanode of a pipeline waits longer for acknowledgements than the one behind it, so that the one next to a silent datanode notices first. */
+  ackTimeoutStepMs: 5_000,
   /** A data connection is kept open this long between operations (dfs.datanode.socket.reuse.keepalive). */
   transferKeepAliveMs: 4_000,
 

@@ -137,6 +137,19 @@ export const settings = {
     100,
     'Milliseconds a client waits for bytes from a server',
   ),
+  'dfs.client.block.write.replace-datanode-on-failure.policy': text(
+    'DEFAULT',
+    'Whether a datanode lost in mid-block is replaced: NEVER, DEFAULT or ALWAYS',
+  ),
+  'dfs.client.block.write.replace-datanode-on-failure.best-effort': boolean(
+    true,
+    'Go on with fewer datanodes when none can take the place of a lost one',
+  ),
+  'dfs.client.mark.slownode.as.badnode.threshold': integer(
+    10,
+    0,
+    'Acknowledgements in a row that call a datanode slow before it is replaced; 0 never',
+  ),
 } as const satisfies Record<string, Setting>
 
 export type SettingName = keyof typeof settings

@@ -5,10 +5,10 @@
  *
  *                 established()               last packet acknowledged
  *     connecting ──────────────> streaming ────────────────────────────> closed
- *         ^  │ broken()             │ acked(bad status), broken()
+ *         ^  │ broken()             │ acked(bad status, stays slow), broken()
  *         │  └──────────┬───────────┘
  *         │             v
- *         └──────── (recover: the owner connects again) ──too many, or no node left──> failed
+ *         └──────── (recover: the owner connects again) ────────too many in a row────> failed
  *
  *     enqueue() ─> dataQueue ─nextToSend()─> ackQueue ─acked()─> done
  *                     ^                         │
@@ -17,6 +17,7 @@
  * How a broken pipeline goes on depends on what was acknowledged (HDFS: DataStreamer, PIPELINE_SETUP stages):
  *   - `new-block`: nothing was; no reader has seen a byte of it, every byte is still here, so the block
  *     is abandoned and written anew with a full set of datanodes
+ *   - `append`: an existing block could not be opened on all its datanodes; no packet was sent
  *   - `streaming`: some; the nodes left go on from there under a new generation stamp
  *   - `close`: all but the closing packet; the nodes left finalize, no packet follows
  *
@@ -24,12 +25,13 @@
  *   C4. Packets are sent and acknowledged in the order of their sequence numbers, without gaps.
  *   C5. A packet is held until all datanodes of the pipeline acknowledged it.
  *   C6. The closing packet is sent when all data is acknowledged, or right behind the only data packet
- *       of the block: then a failure finds either nothing acknowledged or everything, and no node
+ *       of a new block: then a failure finds either nothing acknowledged or everything, and no node
  *       that is finalized already has to be reopened.
  *   C7. At most `recoveriesPerPacketMax` recoveries find the same packet the oldest unacknowledged one.
  */
 import { assert } from '../../base/assert.ts'
 import { heartbeatSeqno, unsolicitedSeqno } from '../../protocol/data-transfer.ts'
+import { SlowNodes } from './replace-datanode.ts'
 
 /** What the machine knows of a packet; the owner's type adds the bytes. */
 export interface PipelinePacket {
@@ -45,10 +47,23 @@ export interface WritePipelineLimits {
   /** Packets queued and unacknowledged together; `hasRoom` is false at this many. */
   readonly packetsInFlightMax: number
   readonly recoveriesPerPacketMax: number
+  /** Signs of slowness in a row before a datanode is left for another; 0 leaves none, as without it. */
+  readonly slowSignsMax?: number | undefined
+}
+
+/** Where a block begins. */
+export interface WritePipelineStart {
+  /** Sequence number of the first packet that will be queued. */
+  readonly firstSeqno?: number | undefined
+  /** Bytes that the block has already, for one that is appended to. */
+  readonly appendTo?: number | undefined
 }
 
 /** How the next set-up continues the block. */
-export type RecoveryMode = 'new-block' | 'streaming' | 'close'
+export type RecoveryMode = 'new-block' | 'append' | 'streaming' | 'close'
+
+/** Why a pipeline is set up again: a datanode failed, or the slow one should make room for another. */
+export type RecoveryCause = 'failed' | 'slow'
 
 /** What an acknowledgement or a failure means for the owner. */
 export type PipelineEvent<P> =
@@ -58,8 +73,11 @@ export type PipelineEvent<P> =
   | {
       readonly kind: 'recover'
       readonly mode: RecoveryMode
-      /** Positions in the pipeline of the nodes to leave out. */
+      readonly cause: RecoveryCause
+      /** Positions in the pipeline of the nodes to leave out; none when the last one is tried again. */
       readonly failed: readonly number[]
+      /** Recoveries in a row, this one included, that find the same packet the oldest. */
+      readonly attempt: number
       /** Oldest first; already back in the data queue. */
       readonly unacked: readonly P[]
       readonly bytesAcked: number
@@ -80,6 +98,8 @@ const none = { kind: 'none' } as const
 
 export class WritePipeline<P extends PipelinePacket> {
   readonly #limits: WritePipelineLimits
+  readonly #slowNodes: SlowNodes
+  readonly #isAppend: boolean
   #dataQueue: P[] = []
   #ackQueue: P[] = []
   #state: State = 'connecting'
@@ -88,14 +108,17 @@ export class WritePipeline<P extends PipelinePacket> {
   #bytesSent = 0
   #dataPackets = 0
   #hasAcknowledged = false
+  #wasEstablished = false
   #recoveriesOfPacket = 0
   #recoveringSeqno = -1
   #nextSeqno: number
 
-  /** @param firstSeqno sequence number of the first packet that will be queued */
-  constructor(limits: WritePipelineLimits, firstSeqno = 0) {
+  constructor(limits: WritePipelineLimits, { firstSeqno = 0, appendTo }: WritePipelineStart = {}) {
     this.#limits = limits
     this.#nextSeqno = firstSeqno
+    this.#isAppend = appendTo !== undefined
+    this.#bytesAcked = this.#bytesSent = appendTo ?? 0
+    this.#slowNodes = new SlowNodes(limits.slowSignsMax ?? 0)
   }
 
   get state(): State {
@@ -132,6 +155,8 @@ export class WritePipeline<P extends PipelinePacket> {
     assert(nodeCount > 0, 'a pipeline needs a datanode')
     this.#nodeCount = nodeCount
     this.#state = 'streaming'
+    this.#wasEstablished = true
+    this.#slowNodes.reset()
   }
 
   /** The datanodes finalized the block during set-up (mode `close`): no packet follows. */
@@ -174,31 +199,27 @@ export class WritePipeline<P extends PipelinePacket> {
   }
 
   /**
+   * Handles what an acknowledgement says about speed, after {@link acked} took it in: which datanodes are
+   * called slow. One that stays slow is answered with a recovery that puts another in its place, once.
+   */
+  judgeSpeed(isSlow: readonly boolean[], now: number): PipelineEvent<P> {
+    if (this.#state !== 'streaming') return none
+    const slow = this.#slowNodes.acked(isSlow, now)
+    // With only the closing packet under way all is on disk but for a moment.
+    if (slow === -1 || this.#mode() !== 'streaming') return none
+    return this.#recover([slow], 'slow')
+  }
+
+  /**
    * Handles the loss of the node at `failed`: a bad status, a closed connection, or, while connecting,
    * a set-up that was refused. `nodeCount` names the pipeline of a set-up that never was established.
+   * The last node that has the block is tried again: maybe only the connection was lost.
    */
   broken(failed: number, nodeCount: number = this.#nodeCount): PipelineEvent<P> {
     if (this.#state === 'closed' || this.#state === 'failed') return none
-    const unacked = this.#ackQueue
-    this.#dataQueue = [...unacked, ...this.#dataQueue]
-    this.#ackQueue = []
-    this.#state = 'connecting'
-    const oldest = this.#dataQueue[0]?.seqno ?? this.#nextSeqno
-    this.#recoveriesOfPacket = oldest === this.#recoveringSeqno ? this.#recoveriesOfPacket + 1 : 1
-    this.#recoveringSeqno = oldest
-    if (this.#recoveriesOfPacket > this.#limits.recoveriesPerPacketMax) {
-      return this.#fail('too-many-recoveries')
-    }
-    const mode = this.#mode()
-    if (mode !== 'new-block' && nodeCount <= 1) return this.#fail('no-datanode-left')
-    return {
-      kind: 'recover',
-      mode,
-      failed: [failed],
-      unacked,
-      bytesAcked: this.#bytesAcked,
-      bytesSent: this.#bytesSent,
-    }
+    const isLastNode = this.#mode() !== 'new-block' && nodeCount <= 1
+    const event = this.#recover(isLastNode ? [] : [failed], 'failed')
+    return event.kind === 'failed' && isLastNode ? { ...event, reason: 'no-datanode-left' } : event
   }
 
   /** A new block takes the place of one of which nothing was acknowledged; its nodes have nothing yet. */
@@ -207,19 +228,39 @@ export class WritePipeline<P extends PipelinePacket> {
     this.#bytesSent = 0
   }
 
+  #recover(failed: readonly number[], cause: RecoveryCause): PipelineEvent<P> {
+    const unacked = this.#ackQueue
+    this.#dataQueue = [...unacked, ...this.#dataQueue]
+    this.#ackQueue = []
+    this.#state = 'connecting'
+    const oldest = this.#dataQueue[0]?.seqno ?? this.#nextSeqno
+    this.#recoveriesOfPacket = oldest === this.#recoveringSeqno ? this.#recoveriesOfPacket + 1 : 1
+    this.#recoveringSeqno = oldest
+    if (this.#recoveriesOfPacket > this.#limits.recoveriesPerPacketMax) {
+      this.#state = 'failed'
+      return { kind: 'failed', reason: 'too-many-recoveries' }
+    }
+    return {
+      kind: 'recover',
+      mode: this.#mode(),
+      cause,
+      failed,
+      attempt: this.#recoveriesOfPacket,
+      unacked,
+      bytesAcked: this.#bytesAcked,
+      bytesSent: this.#bytesSent,
+    }
+  }
+
   #mayClose(): boolean {
-    const isBehindOnlyPacket = this.#dataPackets <= 1 && !this.#hasAcknowledged
+    const isBehindOnlyPacket = this.#dataPackets <= 1 && !this.#hasAcknowledged && !this.#isAppend
     return this.#ackQueue.length === 0 || isBehindOnlyPacket
   }
 
   #mode(): RecoveryMode {
-    if (!this.#hasAcknowledged) return 'new-block'
-    const oldest = this.#dataQueue[0]
+    if (this.#isAppend && !this.#wasEstablished) return 'append'
+    if (!this.#hasAcknowledged && !this.#isAppend) return 'new-block'
+    const oldest = this.#ackQueue[0] ?? this.#dataQueue[0]
     return oldest?.isLast === true ? 'close' : 'streaming'
-  }
-
-  #fail(reason: 'too-many-recoveries' | 'no-datanode-left'): PipelineEvent<P> {
-    this.#state = 'failed'
-    return { kind: 'failed', reason }
   }
 }

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import type { Timers } from '../../base/clock.ts'
-import { ackStatuses, DelimitedDecoder, tryDecodeDelimited } from '../../protocol/data-transfer.ts'
+import { DelimitedDecoder, tryDecodeDelimited } from '../../protocol/data-transfer.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import {
   type BlockOpResponse,
@@ -8,6 +8,7 @@ import {
   pipelineAck,
   type Status,
 } from '../../protocol/messages/data-transfer.ts'
+import { ackStatuses } from '../../protocol/pipeline-ack.ts'
 import type { WriteWindow } from './write-window.ts'
 
 /** Bytes waiting for a slow downstream at which the upstream is read no further. */

@@ -2,7 +2,6 @@ import { connect, type Socket } from 'node:net'
 import { crc32c } from '../../base/checksum.ts'
 import { crcCombiner } from '../../protocol/crc-combine.ts'
 import {
-  ackStatuses,
   DelimitedDecoder,
   encodeOperation,
   encodePacketHeader,
@@ -19,6 +18,7 @@ import {
   opWriteBlock,
   pipelineAck,
 } from '../../protocol/messages/data-transfer.ts'
+import { ackStatuses } from '../../protocol/pipeline-ack.ts'
 
 /** A datanode to measure, by the port of its transfer server on this machine. */
 export interface MeasuredDatanode {

@@ -292,6 +292,109 @@ t.test('writable() closes when the file is durable', async (t) => {
   t.ok(cluster.contentAt('/f', 0).equals(pattern(100_000)))
 })
 
+t.test(
+  'a datanode lost after a flush is replaced, with a copy of what was acknowledged',
+  async (t) => {
+    const { cluster, client } = await startSdk(t, 4)
+    const content = pattern(mebibyte)
+    const stream = client.createWriteStream('/f')
+    stream.write(content.subarray(0, 5 * packet))
+    await stream.hflush()
+    cluster.datanodes[0]?.die()
+    stream.end(content.subarray(5 * packet))
+    await once(stream, 'close')
+    t.same(
+      cluster.nodesOf('/f').map(({ uuid }) => uuid),
+      ['dn-1', 'dn-3', 'dn-2'],
+      'in the order that the namenode gave',
+    )
+    for (const index of [0, 1, 2]) t.ok(cluster.contentAt('/f', index).equals(content))
+    t.match(
+      cluster.datanodes[1]?.operations.join(),
+      /TRANSFER \d+ to dn-3,PIPELINE_SETUP_STREAMING/,
+    )
+  },
+)
+
+t.test('without a flush two of three datanodes are enough, one is not', async (t) => {
+  const { cluster, client } = await startSdk(t, 5)
+  const [first, second] = cluster.datanodes
+  if (first) first.faults.dieAfterPackets = 3
+  await client.writeFile('/two', pattern(6 * packet))
+  t.equal(cluster.countOf('getAdditionalDatanode'), 0)
+  if (second) second.faults.dieAfterPackets = 3
+  const third = cluster.datanodes[2]
+  if (third) third.faults.dieAfterPackets = 1
+  await client.writeFile('/one', pattern(6 * packet))
+  t.ok(cluster.contentAt('/one', 0).equals(pattern(6 * packet)))
+})
+
+t.test('a source that cannot send the copy is passed over for another', async (t) => {
+  const { cluster, client } = await startSdk(t, 4)
+  const stream = client.createWriteStream('/f')
+  stream.write(pattern(packet))
+  await stream.hflush()
+  const second = cluster.datanodes[1]
+  if (second) second.faults.refuseTransfer = true
+  cluster.datanodes[0]?.die()
+  stream.end(pattern(packet))
+  await once(stream, 'close')
+  t.match(cluster.datanodes[2]?.operations.join(), /TRANSFER \d+ to dn-3/)
+  t.equal(cluster.nodesOf('/f').length, 3)
+})
+
+t.test(
+  'nobody to replace a datanode with: best effort goes on, else the write fails',
+  async (t) => {
+    const flushed = async (settings: Record<string, boolean | string>): Promise<unknown> => {
+      const { cluster, client } = await startSdk(t, 3, { settings })
+      const stream = client.createWriteStream('/f')
+      stream.write(pattern(packet))
+      await stream.hflush()
+      cluster.datanodes[0]?.die()
+      stream.end(pattern(packet))
+      return once(stream, 'close').then(
+        () => cluster.nodesOf('/f').length,
+        (error: unknown) => error,
+      )
+    }
+    const prefix = 'dfs.client.block.write.replace-datanode-on-failure'
+    t.equal(await flushed({}), 2)
+    t.match(await flushed({ [`${prefix}.best-effort`]: false }), {
+      code: 'EIO',
+      message:
+        /Cannot replace a lost datanode of block \d+: the namenode knows no other \(left: 127/,
+    })
+    t.equal(await flushed({ [`${prefix}.best-effort`]: false, [`${prefix}.policy`]: 'NEVER' }), 2)
+    t.match(await flushed({ [`${prefix}.policy`]: 'SOMETIMES' }), { code: 'EINVAL' })
+  },
+)
+
+t.test('a datanode that stays slow makes room for another, or stays', async (t) => {
+  for (const [count, expected] of [
+    [4, ['dn-0', 'dn-3', 'dn-1']],
+    [3, ['dn-0', 'dn-1', 'dn-2']],
+  ] as const) {
+    const { cluster, client } = await startSdk(t, count, {
+      settings: { 'dfs.client.mark.slownode.as.badnode.threshold': 1 },
+    })
+    const first = cluster.datanodes[0]
+    if (first) first.faults.slowIndex = 2
+    const stream = client.createWriteStream('/f')
+    stream.write(pattern(packet))
+    await stream.hflush()
+    stream.end(pattern(packet))
+    await once(stream, 'close')
+    t.same(
+      cluster.nodesOf('/f').map(({ uuid }) => uuid),
+      expected,
+      `of ${count} datanodes`,
+    )
+    t.equal(cluster.countOf('updatePipeline'), 1)
+    t.equal(cluster.contentAt('/f', 1).length, 2 * packet)
+  }
+})
+
 async function until(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) await new Promise((resolve) => setTimeout(resolve, 5))
 }

@@ -3,7 +3,6 @@ import t from 'tap'
 import { crc32, crc32c } from '../../base/checksum.ts'
 import { crcCombiner, crcCompose } from '../../protocol/crc-combine.ts'
 import {
-  ackStatuses,
   checkPacketChecksums,
   checkPacketLengths,
   checksumsBytesFor,
@@ -39,6 +38,7 @@ import {
   releaseShortCircuitAccessRequest,
   shortCircuitShmRequest,
 } from '../../protocol/messages/data-transfer.ts'
+import { ackFlag, ackSlowness, ackStatuses } from '../../protocol/pipeline-ack.ts'
 import { untyped } from '../support/arbitrary-message.ts'
 
 const block = { poolId: 'BP-1-127.0.0.1-2', blockId: 1073741825, generationStamp: 1001 }
@@ -313,6 +313,15 @@ t.test('ackStatuses() prefers flags, as HDFS does', async (t) => {
     'OOB_RESTART',
     'ERROR',
   ])
+})
+
+t.test('flags carry a status and whether a datanode is slow', async (t) => {
+  const flag = [ackFlag('SUCCESS', true), ackFlag('ERROR', false), ackFlag('OOB_RESTART', true)]
+  t.same(flag, [0x100, 0x81, 0x108], 'the numbers of HDFS')
+  const ack = { seqno: 1, reply: [], downstreamAckTimeNanos: 0n, flag } as const
+  t.same(ackStatuses(ack), ['SUCCESS', 'ERROR', 'OOB_RESTART'])
+  t.same(ackSlowness(ack), [true, false, true])
+  t.same(ackSlowness({ ...ack, flag: [] }), [])
 })
 
 t.test('tryDecodeDelimited() waits for the whole message', async (t) => {

@@ -38,7 +38,12 @@ const allocationsMax = 5
 const allocationPauseMs = 1000
 /** A pipeline that says nothing for this long counts as broken at its first node. */
 const silenceMs = 20_000
-const stages = { 'new-block': 'create', streaming: 'resume', close: 'close' } as const
+const stages = {
+  'new-block': 'create',
+  append: 'resume',
+  streaming: 'resume',
+  close: 'close',
+} as const
 
 /**
  * Writes one block from a simulated client: does with streams of messages what the real block writer does

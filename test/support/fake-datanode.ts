@@ -18,10 +18,12 @@ import {
   blockOpResponse,
   clientReadStatus,
   type OpReadBlock,
+  type OpTransferBlock,
   type OpWriteBlock,
   pipelineAck,
 } from '../../protocol/messages/data-transfer.ts'
 import type { DatanodeInfo } from '../../protocol/messages/hdfs.ts'
+import { ackFlag } from '../../protocol/pipeline-ack.ts'
 import { RpcServer } from '../../transport/rpc-server.ts'
 
 const chunkBytes = 512
@@ -51,6 +53,10 @@ export interface DatanodeFaults {
   cutReadAfterBytes: number | undefined
   /** Answers reads with this error text. */
   refuseRead: string | undefined
+  /** Refuses to send replicas to others. */
+  refuseTransfer: boolean
+  /** Position in the pipeline of a node that every acknowledgement calls slow. */
+  slowIndex: number | undefined
 }
 
 /**
@@ -68,6 +74,8 @@ export class FakeDatanode {
     corruptByte: undefined,
     cutReadAfterBytes: undefined,
     refuseRead: undefined,
+    refuseTransfer: false,
+    slowIndex: undefined,
   }
   /** Set-ups and reads in order, for tests to look at. */
   readonly operations: string[] = []
@@ -85,6 +93,7 @@ export class FakeDatanode {
   })
   #info: DatanodeInfo | undefined
   connectionsAccepted = 0
+  isAlive = true
   statuses: string[] = []
   bytesSent = 0
 
@@ -139,6 +148,7 @@ export class FakeDatanode {
 
   /** Dies: connections break, nobody listens any more; the replicas stay on its disk. */
   die(): void {
+    this.isAlive = false
     this.#server.close()
     for (const socket of this.#sockets) socket.resetAndDestroy()
   }
@@ -188,6 +198,8 @@ export class FakeDatanode {
           } else if (operation.value.kind === 'readBlock') {
             isReading = true
             this.#read(socket, operation.value.message)
+          } else if (operation.value.kind === 'transferBlock') {
+            this.#transfer(socket, operation.value.message)
           }
         }
       }
@@ -219,6 +231,12 @@ export class FakeDatanode {
       if (!isNew && replica.length < operation.minBytesRcvd) {
         throw new Error(`replica has ${replica.length} of ${operation.minBytesRcvd} bytes`)
       }
+      if (!isNew && replica.generationStamp < block.generationStamp) {
+        throw new Error(
+          `replica has stamp ${replica.generationStamp}, not ${block.generationStamp}`,
+        )
+      }
+      replica.isFinalized = false
       replica.generationStamp = isNew ? block.generationStamp : operation.latestGenerationStamp
       if (operation.stage === 'PIPELINE_CLOSE_RECOVERY') replica.isFinalized = true
       node?.replicas.set(block.blockId, replica)
@@ -226,6 +244,29 @@ export class FakeDatanode {
     })
     socket.write(encodeDelimited(blockOpResponse, { status: 'SUCCESS', firstBadLink: '' }))
     return new WriteSession(this, socket, replicas)
+  }
+
+  /** Gives the replica to the targets at once, under the stamp it has. */
+  #transfer(socket: net.Socket, { header, targets }: OpTransferBlock): void {
+    const { block } = header.baseHeader
+    const replica = this.replicas.get(block.blockId)
+    this.operations.push(
+      `TRANSFER ${block.blockId} to ${targets.map(({ id }) => id.datanodeUuid).join()}`,
+    )
+    const isRefused = replica === undefined || this.faults.refuseTransfer
+    if (isRefused || replica.generationStamp !== block.generationStamp) {
+      socket.write(
+        encodeDelimited(blockOpResponse, { status: 'ERROR', message: 'no such replica' }),
+      )
+      return
+    }
+    for (const { id } of targets) {
+      const data = Buffer.from(replica.data.subarray(0, replica.length))
+      this.#peers
+        .get(id.datanodeUuid)
+        ?.replicas.set(block.blockId, { ...replica, data, isFinalized: false })
+    }
+    socket.write(encodeDelimited(blockOpResponse, { status: 'SUCCESS' }))
   }
 
   #read(socket: net.Socket, { header, offset, len }: OpReadBlock): void {
@@ -315,12 +356,17 @@ class WriteSession {
     if (header.lastPacketInBlock) {
       for (const replica of this.#replicas) replica.isFinalized = true
     }
-    const { badAck, holdAcks } = faults
+    const { badAck, holdAcks, slowIndex } = faults
     const reply = this.#replicas.map((_replica, index) => {
       return badAck?.seqno === header.seqno && badAck.index === index ? 'ERROR' : 'SUCCESS'
     })
     if (reply.includes('ERROR')) faults.badAck = undefined
-    const ack = encodeDelimited(pipelineAck, { seqno: header.seqno, reply })
+    const flag = reply.map((status, index) => ackFlag(status, index === slowIndex))
+    const ack = encodeDelimited(pipelineAck, {
+      seqno: header.seqno,
+      reply,
+      flag: slowIndex === undefined ? [] : flag,
+    })
     if (holdAcks === undefined) this.#socket.write(ack)
     else void holdAcks.then(() => this.#socket.write(ack))
     return true

@@ -220,6 +220,20 @@ export class FakeNamenode {
         this.#enter('updateBlockForPipeline', call)
         return { block: located({ ...block, generationStamp: this.#takeId() }, [], 0) }
       },
+      getAdditionalDatanode: ({ blk, existings, excludes, numAdditionalNodes }, call) => {
+        this.#enter('getAdditionalDatanode', call)
+        const existing = existings.flatMap(({ id }) => this.#peers.get(id.datanodeUuid) ?? [])
+        const taken = new Set([...existings, ...excludes].map(({ id }) => id.datanodeUuid))
+        const newcomers = this.datanodes.filter(({ uuid, isAlive }) => isAlive && !taken.has(uuid))
+        // HDFS sorts the pipeline anew: the newcomer does not stand last.
+        const [first, ...rest] = existing
+        const nodes = [
+          ...(first === undefined ? [] : [first]),
+          ...newcomers.slice(0, numAdditionalNodes),
+          ...rest,
+        ]
+        return { block: located(blk, nodes, 0) }
+      },
       updatePipeline: ({ newBlock, newNodes }, call) => {
         this.#enter('updatePipeline', call)
         for (const file of this.files.values()) {

@@ -187,11 +187,15 @@ t.test('broken() of an idle pipeline recovers with nothing to send again', (t) =
   t.end()
 })
 
-t.test('broken() fails when the last node of acknowledged data is lost', (t) => {
+t.test('broken() tries the last node of acknowledged data again, then fails', (t) => {
   const pipeline = streaming(2, 1)
   sendAll(pipeline)
   pipeline.acked(good(0, 1))
-  t.same(pipeline.broken(0), { kind: 'failed', reason: 'no-datanode-left' })
+  for (let attempt = 1; attempt <= 5; attempt += 1) {
+    const event = pipeline.broken(0, 1)
+    t.match(event, { kind: 'recover', mode: 'streaming', failed: [], attempt })
+  }
+  t.same(pipeline.broken(0, 1), { kind: 'failed', reason: 'no-datanode-left' })
   t.equal(pipeline.state, 'failed')
   t.same(pipeline.broken(0), { kind: 'none' })
   t.end()
@@ -238,10 +242,58 @@ t.test('acked() ignores heartbeats and unsolicited good news, and believes bad o
 })
 
 t.test('a pipeline counts from the sequence number it is given', (t) => {
-  const pipeline = new WritePipeline<Packet>(limits, 17)
+  const pipeline = new WritePipeline<Packet>(limits, { firstSeqno: 17 })
   pipeline.enqueue(data(17, 0))
   pipeline.established(1)
   t.same(sendAll(pipeline), [17])
+  t.end()
+})
+
+t.test('an append is set up anew as such until its pipeline was established once', (t) => {
+  const pipeline = new WritePipeline<Packet>(limits, { appendTo: 700 })
+  pipeline.enqueue(data(0, 700))
+  t.match(pipeline.broken(1, 3), { mode: 'append', failed: [1], bytesAcked: 700, bytesSent: 700 })
+  pipeline.established(2)
+  t.same(sendAll(pipeline), [0])
+  t.match(pipeline.broken(0), { mode: 'streaming', bytesAcked: 700, bytesSent: 800 })
+  pipeline.established(1)
+  sendAll(pipeline)
+  pipeline.acked(good(0, 1))
+  t.equal(pipeline.bytesAcked, 800)
+  t.end()
+})
+
+t.test('an append never starts a new block, and its closing packet waits for the data', (t) => {
+  const pipeline = new WritePipeline<Packet>(limits, { appendTo: 700 })
+  pipeline.established(3)
+  pipeline.enqueue(data(0, 700))
+  pipeline.enqueue(last(1, 800))
+  t.same(sendAll(pipeline), [0], 'C6: nobody is finalized while data is under way')
+  t.equal(recoverOf(pipeline.broken(0)).mode, 'streaming')
+  t.end()
+})
+
+t.test('judgeSpeed() leaves a datanode that stays slow, once a block', (t) => {
+  const pipeline = new WritePipeline<Packet>({ ...limits, slowSignsMax: 3 })
+  pipeline.enqueue(data(0, 0))
+  pipeline.enqueue(data(1, 100))
+  pipeline.established(3)
+  const slow = [false, true, false]
+  t.same(pipeline.judgeSpeed(slow, 0), { kind: 'none' })
+  sendAll(pipeline)
+  pipeline.acked(good(0))
+  t.same(pipeline.judgeSpeed(slow, 1000), { kind: 'none' })
+  t.match(pipeline.judgeSpeed(slow, 2000), {
+    kind: 'recover',
+    mode: 'streaming',
+    cause: 'slow',
+    failed: [1],
+  })
+  t.same(pipeline.judgeSpeed(slow, 3000), { kind: 'none' }, 'no pipeline, no slowness')
+  pipeline.established(3)
+  for (let now = 4000; now < 9000; now += 1000) {
+    t.same(pipeline.judgeSpeed(slow, now), { kind: 'none' })
+  }
   t.end()
 })
 

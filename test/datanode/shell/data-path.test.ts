@@ -5,9 +5,10 @@ import t from 'tap'
 import { finalizedDirectory, metaFileName } from '../../../datanode/format/block-file.ts'
 import { decodeMetaHeader, metaHeader } from '../../../datanode/format/block-meta.ts'
 import { transferReplica } from '../../../datanode/shell/replica-transfer.ts'
-import { ackStatuses, encodeOperation, opcodes } from '../../../protocol/data-transfer.ts'
+import { encodeOperation, opcodes } from '../../../protocol/data-transfer.ts'
 import { blockId, generationStamp } from '../../../protocol/ids.ts'
 import { opCopyBlock } from '../../../protocol/messages/data-transfer.ts'
+import { ackStatuses } from '../../../protocol/pipeline-ack.ts'
 import {
   chunkChecksums,
   DataConnection,
