@@ -204,6 +204,8 @@ t.test('every file is reached from somewhere', async (t) => {
     [
       'client/cli/main.ts',
       'client/index.ts',
+      'test/sim/mutants.ts',
+      'test/sim/seed-worker.ts',
       'test/sim/sim.ts',
       'ops/demo.ts',
       'ops/docs.ts',

@@ -2,7 +2,7 @@ import { assert } from '../../base/assert.ts'
 import type { BlockRow } from '../../namenode/core/changes.ts'
 import type { FoldBatch } from '../../namenode/shell/fold-batch.ts'
 import { isDfsError } from '../../protocol/errors.ts'
-import type { BlockId } from '../../protocol/ids.ts'
+import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
 import type { HdfsFileStatus, LocatedBlocks } from '../../protocol/messages/hdfs.ts'
 import type { SimCluster } from './cluster.ts'
 import type { FileSystemModel, Finding } from './model.ts'
@@ -72,6 +72,26 @@ export function describeTree(files: readonly ListedFile[]): string {
       return `${path} ${status.fileType} ${status.fileId} ${status.length} ${times} ${blocks.join(',')}`
     })
     .join('\n')
+}
+
+/**
+ * False while the disks alone show that something is still to be done: a block with too few or too many
+ * replicas, or different ones. Cheap, to be asked before {@link unhealthy}.
+ */
+export function disksAgree(cluster: SimCluster): boolean {
+  const stampsById = new Map<BlockId, GenerationStamp[]>()
+  for (const { disk } of cluster.datanodes) {
+    for (const { blockId, generationStamp } of disk.files.values()) {
+      if (!disk.isIntact(blockId)) return false
+      const stamps = stampsById.get(blockId) ?? []
+      stampsById.set(blockId, stamps)
+      stamps.push(generationStamp)
+    }
+  }
+  const { replication } = cluster.config
+  return [...stampsById.values()].every(
+    (stamps) => stamps.length === replication && stamps.every((stamp) => stamp === stamps[0]),
+  )
 }
 
 /** Says what still differs from a healthy, fully replicated cluster without garbage; empty when nothing does. */

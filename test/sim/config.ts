@@ -2,38 +2,101 @@ import { Prng } from '../../base/prng.ts'
 import { type SettingName, type Settings, settings } from '../../protocol/settings.ts'
 import type { NetworkFaults } from './network.ts'
 
+/** What may go wrong, besides the network; see `faults.ts`. */
+export const faultKinds = [
+  'crash-datanode',
+  'rot',
+  'crash-namenode',
+  'partition-namenode',
+  'partition-peers',
+  'crash-client',
+] as const
+export type FaultKind = (typeof faultKinds)[number]
+
+/** What clients do; see `workload.ts`. */
+export const operationKinds = [
+  'write',
+  'read',
+  'delete',
+  'delete-directory',
+  'rename',
+  'rename-directory',
+  'mkdir',
+] as const
+export type OperationKind = (typeof operationKinds)[number]
+
+/** How often each kind is chosen, relative to the others. */
+export type Weights<Kind extends string> = Readonly<Record<Kind, number>>
+
 /** Everything about one simulation, drawn from its seed. */
 export interface SimConfig {
   readonly seed: number
   readonly datanodes: number
   readonly clients: number
   readonly operationsPerClient: number
+  readonly operations: Weights<OperationKind>
+  readonly thinkMsMax: number
   readonly replication: number
   readonly blockBytes: number
   readonly blocksMax: number
+  /** Bytes of all packets but the last of a block. */
+  readonly packetBytes: number
   /** Mean pause between two faults; 0 for none. */
   readonly faultEveryMs: number
+  /** The first so many faults happen. */
+  readonly faultsMax: number
+  readonly faults: Weights<FaultKind>
   readonly network: NetworkFaults
   readonly segmentBytesMax: number
+  /** Messages travel as their bytes; otherwise as what those would be read as, which is cheaper. */
+  readonly encodes: boolean
   readonly settings: Partial<Readonly<Record<SettingName, number>>>
 }
 
 const mebibyte = 1024 * 1024
+/** So that `faultsMax` can be given on a command line. */
+const unlimited = 1_000_000
 
-/** Draws the configuration of `seed`. */
+const faultWeights: Weights<FaultKind> = {
+  'crash-datanode': 35,
+  rot: 5,
+  'crash-namenode': 20,
+  'partition-namenode': 15,
+  'partition-peers': 15,
+  'crash-client': 10,
+}
+const operationWeights: Weights<OperationKind> = {
+  write: 40,
+  read: 25,
+  delete: 10,
+  'delete-directory': 5,
+  rename: 10,
+  'rename-directory': 5,
+  mkdir: 5,
+}
+
+/** Draws the configuration of `seed`: three of four clusters are small and live short. */
 export function drawConfig(seed: number): SimConfig {
   const prng = new Prng(seed)
-  const datanodes = 3 + prng.below(3)
   const between = (low: number, high: number): number => low + prng.below(high - low + 1)
+  const isBig = prng.chance(1, 4)
+  const datanodes = isBig ? between(3, 6) : between(3, 4)
+  const heartbeatMs = between(800, 2500)
+  const staleMs = 3 * heartbeatMs + between(500, 3000)
   return {
     seed,
     datanodes,
-    clients: between(1, 3),
-    operationsPerClient: between(10, 30),
+    clients: between(1, isBig ? 3 : 2),
+    operationsPerClient: isBig ? between(10, 30) : between(4, 12),
+    operations: varied(prng, operationWeights),
+    thinkMsMax: between(1, 600),
     replication: between(2, 3),
     blockBytes: mebibyte,
-    blocksMax: between(1, 3),
-    faultEveryMs: prng.chance(1, 8) ? 0 : between(1500, 8000),
+    blocksMax: between(1, isBig ? 3 : 2),
+    packetBytes: mebibyte / (isBig ? 4 : 2),
+    faultEveryMs: prng.chance(1, 10) ? 0 : between(600, isBig ? 6000 : 3000),
+    faultsMax: unlimited,
+    faults: varied(prng, faultWeights),
     network: {
       delayMsMax: between(1, 30),
       lateOneIn: prng.chance(1, 2) ? between(50, 500) : 0,
@@ -41,19 +104,47 @@ export function drawConfig(seed: number): SimConfig {
       lossOneIn: prng.chance(1, 2) ? between(40, 600) : 0,
     },
     segmentBytesMax: between(1, 16) * 1024,
+    encodes: prng.chance(1, 4),
     settings: {
-      'dfs.heartbeat.interval': between(500, 1500),
+      'dfs.heartbeat.interval': heartbeatMs,
       'dfs.blockreport.interval': between(20_000, 120_000),
-      'dfs.namenode.stale.datanode.interval': between(3000, 6000),
-      'dfs.namenode.dead.datanode.interval': between(10_000, 20_000),
+      'dfs.namenode.stale.datanode.interval': staleMs,
+      'dfs.namenode.dead.datanode.interval': staleMs + between(3000, 12_000),
       'dfs.namenode.reports.wait': between(0, 1500),
-      'dfs.namenode.lease.soft-limit': between(10_000, 15_000),
-      'dfs.namenode.lease.hard-limit': between(20_000, 40_000),
-      'dfs.namenode.safemode.wait': between(10_000, 30_000),
+      'dfs.namenode.lease.soft-limit': between(5000, 15_000),
+      'dfs.namenode.lease.hard-limit': between(16_000, 40_000),
+      'dfs.namenode.safemode.wait': between(5000, 30_000),
       'dfs.namenode.resident-inodes': between(12, 40),
       'dfs.namenode.mass-failure.percent': prng.chance(1, 2) ? 34 : 100,
     },
   }
+}
+
+/** Every run stresses something else: some kinds do not happen at all, others three times as often. */
+function varied<Kind extends string>(prng: Prng, weights: Weights<Kind>): Weights<Kind> {
+  const drawn: [string, number][] = Object.entries<number>(weights).map(([kind, weight]) => {
+    const factor = prng.pick([0, 1, 1, 1, 3])
+    return [kind, weight * factor]
+  })
+  return drawn.some(([, weight]) => weight > 0)
+    ? (Object.fromEntries(drawn) as Weights<Kind>)
+    : weights
+}
+
+/** Draws a kind by its weight; nothing when none has any. */
+export function pickKind<Kind extends string>(
+  prng: Prng,
+  kinds: readonly Kind[],
+  weights: Weights<Kind>,
+): Kind | undefined {
+  const total = kinds.reduce((sum, kind) => sum + weights[kind], 0)
+  if (total === 0) return undefined
+  let left = prng.below(total)
+  for (const kind of kinds) {
+    if (left < weights[kind]) return kind
+    left -= weights[kind]
+  }
+  return undefined
 }
 
 /** The settings every simulated process runs with. */

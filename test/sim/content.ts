@@ -4,21 +4,30 @@ import { lengthOf, type Stretch } from './replica-disk.ts'
 /** What a file holds: one list of stretches per block. */
 export type Content = readonly (readonly Stretch[])[]
 
-/** Bytes of all packets but the last of a block; a multiple of the chunk. */
-const packetBytes = 256 * 1024
 const chunkBytes = 512
 
-/** Draws the content of a new file: up to `blocksMax` blocks of `blockBytes`, the last one shorter. */
-export function drawContent(prng: Prng, blockBytes: number, blocksMax: number): Content {
+/** Sizes of what is written. */
+export interface ContentShape {
+  readonly blockBytes: number
+  readonly blocksMax: number
+  /** Bytes of all packets but the last of a block; a multiple of the chunk. */
+  readonly packetBytes: number
+}
+
+/** Draws the content of a new file: up to `blocksMax` blocks, the last one shorter. */
+export function drawContent(prng: Prng, shape: ContentShape): Content {
+  const { blockBytes, blocksMax, packetBytes } = shape
   const fullBlocks = prng.below(blocksMax)
   const blocks: Stretch[][] = []
-  for (let index = 0; index < fullBlocks; index += 1) blocks.push(drawBlock(prng, blockBytes))
+  for (let index = 0; index < fullBlocks; index += 1) {
+    blocks.push(drawBlock(prng, blockBytes, packetBytes))
+  }
   const tailBytes = prng.below(blockBytes / chunkBytes) * chunkBytes
-  if (tailBytes > 0) blocks.push(drawBlock(prng, tailBytes))
+  if (tailBytes > 0) blocks.push(drawBlock(prng, tailBytes, packetBytes))
   return blocks
 }
 
-function drawBlock(prng: Prng, bytes: number): Stretch[] {
+function drawBlock(prng: Prng, bytes: number, packetBytes: number): Stretch[] {
   const stretches: Stretch[] = []
   for (let offset = 0; offset < bytes; offset += packetBytes) {
     const length = Math.min(packetBytes, bytes - offset)

@@ -1,5 +1,7 @@
+import { unreachable } from '../../base/assert.ts'
 import { Prng } from '../../base/prng.ts'
 import type { SimCluster } from './cluster.ts'
+import { faultKinds, pickKind } from './config.ts'
 
 /** Times of what goes wrong, milliseconds. */
 const downMsMax = 25_000
@@ -18,6 +20,7 @@ export class FaultInjector {
   /** Datanodes that are down or cut off. */
   readonly #impaired = new Set<string>()
   #isRunning = true
+  #strikeCount = 0
 
   constructor(
     cluster: SimCluster,
@@ -30,8 +33,9 @@ export class FaultInjector {
   }
 
   start(): void {
-    const { faultEveryMs } = this.#cluster.config
-    if (faultEveryMs === 0) return
+    const { faultEveryMs, faultsMax } = this.#cluster.config
+    if (faultEveryMs === 0 || this.#strikeCount >= faultsMax) return
+    this.#strikeCount += 1
     this.#after(this.#prng.below(2 * faultEveryMs), () => {
       this.#strike()
       this.start()
@@ -48,15 +52,31 @@ export class FaultInjector {
   }
 
   #strike(): void {
-    const dice = this.#prng.below(100)
-    if (dice < 35) this.#crashDatanode()
-    else if (dice < 40) this.#rot()
-    else if (dice < 60) this.#crashNamenode()
-    else if (dice < 75) this.#partitionFromNamenode()
-    else if (dice < 90) this.#partitionPeers()
-    else {
-      this.#trace('client crash')
-      this.#crashClient()
+    const kind = pickKind(this.#prng, faultKinds, this.#cluster.config.faults)
+    switch (kind) {
+      case 'crash-datanode':
+        this.#crashDatanode()
+        break
+      case 'rot':
+        this.#rot()
+        break
+      case 'crash-namenode':
+        this.#crashNamenode()
+        break
+      case 'partition-namenode':
+        this.#partitionFromNamenode()
+        break
+      case 'partition-peers':
+        this.#partitionPeers()
+        break
+      case 'crash-client':
+        this.#trace('crash client')
+        this.#crashClient()
+        break
+      case undefined:
+        break
+      default:
+        unreachable(kind)
     }
   }
 

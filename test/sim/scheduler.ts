@@ -1,3 +1,4 @@
+import process from 'node:process'
 import { millis } from '../../base/brand.ts'
 import type { Clock, TimerHandle, Timers } from '../../base/clock.ts'
 
@@ -44,6 +45,7 @@ export class Scheduler {
   #now = 0
   #sequence = 0
   #eventCount = 0
+  #isHalted = false
 
   get now(): number {
     return this.#now
@@ -102,18 +104,30 @@ export class Scheduler {
     }
   }
 
-  /** Lets events happen until `isDone`, at most until `deadline` of simulated time. False when that came first. */
-  async run(isDone: () => boolean, deadline: number): Promise<boolean> {
-    await settlePromises()
+  get isHalted(): boolean {
+    return this.#isHalted
+  }
+
+  /** Stops the run: nothing happens any more. */
+  halt(): void {
+    this.#isHalted = true
+  }
+
+  /**
+   * Lets events happen until `isDone`, at most until `deadline` of simulated time. False when that came
+   * first, or the run was halted. Call it from a callback of the event loop, not from a promise's.
+   */
+  run(isDone: () => boolean, deadline: number): boolean {
+    settlePromises()
     while (!isDone()) {
       const next = this.#heap[0]
-      if (next === undefined || next.time > deadline) return false
+      if (this.#isHalted || next === undefined || next.time > deadline) return false
       this.#pop()
       if (next.action === undefined) continue
       this.#now = next.time
       this.#eventCount += 1
       next.action()
-      await settlePromises()
+      settlePromises()
     }
     return true
   }
@@ -160,9 +174,12 @@ function isBefore(left: ScheduledEvent, right: ScheduledEvent): boolean {
   return left.time < right.time || (left.time === right.time && left.sequence < right.sequence)
 }
 
-/** Lets every promise callback that is ready run, and those they make ready. */
-function settlePromises(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve)
-  })
+/**
+ * Lets every promise callback that is ready run, and those they make ready, as Node does between two turns
+ * of its event loop, and with the same function: a turn of the real loop would cost seven times as much.
+ */
+function settlePromises(): void {
+  tickCallback.call(process)
 }
+
+const { _tickCallback: tickCallback } = process as unknown as { _tickCallback: () => void }

@@ -45,6 +45,7 @@ export class SimClient {
       user: simUser,
       prng: this.prng,
       mayStray: true,
+      encodes: world.config.encodes,
     })
     world.scheduler.timersOf(this.life).every(leaseRenewalMs, () => {
       void this.#renewLeases()

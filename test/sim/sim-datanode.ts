@@ -17,6 +17,7 @@ import {
 } from '../../protocol/ids.ts'
 import type { DatanodeID } from '../../protocol/messages/hdfs-blocks.ts'
 import type { Settings } from '../../protocol/settings.ts'
+import type { SimConfig } from './config.ts'
 import type { Network, Peer, StreamEnd } from './network.ts'
 import type { PipelineMessage } from './pipeline-messages.ts'
 import { isRotten, lengthOf, ReplicaDisk, type Stretch } from './replica-disk.ts'
@@ -27,6 +28,7 @@ import { SimRpcClient, SimRpcServer } from './sim-rpc.ts'
 
 /** What a simulated process finds around it. */
 export interface World {
+  readonly config: SimConfig
   readonly scheduler: Scheduler
   readonly network: Network
   readonly settings: Settings
@@ -182,6 +184,7 @@ export class SimDatanode {
       user: 'trefoil',
       prng: this.#prng,
       mayStray: false,
+      encodes: this.#world.config.encodes,
     })
   }
 

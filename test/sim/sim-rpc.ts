@@ -5,6 +5,7 @@ import {
   type EncodableRequestOf,
   encodeMessage,
   type Fields,
+  type MessageType,
   type Method,
   type MethodsOf,
   type ResponseOf,
@@ -13,6 +14,7 @@ import {
 import type { RpcCallOptions } from '../../transport/rpc-client.ts'
 import type { RpcCall, RpcConnectionInfo, RpcHandlers } from '../../transport/rpc-server.ts'
 import type { Network, Peer } from './network.ts'
+import { passMessage } from './pass-message.ts'
 
 type Handler = (request: object, call: RpcCall) => object | Promise<object>
 
@@ -57,13 +59,18 @@ export interface SimRpcClientOptions {
   readonly prng: Prng
   /** Requests that the client gave up may still arrive: the callee must be able to tell. */
   readonly mayStray: boolean
+  /** Messages are encoded and decoded, not passed on as they are. */
+  readonly encodes: boolean
 }
+
+/** Simulated calls are never withdrawn; one signal for all, because making one is slow. */
+const neverAborted = new AbortController().signal
 
 interface SimConnection extends RpcConnectionInfo {
   readonly server: SimRpcServer
 }
 
-/** Has the interface of the real RPC client; messages are encoded and decoded, sockets are not there. */
+/** Has the interface of the real RPC client; sockets are not there. */
 export class SimRpcClient {
   readonly #options: SimRpcClientOptions
   readonly #clientId: Uint8Array
@@ -102,7 +109,6 @@ export class SimRpcClient {
     if (table === undefined) throw new DfsError('NO_SUCH_METHOD', `No method ${method}`)
     const { network, from, mayStray, user } = this.#options
     const connection = this.#connect()
-    const bytes = encodeMessage(table.request, request)
     const call: RpcCall = {
       user,
       realUser: undefined,
@@ -110,20 +116,27 @@ export class SimRpcClient {
       callId: options.retry?.callId ?? this.nextCallId(),
       retryCount: options.retry?.retryCount ?? 0,
       connection,
-      signal: new AbortController().signal,
+      signal: neverAborted,
     }
-    const serve = async (): Promise<Uint8Array> => {
+    const received = this.#carry(table.request, request)
+    const serve = (): object | Promise<object> => {
       const handler = connection.server.handler(service.name, method)
-      const reply = await handler(decodeMessage(table.request, bytes), call)
-      return encodeMessage(table.response, reply)
+      return handler(received(), call)
     }
     try {
       const reply = await network.call(from, connection.server.peer, serve, { mayStray })
-      return decodeMessage(table.response, reply) as ResponseOf<Service<M>, N>
+      return this.#carry(table.response, reply)() as ResponseOf<Service<M>, N>
     } catch (error) {
       if (isDfsError(error, 'CONNECTION_LOST', 'OUTCOME_UNKNOWN')) this.#lost(connection, error)
       throw error
     }
+  }
+
+  /** Sends a message as its bytes, or, where the bytes do not matter, as what they would be read as. */
+  #carry(type: MessageType<Fields>, value: object): () => object {
+    if (!this.#options.encodes) return () => passMessage(type, value)
+    const bytes = encodeMessage(type, value)
+    return () => decodeMessage(type, bytes)
   }
 
   #connect(): SimConnection {

@@ -1,8 +1,10 @@
+import process from 'node:process'
 import { isDfsError } from '../../protocol/errors.ts'
 import {
   compareWithModel,
   describeBlocks,
   describeTree,
+  disksAgree,
   listTree,
   unhealthy,
   watchRows,
@@ -33,13 +35,32 @@ export interface SimResult {
   readonly trace: readonly string[]
 }
 
-/** Runs one simulation: faults until the workload is done, then healing, then the checks. */
-export async function simulate(
+/**
+ * Runs one simulation: faults until the workload is done, then healing, then the checks. An assertion of the
+ * code under test ends the run wherever it is, and is a violation.
+ */
+export function simulate(
   config: SimConfig,
   onTrace: (line: string) => void = () => undefined,
 ): Promise<SimResult> {
-  const simulation = new Simulation(config, onTrace)
-  return simulation.run()
+  // The run lasts one turn of the event loop: the scheduler settles promises itself.
+  return new Promise((resolve) => {
+    setImmediate(() => {
+      const simulation = new Simulation(config, onTrace)
+      const onRejection = (error: unknown): void => {
+        simulation.failed(error)
+      }
+      process.on('unhandledRejection', onRejection)
+      try {
+        simulation.run()
+      } catch (error) {
+        simulation.failed(error)
+      } finally {
+        process.off('unhandledRejection', onRejection)
+      }
+      resolve(simulation.result())
+    })
+  })
 }
 
 class Simulation {
@@ -64,7 +85,27 @@ class Simulation {
     })
   }
 
-  async run(): Promise<SimResult> {
+  /** The code under test broke down. */
+  failed(error: unknown): void {
+    const what = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    this.#violation(`failed: ${what}`)
+    this.#cluster.scheduler.halt()
+  }
+
+  result(): SimResult {
+    const { scheduler, network } = this.#cluster
+    this.#digest.add(`${scheduler.now} ${scheduler.eventCount}`)
+    return {
+      violations: this.#violations,
+      digest: this.#digest.value,
+      simulatedMs: scheduler.now,
+      events: scheduler.eventCount,
+      messages: network.messageCount,
+      trace: this.#trace,
+    }
+  }
+
+  run(): void {
     const { clients, operationsPerClient } = this.#config
     const { scheduler } = this.#cluster
     this.#cluster.start()
@@ -82,30 +123,21 @@ class Simulation {
     })
     faults.start()
     const isDone = (): boolean => this.#remaining.size === 0
-    const ended = await scheduler.run(isDone, workloadMsMax)
+    const ended = scheduler.run(isDone, workloadMsMax)
+    if (scheduler.isHalted) return
     if (!ended) this.#violation('the workload did not end')
     this.#isFaulty = false
     faults.stop()
-    await this.#awaitTask(this.#check(), convergenceMsMax * 3)
-    this.#digest.add(`${scheduler.now} ${scheduler.eventCount} ${this.#violations.join('\n')}`)
-    return {
-      violations: this.#violations,
-      digest: this.#digest.value,
-      simulatedMs: scheduler.now,
-      events: scheduler.eventCount,
-      messages: this.#cluster.network.messageCount,
-      trace: this.#trace,
-    }
+    this.#runTask(this.#check(), convergenceMsMax * 3)
   }
 
   /** Lets a client do what is left for it; when it dies, another one goes on later. */
   #startClient(index: number): void {
     const client = this.#cluster.client(`client${index}`)
     this.#running.set(index, client)
-    const { replication, blockBytes, blocksMax } = this.#config
     const workload = new Workload(client, `/home${index}`, {
       model: this.#model,
-      options: { replication, blockBytes, blocksMax },
+      config: this.#config,
       witness: {
         violation: (message) => {
           this.#violation(message)
@@ -137,7 +169,7 @@ class Simulation {
   }
 
   /** Runs an asynchronous check to its end, as the scheduler lets it. */
-  async #awaitTask(task: Promise<void>, limitMs: number): Promise<void> {
+  #runTask(task: Promise<void>, limitMs: number): void {
     const { scheduler } = this.#cluster
     let isDone = false
     let failure: unknown
@@ -150,8 +182,8 @@ class Simulation {
         failure = error
       },
     )
-    const ended = await scheduler.run(() => isDone, scheduler.now + limitMs)
-    if (!ended) this.#violation('the checks did not end')
+    const ended = scheduler.run(() => isDone, scheduler.now + limitMs)
+    if (!ended && !scheduler.isHalted) this.#violation('the checks did not end')
     if (isDfsError(failure)) this.#violation(`the checks failed: ${failure.message}`)
     else if (failure !== undefined) throw failure instanceof Error ? failure : new Error('failed')
   }
@@ -169,14 +201,13 @@ class Simulation {
 
   async #converge(client: SimClient): Promise<void> {
     const deadline = client.now + convergenceMsMax
-    let wrong: readonly string[] = []
     while (client.now < deadline) {
       for (const datanode of this.#cluster.datanodes) datanode.scrub()
-      wrong = await unhealthy(this.#cluster, client)
-      if (wrong.length === 0) return
+      if (disksAgree(this.#cluster) && (await unhealthy(this.#cluster, client)).length === 0) return
       await client.pause(healthCheckMs)
     }
-    for (const what of wrong) this.#violation(`does not heal: ${what}`)
+    for (const what of await unhealthy(this.#cluster, client))
+      this.#violation(`does not heal: ${what}`)
     for (const line of describeBlocks(this.#cluster)) this.#note(line)
   }
 

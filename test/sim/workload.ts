@@ -1,18 +1,15 @@
+import { unreachable } from '../../base/assert.ts'
 import { type DfsError, isDfsError } from '../../protocol/errors.ts'
+import { operationKinds, pickKind, type SimConfig } from './config.ts'
 import { drawContent } from './content.ts'
 import { absent, type Expectation, type FileSystemModel, type Finding } from './model.ts'
 import type { SimClient } from './sim-client.ts'
-import { readFile, type WriteOptions, writeFile } from './sim-files.ts'
+import { readFile, writeFile } from './sim-files.ts'
 
 /** After an operation of unknown outcome: by then every stray request has arrived or is dead. */
 const strayPauseMs = 25_000
-const thinkMsMax = 600
 const filesPerDirectory = 3
 const directoriesPerClient = 2
-
-export interface WorkloadOptions extends WriteOptions {
-  readonly blocksMax: number
-}
 
 /** What a workload tells about itself. */
 export interface Witness {
@@ -34,7 +31,7 @@ export class Workload {
   readonly #client: SimClient
   readonly #home: string
   readonly #model: FileSystemModel
-  readonly #options: WorkloadOptions
+  readonly #config: SimConfig
   readonly #witness: Witness
 
   constructor(
@@ -42,14 +39,14 @@ export class Workload {
     home: string,
     parts: {
       readonly model: FileSystemModel
-      readonly options: WorkloadOptions
+      readonly config: SimConfig
       readonly witness: Witness
     },
   ) {
     this.#client = client
     this.#home = home
     this.#model = parts.model
-    this.#options = parts.options
+    this.#config = parts.config
     this.#witness = parts.witness
   }
 
@@ -57,25 +54,37 @@ export class Workload {
   async run(count: number): Promise<void> {
     const { prng } = this.#client
     for (let done = 0; done < count; done += 1) {
-      await this.#client.pause(prng.below(thinkMsMax))
-      await this.#step(prng.below(100))
+      await this.#client.pause(prng.below(this.#config.thinkMsMax))
+      await this.#step()
       this.#witness.finished()
     }
   }
 
-  #step(dice: number): Promise<void> {
-    if (dice < 40) return this.#write(this.#drawFile())
-    if (dice < 65) return this.#read(this.#drawFile())
-    if (dice < 75) return this.#delete(this.#drawFile())
-    if (dice < 80) return this.#delete(this.#drawDirectory())
-    if (dice < 90) return this.#rename(this.#drawFile(), this.#drawFile())
-    if (dice < 95) return this.#rename(this.#drawDirectory(), this.#drawDirectory())
-    return this.#mkdir(this.#drawDirectory())
+  #step(): Promise<void> {
+    const kind = pickKind(this.#client.prng, operationKinds, this.#config.operations)
+    switch (kind) {
+      case 'write':
+        return this.#write(this.#drawFile())
+      case 'delete':
+        return this.#delete(this.#drawFile())
+      case 'delete-directory':
+        return this.#delete(this.#drawDirectory())
+      case 'rename':
+        return this.#rename(this.#drawFile(), this.#drawFile())
+      case 'rename-directory':
+        return this.#rename(this.#drawDirectory(), this.#drawDirectory())
+      case 'mkdir':
+        return this.#mkdir(this.#drawDirectory())
+      case 'read':
+      case undefined:
+        return this.#read(this.#drawFile())
+      default:
+        return unreachable(kind)
+    }
   }
 
   async #write(path: string): Promise<void> {
-    const { blockBytes, blocksMax } = this.#options
-    const content = drawContent(this.#client.prng, blockBytes, blocksMax)
+    const content = drawContent(this.#client.prng, this.#config)
     const file: Expectation = { kind: 'file', content }
     const directory: Expectation = { kind: 'directory' }
     const parents: Changes = new Map(this.#parentsOf(path).map((name) => [name, [directory]]))
@@ -84,7 +93,7 @@ export class Workload {
       possible: new Map(parents).set(path, [file, { kind: 'partial', content }]),
       // A file that could not be written to its end stays as far as it got.
       isAtomic: false,
-      action: () => writeFile(this.#client, path, content, this.#options),
+      action: () => writeFile(this.#client, path, content, this.#config),
       certain: () => parents.set(path, [file]),
     })
   }
