@@ -9,7 +9,8 @@
  *     generationStamp  varint64
  *     state            varint64, low 4 bits: index in replicaStates
  *
- * The number of replicas travels beside the bytes (numberOfBlocks) and must match.
+ * The number of replicas travels beside the bytes (numberOfBlocks) and must match. So do, between our own
+ * programs, the replicas' digests (StorageBlockReport.digests): 8 bytes each, big-endian, 0 for unknown.
  */
 import { assert } from '../base/assert.ts'
 import { DfsError } from './errors.ts'
@@ -23,18 +24,23 @@ export interface ListedReplica {
   /** Bytes on disk, below 2^48. */
   readonly length: number
   readonly state: ReplicaState
+  /** Digest of a finalized replica, when it is known. */
+  readonly digest?: bigint | undefined
 }
 
 /** Encoded list: `pieces` are at most 64 KiB each and not empty. */
 export interface BlockList {
   readonly count: number
   readonly pieces: readonly Uint8Array[]
+  /** Digests of the replicas in the same order, 8 bytes each; absent when none is known. */
+  readonly digests?: Uint8Array
 }
 
 const pieceBytesMax = 64 * 1024
 const varintBytesMax = 10
 const replicaBytesMax = 4 * varintBytesMax
 const fieldsPerReplica = 4
+const digestBytes = 8
 const lengthLimit = 2 ** 48
 const stateByNumber: readonly ReplicaState[] = replicaStates
 const numberByState = new Map(replicaStates.map((state, index) => [state, index]))
@@ -45,6 +51,7 @@ export function encodeBlockList(replicas: Iterable<ListedReplica>): BlockList {
   let piece = new Uint8Array(pieceBytesMax)
   let position = 0
   let count = 0
+  const digests = new DigestColumn()
   const write = (value: number): void => {
     let rest = value
     while (rest >= 0x80) {
@@ -66,10 +73,55 @@ export function encodeBlockList(replicas: Iterable<ListedReplica>): BlockList {
     write(replica.length)
     write(replica.generationStamp)
     write(numberByState.get(replica.state) ?? 0)
+    if (replica.digest !== undefined) digests.set(count, replica.digest)
     count += 1
   }
   if (position > 0) pieces.push(piece.slice(0, position))
-  return { count, pieces }
+  const column = digests.bytes(count)
+  return column === undefined ? { count, pieces } : { count, pieces, digests: column }
+}
+
+/** Collects the digests of a list; costs nothing while none is known. */
+class DigestColumn {
+  #bytes = new Uint8Array(0)
+
+  set(index: number, digest: bigint): void {
+    const end = (index + 1) * digestBytes
+    if (end > this.#bytes.length) {
+      const bigger = new Uint8Array(Math.max(1024, 2 * end))
+      bigger.set(this.#bytes)
+      this.#bytes = bigger
+    }
+    new DataView(this.#bytes.buffer).setBigUint64(end - digestBytes, digest)
+  }
+
+  bytes(count: number): Uint8Array | undefined {
+    if (this.#bytes.length === 0) return undefined
+    const column = new Uint8Array(count * digestBytes)
+    column.set(this.#bytes.subarray(0, column.length))
+    return column
+  }
+}
+
+/**
+ * Reads digest number `index` beside a list of `count` replicas; `undefined` when it is not known.
+ *
+ * @throws {@link DfsError} BAD_FRAME when there are digests, but not one for each replica
+ */
+export function listedDigest(
+  digests: Uint8Array | undefined,
+  count: number,
+  index: number,
+): bigint | undefined {
+  if (digests === undefined) return undefined
+  if (digests.length !== count * digestBytes) {
+    throw new DfsError(
+      'BAD_FRAME',
+      `Block list of ${count} replicas has ${digests.length} bytes of digests, need ${digestBytes} each`,
+    )
+  }
+  const view = new DataView(digests.buffer, digests.byteOffset, digests.byteLength)
+  return view.getBigUint64(index * digestBytes) || undefined
 }
 
 /** Receives each decoded replica; plain arguments, because a report may hold millions. */

@@ -158,6 +158,7 @@ interface ReplicaRecord {
   visibleLength: number
   state: ReplicaState
   readonly storage: StorageUuid
+  digest: bigint | undefined
   recovery: ReplicaRecovery | undefined
 }
 
@@ -167,6 +168,7 @@ export interface ReplicaStart {
   readonly generationStamp: GenerationStamp
   readonly length: number
   readonly storage: StorageUuid
+  readonly digest?: bigint | undefined
 }
 
 /** See the head of this file. */
@@ -222,6 +224,7 @@ export class ReplicaMap {
     record.state = next
     record.recovery = undefined
     if (next === 'finalized') record.visibleLength = record.length
+    else record.digest = undefined
   }
 
   /** Marks the replica as under recovery `recoveryStamp`. @throws {@link DfsError} as {@link check} */
@@ -256,9 +259,16 @@ export class ReplicaMap {
   /** Records that `length` bytes are here now. */
   setLength(blockId: BlockId, length: number): void {
     const record = this.#record(blockId)
+    if (length === record.length) return
     this.#addUsed(record.storage, length - record.length)
     record.length = length
+    record.digest = undefined
     if (record.visibleLength > length) record.visibleLength = length
+  }
+
+  /** Records the digest of a replica that is, or is about to be, finalized with its present length. */
+  setDigest(blockId: BlockId, digest: bigint): void {
+    this.#record(blockId).digest = digest
   }
 
   /** Records that `length` bytes are acknowledged; never goes back. */
@@ -270,7 +280,7 @@ export class ReplicaMap {
 
   #insert(start: ReplicaStart, state: ReplicaState): ReplicaInfo {
     assert(!this.#records.has(start.blockId), `replica ${start.blockId} must be new`)
-    const { blockId, generationStamp, length, storage } = start
+    const { blockId, generationStamp, length, storage, digest } = start
     const record: ReplicaRecord = {
       blockId,
       generationStamp,
@@ -278,6 +288,7 @@ export class ReplicaMap {
       visibleLength: length,
       state,
       storage,
+      digest,
       recovery: undefined,
     }
     this.#records.set(blockId, record)

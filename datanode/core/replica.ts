@@ -21,6 +21,8 @@ export interface ReplicaInfo {
   readonly visibleLength: number
   readonly state: ReplicaState
   readonly storage: StorageUuid
+  /** Digest of the whole block (docs/formats/block-files.md); only finalized replicas have one, old ones may not. */
+  readonly digest: bigint | undefined
   /** Set exactly while `state` is `rur`. */
   readonly recovery: ReplicaRecovery | undefined
 }

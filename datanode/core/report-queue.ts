@@ -21,6 +21,8 @@ export interface ReplicaEvent {
   readonly generationStamp: GenerationStamp
   /** Bytes; 0 while receiving. */
   readonly length: number
+  /** Digest of a received block, when it is known. */
+  readonly digest?: bigint | undefined
 }
 
 export class ReportQueue {

@@ -13,7 +13,8 @@
  *         28     4  headerChecksum    CRC-32C of bytes 0 to 27
  *         32    32  syncMark[0]
  *         64    32  syncMark[1]
- *         96    32  zero
+ *         96    24  blockDigest       of a finalized block; see block-digest.ts
+ *        120     8  zero
  *        128     -  stripes, one per span of the block file
  *
  *     stripe: 8 spanDigest   XXH64 (seed 0) of the span's bytes
@@ -53,6 +54,7 @@ export const metaHeader = {
   headerChecksum: 28,
   syncMarks: 32,
   syncMarkBytes: 32,
+  blockDigest: 96,
   sizeOf: 128,
 } as const satisfies Record<string, number>
 

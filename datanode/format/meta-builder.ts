@@ -6,18 +6,25 @@
  *
  * 1. `hash` is called for every new byte, in order, before the byte's chunk CRC is verified (D3).
  * 2. `take` hands out every stripe that changed since the last call and keeps only an incomplete one,
- *    so memory is bounded by what arrives between two calls.
+ *    so memory is bounded by what arrives between two calls, and 8 bytes per span of the block.
  */
 import { assert, defined } from '../../base/assert.ts'
 import { createXxh64, type StreamingXxh64, xxh64 } from '../../base/checksum.ts'
+import { spanDigestBytes as digestBytes, digestOfSpans } from './block-digest.ts'
 import { type MetaLayout, stripeOffset } from './block-meta.ts'
-
-const digestBytes = 8
 
 /** Bytes to be written at an offset of the meta file; owned by the caller. */
 export interface MetaWrite {
   readonly offset: number
   readonly bytes: Buffer
+}
+
+/** Where an existing meta file ends, for {@link MetaBuilder.resume}. */
+export interface MetaEnd {
+  readonly length: number
+  readonly spanDigests: Uint8Array
+  readonly stripe: Buffer
+  readonly spanData: Uint8Array
 }
 
 export class MetaBuilder {
@@ -26,6 +33,8 @@ export class MetaBuilder {
   #stripes: Buffer
   #hashedLength = 0
   #digest: StreamingXxh64 | undefined
+  /** Digests of all spans so far. */
+  #spanDigests = Buffer.alloc(64 * digestBytes)
   #length = 0
   #isDirty = false
 
@@ -35,15 +44,15 @@ export class MetaBuilder {
   }
 
   /**
-   * Goes on where an existing meta file ends: `stripe` is that of the last, incomplete span and
-   * `spanData` the bytes of that span, both empty when `length` is a multiple of the span.
+   * Goes on where an existing meta file ends: `spanDigests` are those of the complete spans, `stripe` is
+   * that of the last, incomplete one and `spanData` its bytes, both empty when `length` is a multiple of the span.
    */
-  static resume(
-    layout: MetaLayout,
-    { length, stripe, spanData }: { length: number; stripe: Buffer; spanData: Uint8Array },
-  ): MetaBuilder {
+  static resume(layout: MetaLayout, end: MetaEnd): MetaBuilder {
+    const { length, spanDigests, stripe, spanData } = end
     const builder = new MetaBuilder(layout)
     builder.#firstSpan = Math.floor(length / layout.spanBytes)
+    assert(spanDigests.length === builder.#firstSpan * digestBytes, 'resume needs all digests')
+    if (spanDigests.length > 0) builder.#spanDigests = Buffer.from(spanDigests)
     assert(spanData.length === length % layout.spanBytes, 'resume needs the whole open span')
     stripe.copy(builder.#stripes)
     builder.#hashedLength = length - spanData.length
@@ -116,6 +125,17 @@ export class MetaBuilder {
     return defined(this.#digest, 'digest of the open span').digest()
   }
 
+  /** Digest of the whole block as it is now; everything received must be verified. */
+  blockDigest(): bigint {
+    assert(this.#hashedLength === this.#length, 'blockDigest must not cover unverified bytes')
+    const { spanBytes } = this.layout
+    const openSpan = Math.floor(this.#length / spanBytes)
+    if (this.#length % spanBytes > 0) this.#setDigest(openSpan, this.openDigest())
+    return digestOfSpans(
+      this.#spanDigests.subarray(0, Math.ceil(this.#length / spanBytes) * digestBytes),
+    )
+  }
+
   /** Hands out what the meta file lacks, or `undefined` when nothing changed. */
   take(): MetaWrite | undefined {
     if (!this.#isDirty) return undefined
@@ -149,6 +169,12 @@ export class MetaBuilder {
   #setDigest(span: number, digest: bigint): void {
     const at = this.#stripeAt(span)
     this.#stripes.writeBigUInt64BE(digest, at)
+    if ((span + 1) * digestBytes > this.#spanDigests.length) {
+      const bigger = Buffer.alloc(Math.max(this.#spanDigests.length, digestBytes) * 2)
+      this.#spanDigests.copy(bigger)
+      this.#spanDigests = bigger
+    }
+    this.#spanDigests.writeBigUInt64BE(digest, span * digestBytes)
   }
 
   /** Position of a span's stripe in `#stripes`, which grows to hold it. */

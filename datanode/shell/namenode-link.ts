@@ -227,11 +227,13 @@ export class NamenodeLink {
   }
 
   #listReplicas(storage: StorageUuid): EncodableOf<typeof storageBlockReport> {
-    const { count, pieces } = encodeBlockList(reportableReplicas(this.#store, storage))
+    const { count, pieces, digests } = encodeBlockList(reportableReplicas(this.#store, storage))
     return {
       storage: { storageUuid: storage, state: 'NORMAL', storageType: 'DISK' },
       numberOfBlocks: count,
       blocksBuffers: pieces,
+      buckets: [],
+      ...(digests === undefined ? {} : { digests }),
     }
   }
 
@@ -312,8 +314,8 @@ export function* reportableReplicas(
   for (const replica of store.replicas(storage)) {
     const state = reportedState(replica)
     if (state === undefined) continue
-    const { blockId, generationStamp, length } = replica
-    yield { blockId, generationStamp, length, state }
+    const { blockId, generationStamp, length, digest } = replica
+    yield { blockId, generationStamp, length, state, digest }
   }
 }
 
@@ -361,9 +363,10 @@ function eventsByStorage(
   return [...byStorage].map(([storageUuid, list]) => ({
     storageUuid,
     storage: { storageUuid, state: 'NORMAL', storageType: 'DISK' },
-    blocks: list.map(({ kind, blockId, generationStamp, length }) => ({
+    blocks: list.map(({ kind, blockId, generationStamp, length, digest }) => ({
       block: { blockId, genStamp: generationStamp, numBytes: length },
       status: statusByKind[kind],
+      ...(kind === 'received' && digest !== undefined ? { digest } : {}),
     })),
   }))
 }

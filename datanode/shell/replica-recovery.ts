@@ -4,7 +4,7 @@ import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.t
 import { type ReplicaRecovery, reportedState } from '../core/replica.ts'
 import { requireHeldByRecovery, requireYoungerRecovery } from '../core/replica-rules.ts'
 import { renameFile } from './files.ts'
-import { cutReplica } from './replica-repair.ts'
+import { cutReplica, sealReplica } from './replica-repair.ts'
 import type { ReplicaShelf } from './replica-shelf.ts'
 
 /** A replica as it was when its recovery began. */
@@ -69,7 +69,9 @@ export class ReplicaRecoveryDesk {
       try {
         const from = this.#shelf.filesOf(replica)
         await cutReplica(from, blockId, { length: replica.length, newLength })
+        const digest = await sealReplica(from, blockId, newLength)
         map.setLength(blockId, newLength)
+        map.setDigest(blockId, digest)
         const to = volume.files('finalized', blockId, recoveryStamp)
         await volume.ensureDirectory(dirname(to.data))
         if (from.data !== to.data) await renameFile(from.data, to.data)

@@ -3,6 +3,7 @@ import { crc32, crc32c, xxh64 } from '../../base/checksum.ts'
 import { crcCombiner } from '../../protocol/crc-combine.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId } from '../../protocol/ids.ts'
+import { encodeBlockDigest, spanDigestBytes } from '../format/block-digest.ts'
 import {
   checksumOffset,
   chunkCount,
@@ -28,6 +29,9 @@ import {
   writeAt,
 } from './files.ts'
 import type { ReplicaFiles } from './volume.ts'
+
+/** Bytes of stripes that are read together. */
+const stripesReadTogetherBytes = 1024 * 1024
 
 /** Both files of a replica, open for reading and writing. */
 interface OpenReplica {
@@ -138,8 +142,63 @@ export function resumeMeta(
       const at = span * layout.spanBytes + good * layout.bytesPerChecksum
       throw damaged(replica, at)
     }
-    return MetaBuilder.resume(layout, { length, stripe, spanData })
+    const spanDigests = await readSpanDigests(replica, span)
+    return MetaBuilder.resume(layout, { length, spanDigests, stripe, spanData })
   })
+}
+
+/**
+ * Makes a complete replica whose writer is gone durable as a final one, and returns its digest.
+ *
+ * @throws {@link DfsError} CHECKSUM_MISMATCH when the bytes of the last span are damaged
+ */
+export async function sealReplica(
+  files: ReplicaFiles,
+  blockId: BlockId,
+  length: number,
+): Promise<bigint> {
+  const builder = await resumeMeta(files, blockId, length)
+  const digest = builder.blockDigest()
+  return withReplica(files, blockId, async (replica) => {
+    const { layout, meta, data } = replica
+    // A writer that was stopped may have left the last span's digest behind its CRCs.
+    if (length % layout.spanBytes > 0) {
+      const span = Math.floor(length / layout.spanBytes)
+      await writeDigest(replica, stripeOffset(layout, span), builder.openDigest())
+    }
+    await writeAt(meta, encodeBlockDigest(digest, length), metaHeader.blockDigest)
+    await Promise.all([syncFileData(data), syncFileData(meta)])
+    return digest
+  })
+}
+
+/** Stores the digest of a finalized replica that has none yet, durably. */
+export function storeDigest(
+  files: ReplicaFiles,
+  blockId: BlockId,
+  { digest, length }: { readonly digest: bigint; readonly length: number },
+): Promise<void> {
+  return withReplica(files, blockId, async ({ meta }) => {
+    await writeAt(meta, encodeBlockDigest(digest, length), metaHeader.blockDigest)
+    await syncFileData(meta)
+  })
+}
+
+/** Reads the digests of the spans before `end`, a bounded piece of the meta file at a time. */
+async function readSpanDigests({ layout, meta, files }: OpenReplica, end: number): Promise<Buffer> {
+  const digests = Buffer.alloc(end * spanDigestBytes)
+  const together = Math.max(1, Math.floor(stripesReadTogetherBytes / layout.stripeBytes))
+  const stripes = Buffer.allocUnsafe(Math.min(together, end) * layout.stripeBytes)
+  for (let first = 0; first < end; first += together) {
+    const count = Math.min(together, end - first)
+    const part = stripes.subarray(0, count * layout.stripeBytes)
+    await readExactlyAt(meta, part, stripeOffset(layout, first), files.meta)
+    for (let index = 0; index < count; index += 1) {
+      const at = index * layout.stripeBytes
+      part.copy(digests, (first + index) * spanDigestBytes, at, at + spanDigestBytes)
+    }
+  }
+  return digests
 }
 
 /** Number of leading chunks of `data` that match `checksums`, one CRC each; the last may be short. */
@@ -254,7 +313,8 @@ async function rewriteTail(
     bytes.writeUInt32BE(chunkChecksum)
     await writeAt(meta, bytes, checksumOffset(layout, Math.floor(length / layout.bytesPerChecksum)))
   }
-  await writeAt(meta, Buffer.alloc(2 * metaHeader.syncMarkBytes), metaHeader.syncMarks)
+  // The marks and the digest behind them speak of what the replica was.
+  await writeAt(meta, Buffer.alloc(metaHeader.sizeOf - metaHeader.syncMarks), metaHeader.syncMarks)
   await Promise.all([syncFileData(data), syncFileData(meta)])
 }
 

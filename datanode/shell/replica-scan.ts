@@ -1,16 +1,18 @@
-import type { Dirent } from 'node:fs'
+import { constants, type Dirent } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from '../../base/log.ts'
 import { isDfsError } from '../../protocol/errors.ts'
 import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
+import { blockDigestBytes, decodeBlockDigest } from '../format/block-digest.ts'
 import {
   beingWrittenDirectoryName,
   finalizedDirectoryName,
   parseBlockFileName,
   parseMetaFileName,
 } from '../format/block-file.ts'
-import { errnoOf, removeFile, renameFile } from './files.ts'
+import { metaHeader } from '../format/block-meta.ts'
+import { closeFile, errnoOf, openFile, readAt, removeFile, renameFile } from './files.ts'
 import { recoverPrefix } from './replica-repair.ts'
 import type { ReplicaFiles, Volume } from './volume.ts'
 
@@ -25,6 +27,7 @@ export interface FoundReplica {
   readonly state: 'finalized' | 'rwr'
   readonly storage: StorageUuid
   readonly files: ReplicaFiles
+  readonly digest: bigint | undefined
 }
 
 interface DirectoryContents {
@@ -143,11 +146,24 @@ async function finalizedReplicas(
       const files = volume.files('finalized', blockId, generationStamp)
       const { size } = await stat(files.data)
       const { storage } = volume
-      return { blockId, generationStamp, length: size, state: 'finalized', storage, files } as const
+      const digest = await storedDigest(files, size)
+      const start = { blockId, generationStamp, length: size, digest }
+      return { ...start, state: 'finalized', storage, files } as const
     })
     for (const replica of await Promise.all(batch)) if (replica !== undefined) found.push(replica)
   }
   return found
+}
+
+async function storedDigest(files: ReplicaFiles, length: number): Promise<bigint | undefined> {
+  const descriptor = await openFile(files.meta, constants.O_RDONLY)
+  try {
+    const record = Buffer.alloc(blockDigestBytes)
+    const read = await readAt(descriptor, record, metaHeader.blockDigest)
+    return decodeBlockDigest(record.subarray(0, read), length)
+  } finally {
+    await closeFile(descriptor)
+  }
 }
 
 async function unfinishedReplica(
@@ -159,7 +175,7 @@ async function unfinishedReplica(
   const { storage } = volume
   try {
     const length = await recoverPrefix(files, blockId)
-    return { blockId, generationStamp, length, state: 'rwr', storage, files }
+    return { blockId, generationStamp, length, state: 'rwr', storage, files, digest: undefined }
   } catch (error) {
     const isDamaged = isDfsError(error, 'CORRUPTION')
     if (!isDamaged && errnoOf(error) !== 'ENOENT') throw error

@@ -23,6 +23,7 @@ export interface ReplicaEventNotice {
   readonly blockId: BlockId
   readonly generationStamp: GenerationStamp
   readonly length: number
+  readonly digest: bigint | undefined
 }
 
 /** What a writer is started with. */
@@ -33,6 +34,7 @@ interface WriterStart {
   readonly meta: MetaBuilder
   /** True when the files are to be created. */
   readonly isNew: boolean
+  readonly wantedDigest?: bigint | undefined
 }
 
 /**
@@ -120,11 +122,10 @@ export class ReplicaShelf {
     return [...this.#writers.keys()]
   }
 
-  startWriter({ blockId, volume, files, meta, isNew }: WriterStart): ReplicaWriter {
-    const { pool } = this
-    const timers = this.#timers
+  startWriter(start: WriterStart): ReplicaWriter {
+    const { blockId } = start
     assert(!this.#writers.has(blockId), `block ${blockId} must have one writer`)
-    const writer = new ReplicaWriter({ blockId, volume, files, meta, pool, timers, isNew })
+    const writer = new ReplicaWriter({ ...start, pool: this.pool, timers: this.#timers })
     this.#writers.set(blockId, writer)
     return writer
   }
@@ -163,9 +164,9 @@ export class ReplicaShelf {
   }
 
   notify(kind: ReplicaEventNotice['kind'], replica: ReplicaInfo): void {
-    const { storage, blockId, generationStamp, length } = replica
+    const { storage, blockId, generationStamp, length, digest } = replica
     for (const listener of this.#eventListeners) {
-      listener({ kind, storage, blockId, generationStamp, length })
+      listener({ kind, storage, blockId, generationStamp, length, digest })
     }
   }
 }

@@ -96,6 +96,7 @@ function operationOf(
 ): Uint8Array {
   const [first, ...further] = targets
   const { layout, replica } = stored
+  const isWhole = replica.state === 'finalized' && block.length >= stored.length
   return encodeOperation(opcodes.writeBlock, opWriteBlock, {
     header: {
       baseHeader: {
@@ -123,6 +124,7 @@ function operationOf(
     targetPinnings: [],
     ...(first?.storage === undefined ? {} : { storageId: first.storage }),
     targetStorageIds: further.map(({ storage }) => storage ?? ''),
+    ...(isWhole && replica.digest !== undefined ? { blockDigest: replica.digest } : {}),
   })
 }
 

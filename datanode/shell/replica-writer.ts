@@ -3,7 +3,13 @@ import { assert } from '../../base/assert.ts'
 import type { TimerHandle, Timers } from '../../base/clock.ts'
 import type { DfsError } from '../../protocol/errors.ts'
 import type { BlockId } from '../../protocol/ids.ts'
-import { encodeMetaHeader, encodeSyncMark, syncMarkOffset } from '../format/block-meta.ts'
+import { encodeBlockDigest } from '../format/block-digest.ts'
+import {
+  encodeMetaHeader,
+  encodeSyncMark,
+  metaHeader,
+  syncMarkOffset,
+} from '../format/block-meta.ts'
 import type { MetaBuilder, MetaWrite } from '../format/meta-builder.ts'
 import { type BufferPool, largeBufferBytes, pageBytes, smallBufferBytes } from './buffer-pool.ts'
 import { closeFile, openFile, syncFileData, writeAt } from './files.ts'
@@ -28,6 +34,8 @@ export interface ReplicaWriterOptions {
   readonly timers: Timers
   /** True when the files are to be created, false when they exist with `meta.length` bytes. */
   readonly isNew: boolean
+  /** Digest that the block must end with, when its sender said so. */
+  readonly wantedDigest?: bigint | undefined
 }
 
 /**
@@ -45,6 +53,7 @@ export class ReplicaWriter {
   readonly files: ReplicaFiles
   readonly meta: MetaBuilder
   readonly volume: Volume
+  readonly wantedDigest: bigint | undefined
   readonly #pool: BufferPool
   readonly #timers: Timers
   readonly #data: Promise<number>
@@ -76,6 +85,7 @@ export class ReplicaWriter {
     this.files = options.files
     this.meta = options.meta
     this.volume = options.volume
+    this.wantedDigest = options.wantedDigest
     this.#pool = options.pool
     this.#timers = options.timers
     this.#landed = options.meta.length
@@ -204,16 +214,26 @@ export class ReplicaWriter {
     }
   }
 
-  /** Makes the complete replica durable and lets its files go. @throws {@link DfsError} when the disk failed */
-  async finish(): Promise<void> {
+  /**
+   * Makes the complete replica durable, with the digest it returns, and lets its files go.
+   *
+   * @throws {@link DfsError} when the disk failed
+   */
+  async finish(): Promise<bigint> {
+    const digest = this.meta.blockDigest()
+    const record = encodeBlockDigest(digest, this.length)
+    const header = this.#header
+    if (header !== undefined) record.copy(header, metaHeader.blockDigest)
     await this.flush()
     try {
+      if (header === undefined) await this.#queueMetaWrite(record, metaHeader.blockDigest)
       await this.#syncFiles()
     } catch (error) {
       throw this.#fail(error)
     }
     // Everything is durable: nobody need wait for the descriptors.
     void this.#close()
+    return digest
   }
 
   /** Ends in mid-block: keeps what was received, as far as the disk lets it, and closes the files. */

@@ -1,9 +1,10 @@
 import { defined } from '../../base/assert.ts'
+import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
 import { lengthToResume, type ReopenRequest } from '../core/replica-rules.ts'
 import type { MetaLayout } from '../format/block-meta.ts'
 import { MetaBuilder } from '../format/meta-builder.ts'
-import { cutReplica, resumeMeta } from './replica-repair.ts'
+import { cutReplica, resumeMeta, sealReplica } from './replica-repair.ts'
 import { type ReplicaShelf, removeReplica } from './replica-shelf.ts'
 import type { ReplicaWriter } from './replica-writer.ts'
 import { chooseVolume } from './volume-choice.ts'
@@ -17,6 +18,8 @@ export interface NewReplica {
   readonly storage: string | undefined
   /** `true` for a copy from another datanode: temporary until complete. */
   readonly isCopy: boolean
+  /** Digest that a copy must end with. */
+  readonly wantedDigest?: bigint | undefined
 }
 
 /**
@@ -33,7 +36,8 @@ export function createReplica(shelf: ReplicaShelf, request: NewReplica): Replica
   const files = volume.files(kind, blockId, generationStamp)
   shelf.map.start({ blockId, generationStamp, length: 0, storage: volume.storage }, event)
   const meta = new MetaBuilder(layout)
-  const writer = shelf.startWriter({ volume, files, blockId, meta, isNew: true })
+  const { wantedDigest } = request
+  const writer = shelf.startWriter({ volume, files, blockId, meta, isNew: true, wantedDigest })
   if (!isCopy) shelf.notify('receiving', defined(shelf.map.find(blockId), 'new replica'))
   return writer
 }
@@ -57,6 +61,7 @@ export function reopenReplica(
     map.check(blockId, event)
     const length = lengthToResume(replica, request)
     const volume = shelf.volumeOf(replica.storage)
+    let digest: bigint | undefined
     try {
       if (length < replica.length) {
         const cut = { length: replica.length, newLength: length }
@@ -64,12 +69,15 @@ export function reopenReplica(
         map.setLength(blockId, length)
       }
       const target = event === 'close' ? 'finalized' : 'rbw'
+      // Its writer was stopped, which syncs nothing: what is final must be durable and whole (D8).
+      if (event === 'close') digest = await sealReplica(shelf.filesOf(replica), blockId, length)
       await shelf.relocate(replica, target, newStamp)
     } catch (error) {
       throw volume.judge(error, `reopen block ${blockId}`)
     }
     map.restamp(blockId, newStamp)
     map.move(blockId, event)
+    if (digest !== undefined) map.setDigest(blockId, digest)
     if (event === 'close') {
       shelf.notify('received', replica)
       return undefined
@@ -96,7 +104,8 @@ export function finalizeReplica(
   return shelf.mutex.run(blockId, async () => {
     const { map } = shelf
     shelf.requireCurrent(writer)
-    await writer.finish()
+    requireWanted(writer, as)
+    const digest = await writer.finish()
     shelf.retireWriter(writer)
     const replica = shelf.require(blockId)
     map.setLength(blockId, writer.length)
@@ -106,8 +115,24 @@ export function finalizeReplica(
       throw volume.judge(error, `finalize block ${blockId}`)
     }
     map.move(blockId, as === 'finalized' ? 'finalize' : 'convert')
-    if (as === 'finalized') shelf.notify('received', replica)
+    if (as !== 'finalized') return
+    map.setDigest(blockId, digest)
+    shelf.notify('received', replica)
   })
+}
+
+/** A copy that differs from its source must not count as a replica (D17). */
+function requireWanted(writer: ReplicaWriter, as: 'finalized' | 'rbw'): void {
+  const { wantedDigest, blockId } = writer
+  if (as !== 'finalized' || wantedDigest === undefined) return
+  const digest = writer.meta.blockDigest()
+  if (digest === wantedDigest) return
+  throw new DfsError(
+    'CHECKSUM_MISMATCH',
+    `Cannot finalize the copy of block ${blockId}: its digest is ${digest.toString(16)}, ` +
+      `that of its source ${wantedDigest.toString(16)}`,
+    { blockId },
+  )
 }
 
 /** Ends a writer in mid-block: an rbw replica stays for recovery, a copy or one that never began is dropped. */

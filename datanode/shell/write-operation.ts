@@ -132,6 +132,7 @@ async function openReplica(
         ),
         storage: operation.storageId,
         isCopy: mode.isCopy,
+        wantedDigest: operation.blockDigest,
       })
     : await store.reopen({
         blockId: id,
@@ -233,6 +234,7 @@ function forwarded(
     ...(storageId === undefined ? {} : { storageId }),
     targetStorageIds,
     targetPinnings: [],
+    ...(operation.blockDigest === undefined ? {} : { blockDigest: operation.blockDigest }),
   }
 }
 

@@ -142,6 +142,8 @@ export const opWriteBlock = message('OpWriteBlock', {
   targetPinnings: repeated(15, bool),
   storageId: optional(16, str),
   targetStorageIds: repeated(17, str),
+  /** Ours: digest that a copy from another datanode must end with. */
+  blockDigest: optional(1000, u64big),
 })
 export type OpWriteBlock = MessageOf<typeof opWriteBlock>
 

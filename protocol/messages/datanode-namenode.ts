@@ -83,6 +83,11 @@ export const storageInfo = message('StorageInfo', {
 })
 export type StorageInfo = MessageOf<typeof storageInfo>
 
+/**
+ * Bits of capabilities. The second is ours: block reports may begin with digests of buckets.
+ */
+export const namenodeCapabilities = { blockBuffers: 1, replicaBuckets: 2 ** 32 } as const
+
 export const namespaceInfo = message('NamespaceInfo', {
   buildVersion: required(1, str),
   unused: required(2, u32),
@@ -263,12 +268,34 @@ export const blockReportContext = message('BlockReportContext', {
 })
 export type BlockReportContext = MessageOf<typeof blockReportContext>
 
+/** Ours: replicas of one range of block ids, see protocol/replica-buckets.ts. */
+export const replicaBucket = message('ReplicaBucket', {
+  bucket: required(1, u64),
+  count: required(2, u32),
+  digest: required(3, u64big),
+})
+export type ReplicaBucket = MessageOf<typeof replicaBucket>
+
+/** Ours: buckets of a storage whose replicas the namenode wants listed. */
+export const wantedBuckets = message('WantedBuckets', {
+  storageUuid: required(1, str),
+  buckets: packed(2, u64),
+})
+export type WantedBuckets = MessageOf<typeof wantedBuckets>
+
 /** Replicas come as blocksBuffers (see protocol/block-list.ts) or, from old peers, as blocks. */
 export const storageBlockReport = message('StorageBlockReport', {
   storage: required(1, datanodeStorage),
   blocks: packed(2, i64),
   numberOfBlocks: optional(3, u64),
   blocksBuffers: repeated(4, bytes),
+  /** Ours: 8 bytes per listed replica, big-endian, in the order of the list; 0 is unknown. */
+  digests: optional(1000, bytes),
+  /**
+   * Ours: what a report says about whole buckets. Without blocksBuffers, the digests of all that are not
+   * empty; with them, the buckets that are listed in full there, and no other.
+   */
+  buckets: repeated(1001, replicaBucket),
 })
 export type StorageBlockReport = MessageOf<typeof storageBlockReport>
 
@@ -276,6 +303,8 @@ export const receivedDeletedBlockInfo = message('ReceivedDeletedBlockInfo', {
   block: required(1, block),
   status: required(3, blockStatusEnum),
   deleteHint: optional(2, str),
+  /** Ours: digest of the received block; absent when unknown. */
+  digest: optional(1000, u64big),
 })
 export type ReceivedDeletedBlockInfo = MessageOf<typeof receivedDeletedBlockInfo>
 
@@ -311,6 +340,8 @@ export type BlockReportRequest = MessageOf<typeof blockReportRequest>
 
 export const blockReportResponse = message('BlockReportResponse', {
   cmd: optional(1, datanodeCommand),
+  /** Ours: answer to digests of buckets; storages without a difference are left out. */
+  wanted: repeated(1000, wantedBuckets),
 })
 export type BlockReportResponse = MessageOf<typeof blockReportResponse>
 

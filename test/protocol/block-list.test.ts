@@ -4,6 +4,7 @@ import {
   decodeBlockList,
   encodeBlockList,
   type ListedReplica,
+  listedDigest,
 } from '../../protocol/block-list.ts'
 import { isDfsError } from '../../protocol/errors.ts'
 import { blockId, generationStamp } from '../../protocol/ids.ts'
@@ -69,6 +70,25 @@ t.test('every state and the smallest and largest numbers survive a round trip', 
   t.same(decode(count, pieces), extremes)
   t.same(encodeBlockList([]), { count: 0, pieces: [] })
   t.same(decode(0, []), [])
+})
+
+t.test('digests travel beside the list, one for each replica', async (t) => {
+  const [first, second, third] = extremes
+  if (first === undefined || second === undefined || third === undefined) throw new Error('three')
+  const { count, pieces, digests } = encodeBlockList([
+    first,
+    { ...second, digest: 2n ** 64n - 1n },
+    { ...third, digest: 5n },
+  ])
+  t.equal(decode(count, pieces).length, 3, 'the list itself is as ever')
+  t.same(
+    [0, 1, 2].map((index) => listedDigest(digests, count, index)),
+    [undefined, 2n ** 64n - 1n, 5n],
+  )
+  t.equal(listedDigest(undefined, 3, 1), undefined)
+  for (const wrong of [0, 16, 23, 25]) {
+    t.throws(() => listedDigest(new Uint8Array(wrong), 3, 0), { code: 'BAD_FRAME' })
+  }
 })
 
 t.test('a list may be cut anywhere', async (t) => {

@@ -186,6 +186,8 @@ export interface TestWrite {
   readonly bytesPerChecksum?: number
   readonly checksumType?: 'CHECKSUM_CRC32' | 'CHECKSUM_CRC32C' | 'CHECKSUM_NULL'
   readonly poolId?: string
+  /** Digest that the block must end with. */
+  readonly blockDigest?: bigint
 }
 
 /** A plain client of one datanode: sends what it is told, reads one thing at a time. */
@@ -239,6 +241,7 @@ export class DataConnection {
         targetStorageTypes: [],
         targetPinnings: [],
         targetStorageIds: [],
+        ...(write.blockDigest === undefined ? {} : { blockDigest: write.blockDigest }),
       }),
     )
   }

@@ -4,6 +4,13 @@ import fc from 'fast-check'
 import t from 'tap'
 import { xxh64 } from '../../../base/checksum.ts'
 import {
+  blockDigestBytes,
+  decodeBlockDigest,
+  digestOfSpans,
+  encodeBlockDigest,
+  spanDigestBytes,
+} from '../../../datanode/format/block-digest.ts'
+import {
   blockFileName,
   finalizedDirectory,
   metaFileName,
@@ -181,11 +188,36 @@ t.test('MetaBuilder writes the same file however the block is cut and taken', as
         write?.bytes.copy(file, write.offset)
         if (takes && bytes % 7 === 0) builder = resumed(builder, file, data)
       }
-      return file.equals(whole)
+      return file.equals(whole) && builder.blockDigest() === digestOfSpans(digestsIn(whole, layout))
     }),
     { numRuns: 60 },
   )
   t.pass('60 ways to cut it')
+})
+
+/** Digests of all spans in a meta file, whose header alone is not a stripe. */
+function digestsIn(file: Buffer, { stripeBytes }: { readonly stripeBytes: number }): Buffer {
+  const digests: Buffer[] = []
+  for (let at: number = metaHeader.sizeOf; at < file.length; at += stripeBytes) {
+    digests.push(file.subarray(at, at + spanDigestBytes))
+  }
+  return Buffer.concat(digests)
+}
+
+t.test('a block digest counts only whole and for the length it was made for', async (t) => {
+  const digest = digestOfSpans(Buffer.alloc(16, 7))
+  const record = encodeBlockDigest(digest, 70_000)
+  t.equal(record.length, blockDigestBytes)
+  t.equal(decodeBlockDigest(record, 70_000), digest)
+  t.equal(decodeBlockDigest(record, 69_999), undefined, 'the block has grown since')
+  t.equal(decodeBlockDigest(record.subarray(0, 23), 70_000), undefined)
+  t.equal(decodeBlockDigest(Buffer.alloc(blockDigestBytes), 0), undefined, 'no digest at all')
+  for (let bit = 0; bit < 8 * record.length; bit += 1) {
+    const damaged = Buffer.from(record)
+    damaged.writeUInt8(damaged.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3)
+    if (decodeBlockDigest(damaged, 70_000) !== undefined) t.fail(`bit ${bit}`)
+  }
+  t.not(digestOfSpans(Buffer.alloc(0)), 0n, 'an empty block has one too')
 })
 
 /** The builder that a writer gets which goes on with the files as they are. */
@@ -196,7 +228,13 @@ function resumed(builder: MetaBuilder, file: Buffer, data: Buffer): MetaBuilder 
     file.subarray(stripeOffset(layout, span), metaFileBytes(layout, length)),
   )
   const spanData = data.subarray(span * layout.spanBytes, length)
-  return MetaBuilder.resume(layout, { length, stripe, spanData })
+  const spanDigests = Buffer.concat(
+    Array.from({ length: span }, (_, index) => {
+      const at = stripeOffset(layout, index)
+      return file.subarray(at, at + spanDigestBytes)
+    }),
+  )
+  return MetaBuilder.resume(layout, { length, spanDigests, stripe, spanData })
 }
 
 t.test('names of block and meta files go both ways and refuse others', async (t) => {

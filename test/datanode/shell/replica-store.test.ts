@@ -217,6 +217,94 @@ async function recovered(
   return length
 }
 
+t.test('a finalized replica has a digest, which is reported, kept and renewed', async (t) => {
+  const root = t.testdir()
+  const live = join(root, 'live')
+  const server = await startDataServer([live])
+  t.teardown(() => server.close())
+  const data = patternBytes(200_000)
+  const digests: (bigint | undefined)[] = []
+  server.store.onEvent(({ kind, digest }) => {
+    if (kind === 'received') digests.push(digest)
+    else t.equal(digest, undefined, `${kind} has none`)
+  })
+  await writeWholeBlock([server], { blockId: 1, data: data.subarray(0, 150_000) })
+  await writeWholeBlock([server], { blockId: 2, data })
+  const append = new DataConnection(server.server.port)
+  t.teardown(() => append.close())
+  const stage = 'PIPELINE_SETUP_APPEND'
+  append.startWrite({ blockId: 1, stage, min: 150_000, max: 150_000, newStamp: 1002 })
+  t.match(await append.response(), { status: 'SUCCESS' })
+  t.equal(server.store.find(one)?.digest, undefined, 'none while it is written')
+  append.sendPacket({ seqno: 0, offset: 149_504, data: data.subarray(149_504) })
+  append.sendPacket({ seqno: 1, offset: 200_000, last: true })
+  await append.ack()
+  await append.ack()
+  const [short, whole, appended] = digests
+  t.type(short, 'bigint')
+  t.not(short, whole)
+  t.equal(appended, whole, 'equal bytes, equal digests, however they came')
+  await crashCopy(live, join(root, 'copy'))
+  const store = await openStore([join(root, 'copy')])
+  t.match(store.find(one), { generationStamp: 1002, digest: whole })
+  t.match(store.find(blockId(2)), { digest: whole })
+  await store.recovery.initReplicaRecovery(one, stamp, generationStamp(1005))
+  await store.recovery.updateReplicaUnderRecovery(one, generationStamp(1005), 150_000)
+  t.match(store.find(one), { state: 'finalized', digest: short }, 'cut, it has that of the prefix')
+  await store.close()
+})
+
+t.test('a pipeline rebuilt only to close leaves a durable replica with a digest', async (t) => {
+  const directory = join(t.testdir(), 'data')
+  const server = await startDataServer([directory])
+  t.teardown(() => server.close())
+  const data = patternBytes(100_000)
+  const writer = new DataConnection(server.server.port)
+  writer.startWrite({ blockId: 1 })
+  await writer.response()
+  writer.sendPacket({ seqno: 0, offset: 0, data: data.subarray(0, 65_536) })
+  writer.sendPacket({ seqno: 1, offset: 65_536, data: data.subarray(65_536) })
+  await writer.ack()
+  await writer.ack()
+  writer.close()
+  const closer = new DataConnection(server.server.port)
+  t.teardown(() => closer.close())
+  const stage = 'PIPELINE_CLOSE_RECOVERY'
+  closer.startWrite({ blockId: 1, stage, min: 100_000, max: 100_000, newStamp: 1002 })
+  t.match(await closer.response(), { status: 'SUCCESS' })
+  await writeWholeBlock([server], { blockId: 2, data })
+  const replica = server.store.find(one)
+  t.match(replica, { state: 'finalized', generationStamp: 1002, length: 100_000 })
+  t.equal(replica?.digest, server.store.find(blockId(2))?.digest)
+})
+
+t.test('a copy that does not end with the digest of its source is dropped', async (t) => {
+  const directory = join(t.testdir(), 'data')
+  const server = await startDataServer([directory])
+  t.teardown(() => server.close())
+  const data = patternBytes(70_000)
+  await writeWholeBlock([server], { blockId: 1, data })
+  const digest = server.store.find(one)?.digest ?? 0n
+  const events: object[] = []
+  server.store.onEvent((event) => events.push(event))
+  for (const [id, blockDigest] of [
+    [2, digest],
+    [3, digest ^ 1n],
+  ] as const) {
+    const copier = new DataConnection(server.server.port)
+    copier.startWrite({ blockId: id, clientName: '', blockDigest })
+    copier.sendPacket({ seqno: 0, offset: 0, data: data.subarray(0, 65_536) })
+    copier.sendPacket({ seqno: 1, offset: 65_536, data: data.subarray(65_536) })
+    copier.sendPacket({ seqno: 2, offset: 70_000, last: true })
+    copier.socket.end()
+    await copier.closed()
+  }
+  t.match(server.store.find(blockId(2)), { state: 'finalized', digest })
+  t.equal(server.store.find(blockId(3)), undefined)
+  t.match(events, [{ kind: 'received', blockId: 2, digest }], 'only the good one was reported')
+  t.same(await readdir(join(pool(directory), 'tmp')), [], 'nothing of the other is left')
+})
+
 t.test('the longest prefix that stored checksums vouch for survives a torn tail', async (t) => {
   const data = patternBytes(1400)
   const upTo = (length: number): Buffer => chunkChecksums(data.subarray(0, length), 512)
