@@ -1,6 +1,101 @@
-/** `npm run chaos`: the kill -9 rounds of test/process/kill.test.ts, fifty of them unless CHAOS_ROUNDS says otherwise. */
-process.env['CHAOS_ROUNDS'] ??= '50'
-process.env['TAP_TIMEOUT'] ??= '7200'
-await import('./kill.test.ts')
+/**
+ * `npm run chaos`: a cluster of real processes under faults drawn from a seed, and every acknowledged byte read back. The
+ * last line is the summary; the exit code says whether everything held. See docs/CHAOS.md.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { repositoryRoot } from '../support/repository.ts'
+import { canRun, HostResources, sweepDeadRuns } from './chaos/host.ts'
+import { type ChaosOptions, chaosOptions, type FaultKind } from './chaos/options.ts'
+import { type ChaosReport, ChaosRun } from './chaos/run.ts'
 
-export {}
+const rootKinds: readonly FaultKind[] = ['partition', 'slow']
+const rootTools = [
+  ['ip', '-V'],
+  ['tc', '-V'],
+  ['iptables', '-V'],
+  ['nsenter', '-V'],
+] as const
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+/** Leaves out what this machine does not let us do; says so, and in CI refuses to go on. */
+function withoutImpossible(options: ChaosOptions): { options: ChaosOptions; skipped: string[] } {
+  const wanted = options.kinds.filter((kind) => rootKinds.includes(kind))
+  if (wanted.length === 0) return { options, skipped: [] }
+  const missing = rootTools.filter(([tool, flag]) => !canRun(tool, flag)).map(([tool]) => tool)
+  const reasons = [
+    ...(process.getuid?.() === 0 ? [] : ['needs root']),
+    ...(missing.length === 0 ? [] : [`needs ${missing.join(', ')}`]),
+  ]
+  if (reasons.length === 0) return { options, skipped: [] }
+  const skipped = wanted.map((kind) => `${kind}: ${reasons.join(', ')}`)
+  for (const line of skipped) print(`SKIPPED ${line}`)
+  if (process.env['CI'] === 'true') throw new Error('CI must not skip any fault')
+  return {
+    options: { ...options, kinds: options.kinds.filter((kind) => !rootKinds.includes(kind)) },
+    skipped,
+  }
+}
+
+function summary({
+  acknowledged,
+  faults,
+  refused,
+  lost,
+  corrupt,
+  problems,
+  seed,
+}: ChaosReport): string {
+  const kinds = Object.entries(faults).map(([kind, count]) => `${count} ${kind}`)
+  const total = Object.values(faults).reduce((sum, count) => sum + count, 0)
+  return (
+    `chaos: ${acknowledged} files acknowledged, ${refused} refused, ${total} faults (${kinds.join(', ')}), ` +
+    `${lost.length} lost, ${corrupt.length} corrupt, ${problems.length} problems (seed ${seed})`
+  )
+}
+
+function writeReport(file: string, report: ChaosReport): void {
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, `${JSON.stringify(report, undefined, 2)}\n`)
+}
+
+async function main(): Promise<boolean> {
+  const { options, skipped } = withoutImpossible(chaosOptions(process.argv.slice(2)))
+  for (const directory of await sweepDeadRuns()) print(`took back what ${directory} had left`)
+  const resources = new HostResources()
+  print(
+    `chaos: seed ${options.seed}, ${options.minutes} minutes, faults: ${options.kinds.join(', ')}`,
+  )
+  print(`directory: ${resources.directory}`)
+  let keep = options.keep
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      print(`chaos: ${signal}, taking everything back`)
+      void resources.release(keep).then(() => process.exit(130))
+    })
+  }
+  let isPassed = false
+  try {
+    const report = await new ChaosRun(options, { resources, skipped, print }).run()
+    isPassed = report.passed
+    const file = options.report ?? join(repositoryRoot, 'dist/chaos-report.json')
+    writeReport(file, report)
+    print(`report: ${file}`)
+    for (const { reason, count } of report.refusals) print(`refused ${count} times: ${reason}`)
+    keep ||= !isPassed
+    if (keep) print(`kept: ${resources.directory}`)
+    print(summary(report))
+  } catch (error) {
+    keep = true
+    print(`kept: ${resources.directory}`)
+    throw error
+  } finally {
+    await resources.release(keep)
+  }
+  return isPassed
+}
+
+process.exit((await main()) ? 0 : 1)
