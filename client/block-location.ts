@@ -8,6 +8,8 @@ export interface ReplicaHolder {
   readonly address: string
   readonly rack: string
   readonly storageId: string | undefined
+  /** What is planned with the datanode: `NORMAL`, or on its way out, or in maintenance. */
+  readonly adminState: DatanodeInfo['adminState']
 }
 
 /** Where the bytes `[offset, offset + length)` of a file are. */
@@ -44,12 +46,16 @@ export function toBlockLocation({
   }
 }
 
-function toHolder({ id, location }: DatanodeInfo, storageId: string | undefined): ReplicaHolder {
+function toHolder(
+  { id, location, adminState }: DatanodeInfo,
+  storageId: string | undefined,
+): ReplicaHolder {
   return {
     uuid: id.datanodeUuid,
     host: id.hostName,
     address: `${id.ipAddr}:${id.xferPort}`,
     rack: location ?? '/default-rack',
     storageId,
+    adminState,
   }
 }

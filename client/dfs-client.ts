@@ -100,6 +100,11 @@ export class DfsClient implements AsyncDisposable {
     return this.#on(path, (at) => namespace.stat(this.#context, at, options))
   }
 
+  /** As {@link stat}, a file with the locations of its blocks. */
+  statWithLocations(path: string, options?: VerbOptions): Promise<namespace.LocatedFileStatus> {
+    return this.#on(path, (at) => namespace.statWithLocations(this.#context, at, options))
+  }
+
   /** As {@link stat}, but of a final symlink itself. */
   lstat(path: string, options?: VerbOptions): Promise<FileStatus> {
     return this.#on(path, (at) => namespace.lstat(this.#context, at, options))

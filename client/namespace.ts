@@ -53,9 +53,12 @@ export interface ContentSummary {
 /** A file's status together with where its blocks are. */
 export class LocatedFileStatus extends FileStatus {
   readonly blocks: readonly BlockLocation[]
+  /** Somebody is writing it. */
+  readonly isOpen: boolean
 
   constructor(path: string, wire: HdfsFileStatus) {
     super(path, wire)
+    this.isOpen = wire.locations?.underConstruction === true
     this.blocks = wire.locations?.blocks.map(toBlockLocation) ?? []
   }
 }
@@ -75,6 +78,16 @@ export async function find(
 ): Promise<FileStatus | undefined> {
   const { fs } = await namenode.call('getFileInfo', { src: path }, { signal })
   return fs === undefined ? undefined : new FileStatus(path, fs)
+}
+
+/** As {@link stat}, a file with the locations of its blocks. */
+export async function statWithLocations(
+  { namenode }: ClientContext,
+  path: string,
+  { signal }: VerbOptions = {},
+): Promise<LocatedFileStatus> {
+  const { fs } = await namenode.call('getLocatedFileInfo', { src: path }, { signal })
+  return fs === undefined ? notFound(path) : new LocatedFileStatus(path, fs)
 }
 
 export async function stat(

@@ -6,6 +6,8 @@ export interface FileSystem
   extends Pick<
     DfsClient,
     | 'stat'
+    | 'statWithLocations'
+    | 'exists'
     | 'opendir'
     | 'mkdir'
     | 'rm'

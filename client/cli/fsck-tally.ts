@@ -1,12 +1,19 @@
-import type { BlockLocation, FileStatus } from '../index.ts'
+import type { BlockLocation, LocatedFileStatus } from '../index.ts'
+
+/** What the namenode plans with the datanode of a replica. */
+type AdminState = BlockLocation['datanodes'][number]['adminState']
 
 /** One block as fsck judges it. */
 export interface BlockHealth {
   /** `BP-…:blk_1073741825_1001`. */
   readonly name: string
+  /** Where it begins in the file. */
+  readonly offset: number
   readonly length: number
+  /** Good replicas on datanodes that stay. */
   readonly liveReplicas: number
   readonly isReadable: boolean
+  readonly isMisReplicated: boolean
   readonly datanodes: BlockLocation['datanodes']
 }
 
@@ -15,120 +22,182 @@ export interface FileHealth {
   readonly path: string
   readonly size: number
   readonly replication: number
+  readonly isOpen: boolean
   readonly blocks: readonly BlockHealth[]
   /** One line each, in HDFS's words. */
   readonly problems: readonly string[]
+  /** Some block has no readable replica. */
+  readonly isCorrupt: boolean
+}
+
+/** Sums over the replicas of blocks, in HDFS's words where it has any. */
+export interface FsckCounts {
+  files: number
+  bytes: number
+  openFiles: number
+  openBytes: number
+  blocks: number
+  liveReplicas: number
+  wantedReplicas: number
+  missingReplicas: number
+  underReplicated: number
+  overReplicated: number
+  misReplicated: number
+  missing: number
+  corrupt: number
+  corruptFiles: number
+  decommissionedReplicas: number
+  decommissioningReplicas: number
+  enteringMaintenanceReplicas: number
+  inMaintenanceReplicas: number
 }
 
 const problemsKeptMax = 1000
 
-/** Sums over the files of one fsck. */
+/** Judges the files of one fsck, and sums up. */
 export class FsckTally {
   readonly path: string
   directories = 0
   symlinks = 0
-  #files = 0
-  #bytes = 0
-  #blocks = 0
-  #liveReplicas = 0
-  #wantedReplicas = 0
-  #underReplicated = 0
-  #overReplicated = 0
-  #missing = 0
-  #corrupt = 0
-  #missingReplicas = 0
+  readonly counts: FsckCounts = {
+    ...{ files: 0, bytes: 0, openFiles: 0, openBytes: 0, blocks: 0 },
+    ...{ liveReplicas: 0, wantedReplicas: 0, missingReplicas: 0 },
+    ...{ underReplicated: 0, overReplicated: 0, misReplicated: 0 },
+    ...{ missing: 0, corrupt: 0, corruptFiles: 0 },
+    ...{ decommissionedReplicas: 0, decommissioningReplicas: 0 },
+    ...{ enteringMaintenanceReplicas: 0, inMaintenanceReplicas: 0 },
+  }
+  readonly #racks: number
+  readonly #withOpen: boolean
   readonly #problems: { readonly path: string; readonly problem: string }[] = []
 
-  constructor(path: string) {
+  /** @param cluster `racks`: how many live datanodes are on; `withOpen`: judge files being written as well */
+  constructor(
+    path: string,
+    { racks, withOpen }: { readonly racks: number; readonly withOpen: boolean },
+  ) {
     this.path = path
+    this.#racks = racks
+    this.#withOpen = withOpen
   }
 
   get isHealthy(): boolean {
-    return this.#missing === 0 && this.#corrupt === 0
+    return this.counts.missing === 0 && this.counts.corrupt === 0
   }
 
-  addFile(status: FileStatus, locations: readonly BlockLocation[]): FileHealth {
-    this.#files += 1
-    this.#bytes += status.size
-    const problems: string[] = []
-    const blocks = locations.map((location) => this.#addBlock(status, location, problems))
-    for (const problem of problems) {
-      if (this.#problems.length < problemsKeptMax)
-        this.#problems.push({ path: status.path, problem })
+  /** Judges a file; undefined for one that is being written and not to be judged. */
+  addFile(status: LocatedFileStatus): FileHealth | undefined {
+    const { counts } = this
+    const { path, size, replication, isOpen } = status
+    if (isOpen) {
+      counts.openFiles += 1
+      counts.openBytes += size
+      if (!this.#withOpen) return undefined
     }
-    const { path, size, replication } = status
-    return { path, size, replication, blocks, problems }
+    counts.files += 1
+    counts.bytes += size
+    const problems: string[] = []
+    const blocks = status.blocks.map((location, index) => {
+      // The last block of an open file is still in its pipeline: it has no replicas to miss.
+      const isBeingWritten = isOpen && index === status.blocks.length - 1
+      return this.#addBlock(status, location, { problems, isBeingWritten })
+    })
+    for (const problem of problems) {
+      if (this.#problems.length < problemsKeptMax) this.#problems.push({ path, problem })
+    }
+    const isCorrupt = blocks.some(({ isReadable }) => !isReadable)
+    if (isCorrupt) counts.corruptFiles += 1
+    return { path, size, replication, isOpen, blocks, problems, isCorrupt }
   }
 
-  #addBlock(status: FileStatus, location: BlockLocation, problems: string[]): BlockHealth {
-    const { blockPoolId, blockId, generationStamp, datanodes, length, isCorrupt } = location
+  #addBlock(
+    { replication }: LocatedFileStatus,
+    location: BlockLocation,
+    { problems, isBeingWritten }: { problems: string[]; isBeingWritten: boolean },
+  ): BlockHealth {
+    const { counts } = this
+    const { blockPoolId, blockId, generationStamp, datanodes, offset, length } = location
     const name = `${blockPoolId}:blk_${blockId}_${generationStamp}`
-    const liveReplicas = isCorrupt ? 0 : datanodes.length
-    this.#blocks += 1
-    this.#liveReplicas += liveReplicas
-    this.#wantedReplicas += status.replication
-    this.#missingReplicas += Math.max(status.replication - liveReplicas, 0)
-    if (isCorrupt) {
-      this.#corrupt += 1
+    const good = location.isCorrupt ? [] : datanodes
+    const liveReplicas = good.filter(({ adminState }) => countsAsLive(adminState)).length
+    for (const { adminState } of good) this.#countState(adminState)
+    counts.blocks += 1
+    counts.liveReplicas += liveReplicas
+    counts.wantedReplicas += replication
+    const isMisReplicated = !isBeingWritten && this.#isMisReplicated(good, replication)
+    const health = { name, offset, length, liveReplicas, isMisReplicated, datanodes }
+    if (isBeingWritten) return { ...health, isReadable: true }
+    counts.missingReplicas += Math.max(replication - liveReplicas, 0)
+    if (location.isCorrupt) {
+      counts.corrupt += 1
       problems.push(`CORRUPT block ${name}: every replica is corrupt`)
-    } else if (liveReplicas === 0) {
-      this.#missing += 1
+    } else if (good.length === 0) {
+      counts.missing += 1
       problems.push(`MISSING block ${name} of ${length} B: no datanode has a replica`)
-    } else if (liveReplicas < status.replication) {
-      this.#underReplicated += 1
+    } else if (liveReplicas < replication) {
+      counts.underReplicated += 1
       problems.push(
-        `Under replicated ${name}. Target Replicas is ${status.replication} but found ${liveReplicas} live replica(s)`,
+        `Under replicated ${name}. Target Replicas is ${replication} but found ${liveReplicas} live replica(s)${others(good)}`,
       )
-    } else if (liveReplicas > status.replication) this.#overReplicated += 1
-    return { name, length, liveReplicas, isReadable: liveReplicas > 0, datanodes }
+    } else if (liveReplicas > replication) counts.overReplicated += 1
+    if (isMisReplicated) {
+      counts.misReplicated += 1
+      problems.push(
+        `Replica placement policy is violated for ${name}. All replicas are on rack ${good[0]?.rack ?? '?'}, and there are ${this.#racks} racks`,
+      )
+    }
+    return { ...health, isReadable: good.length > 0 }
+  }
+
+  /** Several replicas on one rack where there is another one to choose. */
+  #isMisReplicated(good: BlockLocation['datanodes'], replication: number): boolean {
+    const racks = new Set(good.map(({ rack }) => rack))
+    return replication > 1 && good.length > 1 && this.#racks > 1 && racks.size === 1
+  }
+
+  #countState(state: AdminState): void {
+    const { counts } = this
+    if (state === 'DECOMMISSIONED') counts.decommissionedReplicas += 1
+    else if (state === 'DECOMMISSION_INPROGRESS') counts.decommissioningReplicas += 1
+    else if (state === 'ENTERING_MAINTENANCE') counts.enteringMaintenanceReplicas += 1
+    else if (state === 'IN_MAINTENANCE') counts.inMaintenanceReplicas += 1
   }
 
   /** What `--json` shows. */
   record(): Record<string, unknown> {
+    const { counts } = this
     return {
       path: this.path,
       status: this.isHealthy ? 'HEALTHY' : 'CORRUPT',
       directories: this.directories,
       symlinks: this.symlinks,
-      files: this.#files,
-      bytes: this.#bytes,
-      blocks: this.#blocks,
-      liveReplicas: this.#liveReplicas,
-      missingReplicas: this.#missingReplicas,
-      underReplicatedBlocks: this.#underReplicated,
-      overReplicatedBlocks: this.#overReplicated,
-      missingBlocks: this.#missing,
-      corruptBlocks: this.#corrupt,
+      files: counts.files,
+      bytes: counts.bytes,
+      openFiles: counts.openFiles,
+      blocks: counts.blocks,
+      liveReplicas: counts.liveReplicas,
+      missingReplicas: counts.missingReplicas,
+      underReplicatedBlocks: counts.underReplicated,
+      overReplicatedBlocks: counts.overReplicated,
+      misReplicatedBlocks: counts.misReplicated,
+      missingBlocks: counts.missing,
+      corruptBlocks: counts.corrupt,
+      corruptFiles: counts.corruptFiles,
+      decommissionedReplicas: counts.decommissionedReplicas,
+      decommissioningReplicas: counts.decommissioningReplicas,
+      enteringMaintenanceReplicas: counts.enteringMaintenanceReplicas,
+      inMaintenanceReplicas: counts.inMaintenanceReplicas,
       problems: this.#problems,
     }
   }
+}
 
-  summaryLines(cluster: { readonly datanodes: number; readonly racks: number }): string[] {
-    const blocks = this.#blocks
-    const of = (count: number, whole: number): string =>
-      `${count} (${whole === 0 ? '0.0' : ((count / whole) * 100).toFixed(1)} %)`
-    const readable = blocks - this.#missing - this.#corrupt
-    const average = blocks === 0 ? 0 : this.#liveReplicas / blocks
-    const averageBytes = blocks === 0 ? 0 : Math.floor(this.#bytes / blocks)
-    return [
-      '',
-      `Status: ${this.isHealthy ? 'HEALTHY' : 'CORRUPT'}`,
-      ` Number of data-nodes:\t${cluster.datanodes}`,
-      ` Number of racks:\t\t${cluster.racks}`,
-      ` Total dirs:\t\t\t${this.directories}`,
-      ` Total symlinks:\t\t${this.symlinks}`,
-      '',
-      'Replicated Blocks:',
-      ` Total size:\t${this.#bytes} B`,
-      ` Total files:\t${this.#files}`,
-      ` Total blocks (validated):\t${blocks} (avg. block size ${averageBytes} B)`,
-      ` Minimally replicated blocks:\t${of(readable, blocks)}`,
-      ` Over-replicated blocks:\t${of(this.#overReplicated, blocks)}`,
-      ` Under-replicated blocks:\t${of(this.#underReplicated, blocks)}`,
-      ` Average block replication:\t${average.toFixed(1)}`,
-      ` Missing blocks:\t\t${this.#missing}`,
-      ` Corrupt blocks:\t\t${this.#corrupt}`,
-      ` Missing replicas:\t\t${of(this.#missingReplicas, this.#wantedReplicas)}`,
-    ]
-  }
+/** A datanode that leaves, or is away for a while, does not count towards the wanted replicas. */
+function countsAsLive(state: AdminState): boolean {
+  return state === 'NORMAL'
+}
+
+function others(good: BlockLocation['datanodes']): string {
+  const leaving = good.filter(({ adminState }) => !countsAsLive(adminState)).length
+  return leaving === 0 ? '' : `, and ${leaving} on datanodes that leave or are in maintenance`
 }

@@ -204,7 +204,11 @@ async function corruptFiles(
   const files = new Set<string>()
   for (const id of ids) {
     const file = await namenode.pathOfBlock(id)
-    if (file?.startsWith(path) === true) files.add(file)
+    if (file !== undefined && isAtOrBelow(file, path)) files.add(file)
   }
   return { files: [...files], cookie: String(from + ids.length) }
+}
+
+function isAtOrBelow(file: string, path: string): boolean {
+  return path === '/' || file === path || file.startsWith(`${path}/`)
 }

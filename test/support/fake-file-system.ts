@@ -8,6 +8,7 @@ import {
   DfsFsError,
   FileStatus,
   LocatedFileStatus,
+  type ReplicaHolder,
 } from '../../client/index.ts'
 import { DfsError, type ErrorCode } from '../../protocol/errors.ts'
 import { FakeOperator } from './fake-operator.ts'
@@ -25,6 +26,13 @@ interface FakeInode {
   /** Live replicas of its one block. */
   replicas: number
   isCorrupt: boolean
+  isOpen: boolean
+  /** Bytes of a second block that no datanode has. */
+  badTail: number
+  /** Of the datanodes that hold them; others are NORMAL. */
+  adminStates: ReplicaHolder['adminState'][]
+  /** Racks of those datanodes; others are on /default-rack. */
+  racks: string[]
 }
 
 type Failing = (verb: string, path: string) => ErrorCode | undefined
@@ -45,6 +53,8 @@ export class FakeFileSystem implements FileSystem {
   closed = 0
   readonly fakeOperator = new FakeOperator()
   readonly operator = this.fakeOperator.operator
+  /** Racks of the live datanodes; others are on /default-rack. */
+  liveRacks: string[] = []
   /** Minutes; 0 is a cluster without trash. */
   trashInterval = 0
 
@@ -83,6 +93,10 @@ export class FakeFileSystem implements FileSystem {
       blockSize: 128 * 1024 * 1024,
       replicas: 3,
       isCorrupt: false,
+      isOpen: false,
+      badTail: 0,
+      adminStates: [],
+      racks: [],
       ...changes,
     })
   }
@@ -143,9 +157,21 @@ export class FakeFileSystem implements FileSystem {
     for (const child of this.#childPaths(path)) {
       const inode = this.inodes.get(child)
       if (inode === undefined) continue
-      const status = new LocatedFileStatus(child, this.#wire(child, inode))
-      yield Object.assign(status, { blocks: this.#blocks(child, inode) })
+      yield this.#located(child, inode)
     }
+  }
+
+  statWithLocations(path: string): Promise<LocatedFileStatus> {
+    return this.#promise(() => this.#located(path, this.#inode('stat', path)))
+  }
+
+  exists(path: string): Promise<boolean> {
+    return this.#promise(() => this.inodes.has(path))
+  }
+
+  #located(path: string, inode: FakeInode): LocatedFileStatus {
+    const status = new LocatedFileStatus(path, this.#wire(path, inode))
+    return Object.assign(status, { blocks: this.#blocks(path, inode), isOpen: inode.isOpen })
   }
 
   blockLocations(file: string | FileStatus): Promise<BlockLocation[]> {
@@ -159,21 +185,23 @@ export class FakeFileSystem implements FileSystem {
       uuid: `node-${index}`,
       host: `host-${index}`,
       address: `127.0.0.1:${9000 + index}`,
-      rack: '/default-rack',
+      rack: inode.racks[index] ?? '/default-rack',
       storageId: `DS-${index}`,
+      adminState: inode.adminStates[index] ?? ('NORMAL' as const),
     }))
-    return [
-      {
-        offset: 0,
-        length: inode.content.length,
-        blockId: 1_073_741_825 + this.paths().indexOf(path),
-        generationStamp: 1001,
-        blockPoolId: 'BP-1',
-        hosts: datanodes.map(({ host }) => host),
-        datanodes,
-        isCorrupt: inode.isCorrupt,
-      },
-    ]
+    const block = {
+      offset: 0,
+      length: inode.content.length,
+      blockId: 1_073_741_825 + this.paths().indexOf(path),
+      generationStamp: 1001,
+      blockPoolId: 'BP-1',
+      hosts: datanodes.map(({ host }) => host),
+      datanodes,
+      isCorrupt: inode.isCorrupt,
+    }
+    if (inode.badTail === 0) return [block]
+    const lost = { hosts: [], datanodes: [], blockId: block.blockId + 1000 }
+    return [block, { ...block, ...lost, offset: block.length, length: inode.badTail }]
   }
 
   mkdir(
@@ -348,7 +376,7 @@ export class FakeFileSystem implements FileSystem {
       transferPort: 9000 + index,
       ipcPort: 9100 + index,
       httpPort: 9200 + index,
-      rack: '/default-rack',
+      rack: this.liveRacks[index] ?? '/default-rack',
       capacity: 1000,
       used: 250,
       nonDfsUsed: 0,

@@ -557,7 +557,61 @@ t.test('fsck judges every block and exits with 1 when one is lost', async (t) =>
   const json = JSON.parse((await dfs(fs, ['fsck', '--json', '/data'])).out) as unknown
   t.match(json, { status: 'CORRUPT', missingBlocks: 1, corruptBlocks: 1, underReplicatedBlocks: 1 })
   const listed = await dfs(fs, ['fsck', '-list-corruptfileblocks', '/'])
-  t.match(listed.out, /^BP-1:blk_\d+_1001\t\/data\/bad\nBP-1:blk_\d+_1001\t\/data\/gone\n$/)
+  t.match(
+    listed.out,
+    /^BP-1:blk_\d+_1001\t\/data\/bad\nBP-1:blk_\d+_1001\t\/data\/gone\nThe .* has 2 CORRUPT files\n$/,
+  )
+  t.equal((await dfs(fs, ['fsck', '-list-corruptfileblocks', '-delete', '/'])).code, 2)
+  t.match(await dfs(fs, ['fsck', '/nope']), { code: 1, err: /No such file/ })
+})
+
+t.test('fsck knows open files, racks, and datanodes that leave', async (t) => {
+  const fs = sample()
+  fs.addFile('/data/open', 'o', { isOpen: true, replicas: 0 })
+  const healthy = await dfs(fs, ['fsck', '/', '-files'])
+  t.equal(healthy.code, 0)
+  t.match(healthy.out, /Files currently being written:\t1 \(1 B\)/)
+  t.notMatch(healthy.out, /data\/open/)
+  const open = await dfs(fs, ['fsck', '/data/open', '-openforwrite', '-files', '-blocks'])
+  t.match(
+    open.out,
+    /data\/open 1 bytes.*OPENFORWRITE: {2}OK\n0\. BP-1:blk_\d+_1001 len=1 Live_repl=0\n/,
+  )
+  t.equal(open.code, 0, 'a block in its pipeline is not missing')
+  fs.addFile('/data/leaving', 'x', { adminStates: ['DECOMMISSION_INPROGRESS', 'IN_MAINTENANCE'] })
+  const leaving = await dfs(fs, ['fsck', '/data/leaving', '-files', '-blocks', '-replicaDetails'])
+  t.match(leaving.out, /found 1 live replica\(s\), and 2 on datanodes that leave/)
+  t.match(leaving.out, /9000,DS-0\(DECOMMISSION_INPROGRESS\), .*9002,DS-2\(LIVE\)\]/)
+  t.match(leaving.out, /DecommissioningReplicas:\t1\n InMaintenanceReplicas:\t1\n/)
+  t.match(leaving.out, /1 block can be read but would survive less than they should/)
+  fs.liveRacks = ['/default-rack', '/b', '/b']
+  fs.addFile('/data/racks', 'x', { racks: ['/a', '/a', '/b'] })
+  t.match((await dfs(fs, ['fsck', '/data/racks'])).out, /Mis-replicated blocks:\t\t0/)
+  const racks = await dfs(fs, ['fsck', '/data/a.csv', '-files', '-blocks', '-racks'])
+  t.match(racks.out, /\[\/default-rack\/127\.0\.0\.1:9000, /)
+  t.match(racks.out, /All replicas are on rack \/default-rack, and there are 2 racks/)
+})
+
+t.test('fsck -move salvages what can be read, -delete gives corrupt files up', async (t) => {
+  const fs = sample()
+  fs.addFile('/data/bad', 'b', { isCorrupt: true })
+  fs.addFile('/data/half', 'good', { badTail: 10 })
+  const moved = await dfs(fs, ['fsck', '/', '-move'])
+  t.match(moved.out, /half: copied 4 bytes in 1 piece\(s\) to \/lost\+found\/data\/half/)
+  t.match(moved.out, /bad: copied 0 bytes in 0 piece\(s\)/)
+  t.equal(fs.text('/lost+found/data/half/0'), 'good')
+  t.ok(fs.inodes.has('/data/half'), 'moving is copying')
+  t.match((await dfs(fs, ['fsck', '/', '-move'])).out, /to \/lost\+found\/data\/half\.1/)
+  fs.failing = (verb) => (verb === 'create' ? 'NO_DATANODES' : undefined)
+  const failed = await dfs(fs, ['fsck', '/data/half', '-move', '-delete'])
+  t.equal(failed.code, 1)
+  t.ok(fs.inodes.has('/data/half'), 'what could not be salvaged is not deleted')
+  fs.failing = () => undefined
+  t.match((await dfs(fs, ['fsck', '/data', '-delete'])).out, /half: deleted\n/)
+  t.notOk(fs.inodes.has('/data/half'))
+  t.notOk(fs.inodes.has('/data/bad'))
+  t.ok(fs.inodes.has('/data/a.csv'))
+  t.equal((await dfs(fs, ['fsck', '/data'])).code, 0)
 })
 
 t.test('the cluster is that of --fs, DFS_URI, the configuration, or this machine', async (t) => {
