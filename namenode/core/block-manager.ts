@@ -34,6 +34,7 @@ import {
   type DatanodeView,
   type HeartbeatReport,
 } from './datanode-registry.ts'
+import { type ExplainedBlock, type ExplainedNode, explainBlock, explainNode } from './explain.ts'
 import { locateBlock } from './locations.ts'
 import { type GuardView, guardView, MassFailureGuard } from './mass-failure-guard.ts'
 import {
@@ -47,9 +48,10 @@ import {
 import type { DatanodeOrder } from './orders.ts'
 import { choosePlacement } from './placement.ts'
 import { Repair } from './repair.ts'
+import { RepairRounds } from './repair-rounds.ts'
 import { ReplicaLedger } from './replica-ledger.ts'
 import { type ReplicaEvent, ReportIntake } from './report-intake.ts'
-import type { ReplicaLocation } from './requests.ts'
+import type { BlockReference, ReplicaLocation } from './requests.ts'
 import { SafeMode } from './safe-mode.ts'
 import { StartPhase } from './start-phase.ts'
 import type { Topology } from './topology.ts'
@@ -70,6 +72,7 @@ export class BlockManager implements BlockSide {
   readonly #registry: DatanodeRegistry
   readonly #ledger: ReplicaLedger
   readonly #repair: Repair
+  readonly #rounds: RepairRounds
   readonly #scan: BlockScan
   readonly #guard: MassFailureGuard
   readonly #safeMode: SafeMode
@@ -82,7 +85,8 @@ export class BlockManager implements BlockSide {
     this.#registry = new DatanodeRegistry({ settings, topology })
     this.#ledger = new ReplicaLedger(this.#registry)
     const [registry, ledger] = [this.#registry, this.#ledger]
-    this.#repair = new Repair({ settings, prng, registry, ledger })
+    this.#repair = new Repair({ registry, ledger })
+    this.#rounds = new RepairRounds({ settings, prng, registry, ledger, repair: this.#repair })
     this.#scan = new BlockScan(this.#ledger.map)
     this.#guard = new MassFailureGuard(settings)
     this.#safeMode = new SafeMode(settings)
@@ -101,7 +105,7 @@ export class BlockManager implements BlockSide {
     const { before, expected, reprieved } = this.#ledger.putRow(row, replication)
     for (const { node } of reprieved) node.orders.invalidationSettled(row.id)
     if (row.state !== 'complete') {
-      if (before === 'complete') this.#repair.forget(row.id)
+      if (before === 'complete') this.#repair.forget(this.#now, row.id)
       return
     }
     if (before === 'open') {
@@ -112,7 +116,7 @@ export class BlockManager implements BlockSide {
   }
 
   blockDeleted(id: BlockId): void {
-    this.#repair.forget(id)
+    this.#repair.forget(this.#now, id)
     for (const { storage, block } of this.#ledger.removeRow(id)) {
       storage.node.orders.withdrawRecovery(id)
       if (storage.counts) storage.node.orders.invalidate(block)
@@ -208,7 +212,7 @@ export class BlockManager implements BlockSide {
     if (hasMoreRacks && this.#start.isSettled) this.#scan.requestAll()
     for (const other of replaced) this.#nodeDied(now, other)
     node.orders.clear()
-    this.#repair.nodeLost(node)
+    this.#repair.nodeLost(now, node)
     this.#guard.returned(node.uuid)
   }
 
@@ -219,9 +223,14 @@ export class BlockManager implements BlockSide {
     if (node === undefined || node.liveness === 'dead') return [{ kind: 'register' }]
     const lost = this.#registry.heartbeat(now, node, report)
     if (lost.length > 0) this.#scan.requestStorages(lost.map(({ index }) => index))
-    this.#repair.paced(node)
+    this.#repair.pending.sample(now, node)
     if (this.#safeMode.state !== 'off') return []
-    return node.orders.take(now, (block) => this.#repair.mayInvalidate(node, block))
+    const mayInvalidate = (block: BlockReference): boolean =>
+      this.#repair.mayInvalidate(now, node, block)
+    this.#repair.beforeOrders(now, node)
+    const orders = node.orders.take(now, mayInvalidate)
+    this.#repair.ordersSent(now, node, orders)
+    return orders
   }
 
   /** The datanode's connection closed: no new blocks for it until it is heard of again. */
@@ -276,7 +285,7 @@ export class BlockManager implements BlockSide {
     generationStamp: GenerationStamp | undefined,
     location: { readonly datanode: DatanodeUuid; readonly storage?: StorageUuid | undefined },
   ): void {
-    this.#reports.badReplica(id, generationStamp, location)
+    this.#reports.badReplica(this.#now, id, generationStamp, location)
   }
 
   /** What time alone causes: silence, overdue copies and deletions, repair. Bounded work. */
@@ -295,7 +304,8 @@ export class BlockManager implements BlockSide {
     this.#repair.expire(now)
     for (const { orders } of this.#registry.nodes()) orders.retryInvalidations(now)
     if (!this.#start.isSettled || this.#safeMode.state !== 'off' || this.#guard.isActive) return
-    this.#repair.run(now, (id, health) => this.#start.isInGrace(now, id, health))
+    this.#rounds.run(now, (id, health) => this.#start.isInGrace(now, id, health))
+    this.#repair.reviewPostponed(now)
   }
 
   /** A block from before the start, until every datanode that is going to come back has had its time. */
@@ -343,6 +353,17 @@ export class BlockManager implements BlockSide {
     })
   }
 
+  /** Why a block is as it is; `undefined` when nothing is known of it. */
+  explainBlock(id: BlockId): ExplainedBlock | undefined {
+    return explainBlock(id, { ...this.#parts, rounds: this.#rounds })
+  }
+
+  /** What a datanode does for repair; `undefined` when it never registered. */
+  explainNode(uuid: DatanodeUuid): ExplainedNode | undefined {
+    const node = this.#registry.find(uuid)
+    return node === undefined ? undefined : explainNode(this.#now, node, this.#parts)
+  }
+
   /** Blocks without a good replica, oldest first. */
   missingBlocks(countMax: number): readonly BlockId[] {
     const found: BlockId[] = []
@@ -384,7 +405,7 @@ export class BlockManager implements BlockSide {
   #nodeDied(now: Millis, node: DatanodeRecord): void {
     node.orders.clear()
     this.#guard.lost(now, node.uuid)
-    this.#repair.nodeLost(node)
+    this.#repair.nodeLost(now, node)
     this.#scan.requestStorages([...node.storages.values()].map(({ index }) => index))
   }
 
@@ -405,7 +426,7 @@ export class BlockManager implements BlockSide {
 
   /** Before it is settled what exists, nothing can be said to be missing. */
   #examine(id: BlockId): void {
-    if (this.#start.isSettled) this.#repair.examine(id)
+    if (this.#start.isSettled) this.#repair.examine(this.#now, id)
   }
 
   get #parts(): PipelineParts {

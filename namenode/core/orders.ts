@@ -57,6 +57,19 @@ export class OrderQueue {
     return this.#invalidations.size
   }
 
+  get sentInvalidationCount(): number {
+    return this.#sentInvalidations.size
+  }
+
+  get transferCount(): number {
+    return this.#transfers.length
+  }
+
+  /** Blocks whose copying was ordered and not sent. */
+  transferredBlocks(): readonly BlockId[] {
+    return this.#transfers.map(({ block }) => block.id)
+  }
+
   transfer(order: TransferOrder): void {
     this.#transfers.push(order)
   }

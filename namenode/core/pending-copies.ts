@@ -7,7 +7,7 @@
  */
 import type { Millis } from '../../base/brand.ts'
 import type { BlockId } from '../../protocol/ids.ts'
-import { limits } from '../../protocol/limits.ts'
+import { CopySpeed } from './copy-speed.ts'
 import type { DatanodeRecord, StorageRecord } from './datanode-registry.ts'
 
 export interface PendingCopy {
@@ -15,16 +15,20 @@ export interface PendingCopy {
   /** The datanode that sends it; absent for members of a pipeline. */
   readonly source: DatanodeRecord | undefined
   readonly bytes: number
+  readonly since: Millis
   readonly deadline: Millis
+  /** When the order left for the source; absent while it waits for a heartbeat. */
+  sentAt?: Millis | undefined
 }
 
-/** What is on its way from or to one datanode, and what arrived from it since somebody last asked. */
+/** What is on its way from or to one datanode, and how fast it proved to be. */
 export interface CopyLoad {
   outCount: number
   outBytes: number
+  inCount: number
   inBytes: number
-  doneCount: number
-  doneBytes: number
+  readonly outSpeed: CopySpeed
+  readonly inSpeed: CopySpeed
 }
 
 const bucketMs = 1000
@@ -56,11 +60,26 @@ export class PendingCopies {
     return this.#load(node)
   }
 
-  /** Starts counting anew what arrives from a datanode. */
-  resetDone(node: DatanodeRecord): void {
-    const load = this.#load(node)
-    load.doneCount = 0
-    load.doneBytes = 0
+  /** Takes a measurement of a datanode's speed; called between its heartbeats. */
+  sample(now: Millis, node: DatanodeRecord): void {
+    const { outSpeed, inSpeed } = this.#load(node)
+    outSpeed.sample(now)
+    inSpeed.sample(now)
+  }
+
+  /** The order for these copies of a block left for their source. */
+  sent(now: Millis, id: BlockId, source: DatanodeRecord): void {
+    for (const copy of this.of(id)) {
+      if (copy.source !== source || copy.sentAt !== undefined) continue
+      copy.sentAt = now
+      this.#load(source).outSpeed.started(now)
+      this.#load(copy.target.node).inSpeed.started(now)
+    }
+  }
+
+  /** Forgets how fast a datanode was. */
+  forgetSpeed(node: DatanodeRecord): void {
+    this.#loads.delete(node)
   }
 
   add(id: BlockId, copy: PendingCopy): void {
@@ -74,27 +93,29 @@ export class PendingCopies {
   }
 
   /** The datanode has its replica now. Returns the copies that this settles. */
-  arrived(id: BlockId, node: DatanodeRecord): readonly PendingCopy[] {
-    const arrived = this.#take(id, (copy) => copy.target.node === node)
-    for (const { source, bytes } of arrived) {
-      if (source === undefined) continue
-      const load = this.#load(source)
-      load.doneCount += 1
-      load.doneBytes += bytes
-    }
-    return arrived
+  arrived(now: Millis, id: BlockId, node: DatanodeRecord): readonly PendingCopy[] {
+    return this.#take(now, id, (copy) => copy.target.node === node, true)
   }
 
-  removeBlock(id: BlockId): void {
-    this.#take(id, () => true)
+  removeBlock(now: Millis, id: BlockId): void {
+    this.#take(now, id, () => true)
+  }
+
+  /** Gives up the copies of a block that one datanode was to send. */
+  withdraw(now: Millis, id: BlockId, source: DatanodeRecord): void {
+    this.#take(now, id, (copy) => copy.source === source && copy.sentAt === undefined)
   }
 
   /** Gives up every copy from or to a datanode. Returns the blocks concerned. */
-  removeNode(node: DatanodeRecord): readonly BlockId[] {
-    return [...this.#copies.keys()].filter(
-      (id) =>
-        this.#take(id, (copy) => copy.source === node || copy.target.node === node).length > 0,
-    )
+  removeNode(now: Millis, node: DatanodeRecord): readonly BlockId[] {
+    const isConcerned = (copy: PendingCopy): boolean =>
+      copy.source === node || copy.target.node === node
+    return [...this.#copies.keys()].filter((id) => this.#take(now, id, isConcerned).length > 0)
+  }
+
+  /** Every block with an expected replica, and what is expected. */
+  entries(): IterableIterator<[BlockId, readonly PendingCopy[]]> {
+    return this.#copies.entries()
   }
 
   /** Gives up what is overdue. */
@@ -106,7 +127,8 @@ export class PendingCopies {
     while (this.#nextBucket !== undefined && this.#nextBucket <= last) {
       const bucket = this.#nextBucket
       for (const id of this.#buckets.get(bucket) ?? []) {
-        for (const copy of this.#take(id, ({ deadline }) => deadline <= now)) {
+        for (const copy of this.#take(now, id, ({ deadline }) => deadline <= now)) {
+          this.#punish(copy)
           expired.push({ id, copy })
         }
       }
@@ -116,7 +138,18 @@ export class PendingCopies {
     return expired
   }
 
-  #take(id: BlockId, isTaken: (copy: PendingCopy) => boolean): readonly PendingCopy[] {
+  #punish({ source, target }: PendingCopy): void {
+    if (source === undefined) return
+    this.#load(source).outSpeed.timedOut()
+    this.#load(target.node).inSpeed.timedOut()
+  }
+
+  #take(
+    now: Millis,
+    id: BlockId,
+    isTaken: (copy: PendingCopy) => boolean,
+    isDone = false,
+  ): readonly PendingCopy[] {
     const known = this.#copies.get(id)
     if (known === undefined) return none
     const taken = known.filter(isTaken)
@@ -124,8 +157,17 @@ export class PendingCopies {
     const kept = known.filter((copy) => !taken.includes(copy))
     if (kept.length === 0) this.#copies.delete(id)
     else this.#copies.set(id, kept)
-    for (const copy of taken) this.#account(copy, -1)
+    for (const copy of taken) this.#end(now, copy, isDone)
     return taken
+  }
+
+  #end(now: Millis, copy: PendingCopy, isDone: boolean): void {
+    this.#account(copy, -1)
+    const { source, target, sentAt, bytes } = copy
+    if (source === undefined || sentAt === undefined) return
+    const doneBytes = isDone ? bytes : undefined
+    this.#load(source).outSpeed.ended(now, doneBytes)
+    this.#load(target.node).inSpeed.ended(now, doneBytes)
   }
 
   #account({ source, target, bytes }: PendingCopy, sign: 1 | -1): void {
@@ -134,19 +176,20 @@ export class PendingCopies {
     const out = this.#load(source)
     out.outCount += sign
     out.outBytes += sign * bytes
-    this.#load(target.node).inBytes += sign * bytes
+    const into = this.#load(target.node)
+    into.inCount += sign
+    into.inBytes += sign * bytes
   }
 
   #load(node: DatanodeRecord): CopyLoad {
     const known = this.#loads.get(node)
     if (known !== undefined) return known
-    const load = { outCount: 0, outBytes: 0, inBytes: 0, doneCount: 0, doneBytes: 0 }
+    const load: CopyLoad = {
+      ...{ outCount: 0, outBytes: 0, inCount: 0, inBytes: 0 },
+      outSpeed: new CopySpeed(),
+      inSpeed: new CopySpeed(),
+    }
     this.#loads.set(node, load)
     return load
   }
-}
-
-/** When a copy ordered now is taken for lost. */
-export function copyDeadline(now: Millis, bytes: number): number {
-  return now + limits.copyTimeoutMs + Math.ceil((bytes * 1000) / limits.copyBytesPerSecondMin)
 }

@@ -95,6 +95,27 @@ export function choosePlacement(
   }
 }
 
+/**
+ * Why each datanode would not be chosen, as `choosePlacement` says it; `hindrance` may add a reason. A
+ * datanode that would be chosen is not mentioned.
+ */
+export function refusalsOf(
+  nodes: Iterable<DatanodeRecord>,
+  request: PlacementRequest,
+  context: PlacementContext,
+  hindrance: (node: DatanodeRecord) => string | undefined,
+): readonly Refusal[] {
+  const existing = new Set(request.existing)
+  const refusals: Refusal[] = []
+  for (const node of nodes) {
+    const isChosen =
+      isUsable(node, request, existing) && freeBytes(node, request, context) >= needed(request)
+    const reason = isChosen ? hindrance(node) : refusalReason(node, request, existing, context)
+    if (reason !== undefined) refusals.push({ datanode: node.name, reason })
+  }
+  return refusals
+}
+
 function isUsable(
   node: DatanodeRecord,
   request: PlacementRequest,

@@ -62,10 +62,10 @@ export class ReportIntake {
       if (!node.orders.isInvalidating(block.id)) node.orders.invalidate(block)
     }
     for (const id of report.changed) {
-      this.#repair.arrived(id, node)
-      this.#examine(id)
+      this.#repair.arrived(now, id, node)
+      this.#examine(now, id)
     }
-    if (isFirst) this.#storageConfirmed(storage)
+    if (isFirst) this.#storageConfirmed(now, storage)
     return report.changed
   }
 
@@ -82,12 +82,13 @@ export class ReportIntake {
     for (const event of events) {
       if (this.#replicaEvent(now, storage, event)) changed.add(event.blockId)
     }
-    for (const id of changed) this.#examine(id)
+    for (const id of changed) this.#examine(now, id)
     return [...changed]
   }
 
   /** Somebody read wrong bytes. See `BlockManager.reportBadReplica`. */
   badReplica(
+    now: Millis,
     id: BlockId,
     generationStamp: GenerationStamp | undefined,
     location: { readonly datanode: DatanodeUuid; readonly storage?: StorageUuid | undefined },
@@ -100,7 +101,7 @@ export class ReportIntake {
     if (isOther) return
     // A datanode has at most one replica of a block, whatever storage the reader believes it is on.
     for (const storage of node.storages.values()) {
-      if (this.#ledger.markCorrupt(id, storage)) this.#examine(id)
+      if (this.#ledger.markCorrupt(id, storage)) this.#examine(now, id)
     }
   }
 
@@ -123,7 +124,7 @@ export class ReportIntake {
           this.#start.mayBeEarly,
         )
         if (outcome === 'garbage') orders.invalidate({ id: blockId, generationStamp, length })
-        if (isFinal) this.#repair.arrived(blockId, storage.node)
+        if (isFinal) this.#repair.arrived(now, blockId, storage.node)
         return outcome === 'changed'
       }
       default:
@@ -132,15 +133,15 @@ export class ReportIntake {
   }
 
   /** What a storage holds is certain now: surplus and corrupt replicas may go because of it. */
-  #storageConfirmed(storage: StorageRecord): void {
+  #storageConfirmed(now: Millis, storage: StorageRecord): void {
     if (!this.#start.isSettled) return
     this.#scan.requestStorages([storage.index])
     for (const [id, replicas] of this.#ledger.corrupt.entries()) {
-      if (replicas.some((replica) => replica.storage === storage)) this.#examine(id)
+      if (replicas.some((replica) => replica.storage === storage)) this.#examine(now, id)
     }
   }
 
-  #examine(id: BlockId): void {
-    if (this.#start.isSettled) this.#repair.examine(id)
+  #examine(now: Millis, id: BlockId): void {
+    if (this.#start.isSettled) this.#repair.examine(now, id)
   }
 }

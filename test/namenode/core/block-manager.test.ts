@@ -401,7 +401,8 @@ t.test('a datanode that finishes its copies quickly gets more of them', (t) => {
     done.push(count - world.manager.stats().underReplicatedBlocks)
   }
   const first = limits.copiesInFlightPerDatanodeMin
-  t.same(done.slice(0, 5), [0, first, 2 * first, 4 * first, 8 * first], 'twice as many a second')
+  t.same(done.slice(0, 3), [0, first, 2 * first], 'nothing is known of its speed at first')
+  t.ok((done[4] ?? 0) > 8 * first, 'then more every second')
   t.equal(done.at(-1), count)
   const most = Math.max(...done.map((value, index) => value - (done[index - 1] ?? 0)))
   t.ok(most <= limits.copiesInFlightPerDatanodeMax)
