@@ -16,6 +16,10 @@ export interface NamenodeConfig {
   readonly journal: string
   readonly lock: string
   readonly pidFile: string
+  /** Room set aside for a full disk; see `DiskSpace`. */
+  readonly spareFile: string
+  readonly reservedBytes: number
+  readonly spaceCheckIntervalMs: number
   readonly bindHost: string
   readonly ports: { readonly rpc: number; readonly http: number }
   /** Rack table; empty when there is none. */
@@ -46,6 +50,9 @@ export function namenodeConfig(
     journal: join(directory, 'journal'),
     lock: join(directory, 'in_use.lock'),
     pidFile: join(directory, 'in_use.pid'),
+    spareFile: join(directory, 'spare'),
+    reservedBytes: settings['dfs.namenode.resource.du.reserved'],
+    spaceCheckIntervalMs: settings['dfs.namenode.resource.check.interval'],
     bindHost: settings['dfs.namenode.bind-host'],
     ports: {
       rpc: settings['dfs.namenode.rpc-port'],

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import type { Logger } from '../base/log.ts'
 import { systemClock, systemPrng, systemTimers } from '../base/system.ts'
+import { isDfsError } from '../protocol/errors.ts'
 import { clientNamenodeProtocol } from '../protocol/messages/client-namenode.ts'
 import { datanodeProtocol } from '../protocol/messages/datanode-namenode.ts'
 import { operatorProtocol } from '../protocol/messages/operator.ts'
@@ -17,23 +18,29 @@ import { ClientContext } from './shell/client-context.ts'
 import { clientHandlers } from './shell/client-protocol.ts'
 import { DatanodeService } from './shell/datanode-protocol.ts'
 import { lockDirectory, openNamespace } from './shell/directory.ts'
+import { DiskSpace, freeBytesOf, spareBytesFor, spareFile } from './shell/disk-space.ts'
 import { Groups } from './shell/groups.ts'
 import { startHttpServer } from './shell/http-server.ts'
 import { DirectoryJournalStorage } from './shell/journal-storage.ts'
 import { NamenodeMetrics } from './shell/metrics.ts'
 import { Namenode } from './shell/namenode.ts'
 import { operatorHandlers } from './shell/operator-protocol.ts'
+import { damagedNamespace } from './shell/sqlite-connection.ts'
 import { type NamenodeStatus, namenodeStatus } from './shell/status.ts'
+import type { SqliteStore } from './shell/store.ts'
+import { DatabaseCheck } from './shell/store-checks.ts'
 import { TrashEmptier } from './shell/trash-emptier.ts'
 
+/** From serving to reading every page of a database that was not closed; clients have settled by then. */
+const checkDelayMs = 30_000
 /** Version of our package, for status pages. */
 const packageVersion = '0.1.0'
 
 export interface RunNamenodeOptions extends NamenodeConfigOverrides {
   readonly logger?: Logger | undefined
   /**
-   * The journal cannot be written. By default the process exits at once: memory is ahead of the disk, and
-   * nobody may see it.
+   * The journal cannot be written, or the database is damaged. By default the process exits at once: memory is
+   * ahead of the disk, and nobody may see it.
    */
   readonly onFatal?: ((error: unknown) => void) | undefined
 }
@@ -89,10 +96,14 @@ async function compose(composition: Composition): Promise<Omit<RunningNamenode, 
   const lock = await lockDirectory(config)
   closers.push(() => lock.release())
   const metrics = new NamenodeMetrics()
-  const namenode = await openNamenode(composition, metrics)
+  const space = diskSpace(composition)
+  await space.beforeStart()
+  const { namenode, store } = await openNamenode(composition, metrics, space)
   closers.push(() => namenode.stop())
   metrics.observe(namenode)
   startTrashEmptier(composition, namenode)
+  space.start()
+  closers.push(() => space.stop())
   const rpc = await serveRpc(composition, namenode, metrics)
   const addresses: Record<string, string> = { rpc }
   const status = (): NamenodeStatus =>
@@ -103,13 +114,50 @@ async function compose(composition: Composition): Promise<Omit<RunningNamenode, 
   closers.push(() => http.close())
   addresses['http'] = `${bindHost}:${http.port}`
   logger.info('serving', { ...addresses, startMs: systemClock.monotonic() - startedAt })
+  if (store.wasUnclean) closers.push(checkLater(composition, store))
   return { addresses, status }
+}
+
+function diskSpace({ config, logger }: Composition): DiskSpace {
+  const { directory, reservedBytes, spaceCheckIntervalMs } = config
+  return new DiskSpace({
+    ...{ directory, reservedBytes, logger },
+    freeBytes: () => freeBytesOf(directory),
+    spare: spareFile(config.spareFile, spareBytesFor(reservedBytes)),
+    checkIntervalMs: spaceCheckIntervalMs,
+    timers: systemTimers,
+  })
+}
+
+/**
+ * Reads every page of the database some time after a start that followed no clean stop. It takes minutes at
+ * hundreds of millions of files, so nothing waits for it.
+ * @returns what ends it early
+ */
+function checkLater({ logger, onFatal }: Composition, store: SqliteStore): () => void {
+  const check = new DatabaseCheck(store.file)
+  const run = async (): Promise<void> => {
+    const startedAt = systemClock.monotonic()
+    const findings = await check.run()
+    if (findings.length > 0) onFatal(damagedNamespace(store.file, findings.join('; ')))
+    else logger.info('namespace-checked', { durationMs: systemClock.monotonic() - startedAt })
+  }
+  const timer = systemTimers.after(checkDelayMs, () => {
+    run().catch((error: unknown) => {
+      logger.warn('namespace-check-failed', { error })
+    })
+  })
+  return () => {
+    timer.cancel()
+    check.cancel()
+  }
 }
 
 async function openNamenode(
   { settings, config, logger, onFatal }: Composition,
   metrics: NamenodeMetrics,
-): Promise<Namenode> {
+  space: DiskSpace,
+): Promise<{ namenode: Namenode; store: SqliteStore }> {
   const prng = systemPrng()
   const { store, isNew } = await openNamespace(config, {
     clock: systemClock,
@@ -117,14 +165,15 @@ async function openNamenode(
     uuid: randomUUID,
   })
   if (isNew) logger.info('formatted', { directory: config.directory, ...store.identity })
+  store.onDamage(onFatal)
   const journalStorage = new DirectoryJournalStorage(config.journal, (seconds) => {
     metrics.synced(seconds)
   })
   const topology = await readTopology(config.topologyFile)
   try {
     await journalStorage.prepare()
-    return await Namenode.start({
-      ...{ store, journalStorage, settings, logger, onFatal, prng },
+    const namenode = await Namenode.start({
+      ...{ store, journalStorage, settings, logger, onFatal, prng, space },
       blocks: new BlockManager({ settings, prng: systemPrng(), topology }),
       clock: systemClock,
       timers: systemTimers,
@@ -133,6 +182,7 @@ async function openNamenode(
       },
       superuser: { user: userInfo().username, group: config.superuserGroup },
     })
+    return { namenode, store }
   } catch (error) {
     await store.close()
     throw error
@@ -187,6 +237,7 @@ async function readTopology(file: string): Promise<Topology> {
 }
 
 function exitAtOnce(logger: Logger, error: unknown): void {
-  logger.error('journal-failed', { error, advice: 'free or repair the disk and start again' })
+  if (isDfsError(error, 'CORRUPTION')) logger.error('namespace-damaged', { error })
+  else logger.error('journal-failed', { error, advice: 'free or repair the disk and start again' })
   process.exit(1)
 }

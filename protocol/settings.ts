@@ -56,6 +56,16 @@ export const settings = {
   'dfs.namenode.rpc-port': integer(8020, 0, 'RPC port of the namenode; 0 picks a free one'),
   'dfs.namenode.http-port': integer(9870, 0, 'HTTP port of the namenode; 0 picks a free one'),
   'dfs.namenode.name.dir': text('', 'Directory of the journal and the namespace database'),
+  'dfs.namenode.resource.du.reserved': integer(
+    100 * 1024 * 1024,
+    0,
+    "Bytes that must be free on the namenode's disk; with fewer, changes are refused. 0 is off",
+  ),
+  'dfs.namenode.resource.check.interval': integer(
+    5000,
+    10,
+    "Milliseconds between two looks at the space on the namenode's disk",
+  ),
   'dfs.namenode.audit.log': boolean(true, 'Log every change and every denied request'),
   'dfs.namenode.resident-inodes': integer(
     200_000,

@@ -258,8 +258,9 @@ function corruption(source: SegmentSource, { offset, txid, fault }: Fault): DfsE
   return new DfsError(
     'CORRUPTION',
     `Journal segment "${source.file}" is damaged at offset ${offset}: expected the record of ` +
-      `transaction ${txid}, found ${fault}. Everything before it is intact. Restore the file from a ` +
-      `copy; to give up transaction ${txid} and all later ones, which were acknowledged, move the ` +
+      `transaction ${txid}, found ${fault}. Everything before it is intact. To see what is left, run: dfs ` +
+      `offline journal ${source.file}; to bring everything back from a backup, run: dfs namenode restore ` +
+      `--from BACKUP --to NEWDIR; to give up transaction ${txid} and all later ones, which were acknowledged, move the ` +
       `segments behind this one away and run: truncate -s ${offset} ${source.file}`,
   )
 }

@@ -1,6 +1,7 @@
 import type { Clock, Timers } from '../../base/clock.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { BlockManager } from '../core/block-manager.ts'
+import type { DiskSpace } from './disk-space.ts'
 
 /** A change waits that long for start-up safe mode to end before it is refused. */
 const safeModePatienceMs = 10_000
@@ -12,9 +13,11 @@ export interface ChangeGateOptions {
   readonly timers: Timers
   /** Room behind the journal; see `Checkpointer.room`. */
   readonly room: () => Promise<void> | undefined
+  /** Without it the disk is taken for endless. */
+  readonly space: DiskSpace | undefined
 }
 
-/** Whether the namespace may be changed now: outside safe mode, and with room behind the journal. */
+/** Whether the namespace may be changed now: outside safe mode, and with room on the disk and behind the journal. */
 export class ChangeGate {
   readonly #options: ChangeGateOptions
 
@@ -24,10 +27,13 @@ export class ChangeGate {
 
   /**
    * `undefined` when a change may go ahead, else a promise to wait for and ask again.
-   * @throws {@link DfsError} SAFE_MODE, by rejecting, when safe mode does not end in time.
+   * @throws {@link DfsError} SAFE_MODE, by rejecting, when safe mode does not end in time or the disk is
+   *   nearly full.
    */
   open(): Promise<void> | undefined {
-    if (this.#options.blocks.safeMode === 'off') return this.#options.room()
+    const { blocks, space, room } = this.#options
+    if (space?.isLow === true) return Promise.reject(space.refusal())
+    if (blocks.safeMode === 'off') return room()
     return this.#safeModeOver()
   }
 

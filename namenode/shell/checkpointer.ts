@@ -28,6 +28,8 @@ export interface CheckpointerOptions {
   readonly logger: Logger
   /** Everything up to this transaction is in the store now. */
   readonly onFolded: (through: TxId) => void
+  /** A fold failed; it is tried again. */
+  readonly onFailed?: (error: unknown) => void
   readonly unfoldedMax?: number | undefined
 }
 
@@ -89,13 +91,21 @@ export class Checkpointer {
     })
   }
 
-  /** Folds what is left and stops. */
+  /** Makes everybody who waits for room ask again, whether or not there is. */
+  wake(): void {
+    for (const resolve of this.#roomWaiters.splice(0)) resolve()
+  }
+
+  /** Folds what is left and stops. What the store cannot take stays in the journal for the next start. */
   async stop(): Promise<void> {
     this.#isStopping = true
     this.#timer?.cancel()
     await this.#folding
     await this.#options.journal.flushed()
-    if (this.#collecting.transactionCount > 0) await this.#fold()
+    if (this.#collecting.transactionCount === 0) return
+    await this.#fold().catch((error: unknown) => {
+      this.#options.logger.error('fold-failed', { error, foldedTxid: this.#foldedTxid })
+    })
   }
 
   #hasRoom(): boolean {
@@ -122,6 +132,7 @@ export class Checkpointer {
       () => this.#next(),
       (error: unknown) => {
         this.#options.logger.error('fold-failed', { error, foldedTxid: this.#foldedTxid })
+        this.#options.onFailed?.(error)
         this.#next(retryDelayMs)
       },
     )
@@ -162,8 +173,6 @@ export class Checkpointer {
     logger.debug('folded', { through: this.#foldedTxid, transactions, rows, durationMs })
     onFolded(this.#foldedTxid)
     await journal.dropThrough(this.#foldedTxid)
-    if (this.#hasRoom()) {
-      for (const resolve of this.#roomWaiters.splice(0)) resolve()
-    }
+    if (this.#hasRoom()) this.wake()
   }
 }

@@ -84,7 +84,9 @@ export function administrationHandlers(
     }),
     getSlowDatanodeReport: () => ({ datanodeInfoProto: [] }),
     setSafeMode: ({ action }, call) => {
-      if (action === 'SAFEMODE_GET') return { result: blocks.safeMode !== 'off' }
+      if (action === 'SAFEMODE_GET') {
+        return { result: blocks.safeMode !== 'off' || namenode.isLowOnSpace }
+      }
       const wish = action === 'SAFEMODE_ENTER' ? 'enter' : 'leave'
       return mapReply(context.requireSuperuser(call), () => ({
         result: blocks.setSafeMode(wish) !== 'off',

@@ -4,6 +4,8 @@ import type { Clock } from '../../base/clock.ts'
 import type { Prng } from '../../base/prng.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { NamenodeConfig } from '../config.ts'
+import { parseSegmentName } from '../format/journal-segment.ts'
+import { isOutOfSpace } from './disk-space.ts'
 import { type FileLock, tryLockFile } from './file-lock.ts'
 import type { NamespaceIdentity } from './namespace-store.ts'
 import { SqliteStore } from './store.ts'
@@ -25,7 +27,10 @@ export async function lockDirectory(config: NamenodeConfig): Promise<FileLock> {
       { path: config.directory },
     )
   }
-  await writeFile(config.pidFile, `${process.pid}\n`)
+  await writeFile(config.pidFile, `${process.pid}\n`).catch((error: unknown) => {
+    // The file only helps messages, and a full disk must not keep the namespace from being read.
+    if (!isOutOfSpace(error)) throw error
+  })
   return lock
 }
 
@@ -48,13 +53,13 @@ export async function openNamespace(
   const formatting = `${config.database}.formatting`
   const isNew = !existsSync(config.database)
   if (isNew) {
-    const segments = await readdir(config.journal).catch((): string[] => [])
-    if (segments.length > 0) {
+    const files = await readdir(config.journal).catch((): string[] => [])
+    if (files.some((name) => parseSegmentName(name) !== undefined)) {
       throw new DfsError(
         'CORRUPTION',
         `"${config.journal}" holds a journal but "${config.database}" is missing. Bring the namespace ` +
-          `back from a copy; to begin an empty one, move the journal away: mv ${config.journal} ` +
-          `${config.journal}.old`,
+          'back from a backup: dfs namenode restore --from BACKUP --to NEWDIR; to begin an empty one, move ' +
+          `the journal away: mv ${config.journal} ${config.journal}.old`,
         { path: config.database },
       )
     }

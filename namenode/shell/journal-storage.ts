@@ -53,7 +53,13 @@ export class DirectoryJournalStorage implements JournalStorage {
   async create(name: string): Promise<JournalFile> {
     const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_APPEND
     const handle = await open(this.pathOf(name), flags, 0o600)
-    await this.#syncDirectory()
+    try {
+      await this.#syncDirectory()
+    } catch (error) {
+      await handle.close()
+      await unlink(this.pathOf(name))
+      throw error
+    }
     return new DirectoryJournalFile(handle, this.#onSync)
   }
 

@@ -4,6 +4,7 @@ import { type TxId, txId } from '../../protocol/ids.ts'
 import type { Transaction } from '../core/changes.ts'
 import { encodeRecord, encodeSegmentHeader, segmentName } from '../format/journal-segment.ts'
 import { encodeTransaction } from '../format/transaction-codec.ts'
+import { isOutOfSpace } from './disk-space.ts'
 import type { JournalFile, JournalStorage } from './journal-storage.ts'
 
 /** Segments are closed at this size, so that the checkpointer can drop what lies behind it. */
@@ -30,9 +31,21 @@ export interface JournalOptions {
    * correct reaction is to end the process at once.
    */
   readonly onFatal: (error: unknown) => void
+  /**
+   * An append or the creation of a segment found the disk full.
+   * @returns whether there is room now that was not there before: the batch is then written once more
+   */
+  readonly onOutOfSpace?: (() => Promise<boolean>) | undefined
   /** Tells how many transactions and bytes became durable together. */
   readonly onBatch?: ((transactions: number, bytes: number) => void) | undefined
   readonly segmentBytesMax?: number | undefined
+}
+
+interface OpenSegment {
+  readonly name: string
+  readonly file: JournalFile
+  /** Durable ones. */
+  bytes: number
 }
 
 interface Batch {
@@ -52,7 +65,7 @@ export class Journal {
   readonly #segmentBytesMax: number
   #nextTxid: TxId
   #durableTxid: TxId
-  #open: { file: JournalFile; bytes: number } | undefined
+  #open: OpenSegment | undefined
   #collecting: Batch | undefined
   #writing: Batch | undefined
   #loop: Promise<void> | undefined
@@ -159,15 +172,35 @@ export class Journal {
 
   async #write(transactions: readonly Transaction[]): Promise<void> {
     const first = defined(transactions[0], 'first transaction of a batch').txid
+    const { open, bytes } = await this.#append(first, transactions).catch(
+      async (error: unknown) => {
+        if (!isOutOfSpace(error) || this.#options.onOutOfSpace === undefined) throw error
+        const hasRoom = await this.#options.onOutOfSpace()
+        if (!hasRoom) throw error
+        await this.#abandonAppend()
+        return this.#append(first, transactions)
+      },
+    )
+    // A sync that failed is never repeated: nobody knows what the kernel has dropped.
+    await open.file.sync()
+    open.bytes += bytes
+    this.#durableTxid = txId(first + transactions.length - 1)
+    this.#options.onBatch?.(transactions.length, bytes)
+  }
+
+  /** Hands a batch to the kernel, in a new segment when the open one is full. */
+  async #append(
+    first: TxId,
+    transactions: readonly Transaction[],
+  ): Promise<{ open: OpenSegment; bytes: number }> {
     const parts: Uint8Array[] = []
     if (this.#open !== undefined && this.#open.bytes >= this.#segmentBytesMax) {
       await this.#open.file.close()
       this.#open = undefined
     }
-    if (this.#open === undefined) {
-      this.#open = await this.#createSegment(first)
-      parts.push(encodeSegmentHeader(first, this.#options.clusterId))
-    }
+    this.#open ??= await this.#createSegment(first)
+    const open = this.#open
+    if (open.bytes === 0) parts.push(encodeSegmentHeader(first, this.#options.clusterId))
     const durableThrough = this.#durableTxid
     for (const transaction of transactions) {
       const { txid, epoch } = transaction
@@ -175,19 +208,29 @@ export class Journal {
       parts.push(encodeRecord({ txid, epoch, durableThrough, payload }))
     }
     const bytes = parts.length === 1 ? defined(parts[0], 'record') : Buffer.concat(parts)
-    await this.#open.file.append(bytes)
-    await this.#open.file.sync()
-    this.#open.bytes += bytes.length
-    this.#durableTxid = txId(first + transactions.length - 1)
-    this.#options.onBatch?.(transactions.length, bytes.length)
+    await open.file.append(bytes)
+    return { open, bytes: bytes.length }
   }
 
-  async #createSegment(firstTxid: TxId): Promise<{ file: JournalFile; bytes: number }> {
+  /** Cuts off what an append that failed may have left; the next one begins a segment. */
+  async #abandonAppend(): Promise<void> {
+    const open = this.#open
+    if (open === undefined) return
+    this.#open = undefined
+    await open.file.close()
+    if (open.bytes > 0) await this.#options.storage.truncate(open.name, open.bytes)
+    else {
+      await this.#options.storage.remove(open.name)
+      this.#segments.pop()
+    }
+  }
+
+  async #createSegment(firstTxid: TxId): Promise<OpenSegment> {
     const name = segmentName(firstTxid)
     const file = await this.#options.storage.create(name)
     this.#segments.push({ name, firstTxid })
     this.#options.logger.debug('journal-segment-created', { segment: name })
-    return { file, bytes: 0 }
+    return { name, file, bytes: 0 }
   }
 }
 

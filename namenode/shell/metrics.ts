@@ -174,6 +174,16 @@ const gauges: readonly Reading[] = [
   ['report_waits', 'Requests that wait for replicas', ({ waits }) => waits.count],
   ['safe_mode', '1 in safe mode', ({ blocks }) => (blocks.safeMode === 'off' ? 0 : 1)],
   [
+    'disk_free_bytes',
+    'Free on the disk of the namenode',
+    ({ freeBytes }) => freeBytes ?? Number.NaN,
+  ],
+  [
+    'disk_low',
+    '1 while changes are refused for lack of space',
+    ({ isLowOnSpace }) => +isLowOnSpace,
+  ],
+  [
     'under_replicated_blocks',
     'Blocks with fewer good replicas than wanted',
     ({ blocks }) => blocks.stats().underReplicatedBlocks,

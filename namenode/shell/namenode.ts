@@ -3,6 +3,7 @@ import { type Millis, millis } from '../../base/brand.ts'
 import type { Clock, TimerHandle, Timers } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Prng } from '../../base/prng.ts'
+import { isDfsError } from '../../protocol/errors.ts'
 import { type BlockId, rootInodeId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { Settings } from '../../protocol/settings.ts'
@@ -17,6 +18,7 @@ import { answeredBy, fromCachedReply, RunningCalls } from './at-most-once.ts'
 import { BlockLoading } from './block-loading.ts'
 import { ChangeGate } from './change-gate.ts'
 import { Checkpointer } from './checkpointer.ts'
+import type { DiskSpace } from './disk-space.ts'
 import { Journal } from './journal.ts'
 import { recoverJournal } from './journal-recovery.ts'
 import type { JournalStorage } from './journal-storage.ts'
@@ -41,6 +43,8 @@ export interface NamenodeOptions {
   /** The journal cannot be written: end the process at once, without another reply. */
   readonly onFatal: (error: unknown) => void
   readonly onBatch?: (transactions: number, bytes: number) => void
+  /** Watches the disk; without it the disk is taken for endless. */
+  readonly space?: DiskSpace
   readonly superuser: { readonly user: string; readonly group: string }
   /** Tests make these small. */
   readonly segmentBytesMax?: number
@@ -94,10 +98,11 @@ export class Namenode {
     this.waits = new ReportWaits(options.timers)
     const { blocks, clock, timers, logger } = options
     const room = (): Promise<void> | undefined => this.checkpointer.room()
-    this.#gate = new ChangeGate({ blocks, clock, timers, room })
+    this.#gate = new ChangeGate({ blocks, clock, timers, room, space: options.space })
     this.#ticker = new NamespaceTicker({
       ...{ namesystem: this.namesystem, loader: this.loader },
       ...{ blocks, clock, timers, logger, room },
+      mayChange: () => options.space?.isLow !== true,
       commit: (changes, effects) => this.#commit(changes, effects),
     })
   }
@@ -124,6 +129,16 @@ export class Namenode {
   get checkpointer(): Checkpointer {
     assert(this.#checkpointer !== undefined, 'the checkpointer runs after start')
     return this.#checkpointer
+  }
+
+  /** Changes are refused because the disk is nearly full. */
+  get isLowOnSpace(): boolean {
+    return this.#options.space?.isLow === true
+  }
+
+  /** Free bytes on the disk as of the last look; absent before the first. */
+  get freeBytes(): number | undefined {
+    return this.#options.space?.freeBytes
   }
 
   /** Monotonic time. */
@@ -245,12 +260,16 @@ export class Namenode {
   }
 
   #openJournal({ segments, nextTxid, epoch }: Awaited<ReturnType<typeof recoverJournal>>): void {
-    const { store, journalStorage, clock, timers, logger, onFatal } = this.#options
+    const { store, journalStorage, clock, timers, logger, onFatal, space } = this.#options
     this.#journal = new Journal({
       ...{ storage: journalStorage, segments, nextTxid, logger, onFatal },
       clusterId: store.identity.clusterId,
       epoch: Math.max(soleEpoch, epoch),
-      onBatch: this.#options.onBatch,
+      onBatch: (transactions, bytes) => {
+        space?.wrote(bytes)
+        this.#options.onBatch?.(transactions, bytes)
+      },
+      onOutOfSpace: () => space?.exhausted() ?? Promise.resolve(false),
       segmentBytesMax: this.#options.segmentBytesMax,
     })
     this.#checkpointer = new Checkpointer({
@@ -259,6 +278,13 @@ export class Namenode {
       onFolded: (through) => {
         this.namesystem.folded(through)
       },
+      onFailed: (error) => {
+        if (isDfsError(error, 'DISK_FULL')) void space?.exhausted()
+        if (isDfsError(error, 'CORRUPTION')) onFatal(error)
+      },
+    })
+    space?.onLow(() => {
+      this.checkpointer.wake()
     })
   }
 

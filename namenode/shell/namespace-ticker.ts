@@ -21,6 +21,8 @@ export interface NamespaceTickerOptions {
   readonly commit: (changes: Transaction['changes'], effects: readonly Effect[]) => Promise<void>
   /** Room behind the journal; see `Checkpointer.room`. */
   readonly room: () => Promise<void> | undefined
+  /** False while the disk is nearly full: what time causes can wait. */
+  readonly mayChange: () => boolean
 }
 
 /** Makes the changes that time alone causes: leases that expire, and deleted trees piece by piece. */
@@ -36,8 +38,8 @@ export class NamespaceTicker {
 
   /** Plans what time causes; while trees are being reaped, the next piece follows when this one is done. */
   tick(): void {
-    const { namesystem, blocks, clock, commit } = this.#options
-    if (this.#isStopping || blocks.safeMode !== 'off') return
+    const { namesystem, blocks, clock, commit, mayChange } = this.#options
+    if (this.#isStopping || blocks.safeMode !== 'off' || !mayChange()) return
     const plan = namesystem.tick(clock.monotonic(), clock.wall())
     const { misses, changes, effects } = plan
     const isChanging = changes.length > 0 || effects.length > 0

@@ -61,6 +61,11 @@ export class Connection {
     return JSON.parse(defined(answer, 'answer of a query').rows) as readonly T[]
   }
 
+  /** Makes the statement that runs now fail. */
+  interrupt(): void {
+    this.#database.interrupt()
+  }
+
   async close(): Promise<void> {
     await this.#next(async () => {
       for (const statement of this.#statements.values()) {
@@ -104,16 +109,39 @@ export function isBusy(error: unknown): boolean {
   return error instanceof Error && error.message.includes('SQLITE_BUSY')
 }
 
+/** An error that came out of SQLite, and no bug of ours. */
+export function isSqliteError(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('SQLITE_')
+}
+
+/** What SQLite says of a file that it cannot make sense of. */
+export function isDamage(error: unknown): boolean {
+  return error instanceof Error && /SQLITE_(CORRUPT|NOTADB)/.test(error.message)
+}
+
 /** Names the file in an error of SQLite. */
 export function sqliteError(file: string, error: unknown): DfsError {
   if (error instanceof DfsError) return error
   const reason = error instanceof Error ? error.message : String(error)
-  const isDamage = /SQLITE_(CORRUPT|NOTADB)/.test(reason)
-  const code = isDamage ? 'CORRUPTION' : 'IO_ERROR'
-  const advice = isDamage
-    ? `; try: sqlite3 ${file} ".recover" | sqlite3 ${file}.recovered, and compare before you use it`
-    : ''
-  return new DfsError(code, `Cannot read the namespace in "${file}": ${reason}${advice}`, {
+  if (isDamage(error)) return damagedNamespace(file, reason, error)
+  if (reason.includes('SQLITE_FULL')) {
+    return new DfsError(
+      'DISK_FULL',
+      `Cannot write the namespace in "${file}": its disk is full; free space there`,
+      { cause: error },
+    )
+  }
+  return new DfsError('IO_ERROR', `Cannot use the namespace in "${file}": ${reason}`, {
     cause: error,
   })
+}
+
+/** The error for a database whose rows cannot be trusted; says what to run next. */
+export function damagedNamespace(file: string, reason: string, cause?: unknown): DfsError {
+  return new DfsError(
+    'CORRUPTION',
+    `The namespace in "${file}" is damaged: ${reason}. To see what is left of it, run: dfs offline ` +
+      `schema ${file}; to bring it back from a backup, run: dfs namenode restore --from BACKUP --to NEWDIR`,
+    { path: file, cause },
+  )
 }

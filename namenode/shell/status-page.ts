@@ -61,8 +61,12 @@ up ${duration(status.uptimeMs)} · <a href="/status.json">JSON</a> · <a href="/
 `
 }
 
-function safeModeLine({ safeMode, blocks, isBlockLoadingDone }: NamenodeStatus): string {
+function safeModeLine(status: NamenodeStatus): string {
+  const { safeMode, blocks, isBlockLoadingDone, disk } = status
   const lines: string[] = []
+  if (disk.isLow) {
+    lines.push("Changes are refused: the namenode's disk is nearly full. Free space there.")
+  }
   if (safeMode === 'manual') lines.push('Safe mode is on: an operator turned it on.')
   if (safeMode === 'pending-threshold') {
     lines.push('Starting: waiting for datanodes to report enough blocks.')

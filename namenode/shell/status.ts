@@ -57,6 +57,12 @@ export interface NamenodeStatus {
     readonly lagTransactions: number
     readonly lastFold: { transactions: number; rows: number; durationMs: number } | undefined
   }
+  readonly disk: {
+    /** As of the last look; absent before the first. */
+    readonly freeBytes: number | undefined
+    /** Changes are refused until there is space. */
+    readonly isLow: boolean
+  }
   readonly datanodes: readonly DatanodeStatus[]
 }
 
@@ -110,6 +116,7 @@ export function namenodeStatus(
       lagTransactions: checkpointer.lag,
       lastFold: checkpointer.lastFold,
     },
+    disk: { freeBytes: namenode.freeBytes, isLow: namenode.isLowOnSpace },
     datanodes: blocks.datanodes('all').map((view) => datanodeStatus(namenode, view)),
   }
 }

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import { assert, defined } from '../../base/assert.ts'
 import { type Millis, millis } from '../../base/brand.ts'
 import { DfsError } from '../../protocol/errors.ts'
@@ -17,6 +18,7 @@ import {
   createSchema,
   foldStatements,
   type MetaKey,
+  metaKeys,
   queries,
   retryEntryLifeMs,
 } from '../format/schema.ts'
@@ -28,7 +30,8 @@ import {
   type StoredBlock,
   type StorePosition,
 } from './namespace-store.ts'
-import { Connection, sqliteError } from './sqlite-connection.ts'
+import { Connection, damagedNamespace, isSqliteError, sqliteError } from './sqlite-connection.ts'
+import { checkEdges, checkFileHeader } from './store-checks.ts'
 import { loadMisses } from './store-loads.ts'
 import {
   blockFromCells,
@@ -56,13 +59,21 @@ export class SqliteStore implements NamespaceStore {
   readonly #writer: Connection
   readonly #readers: readonly Connection[]
   readonly identity: NamespaceIdentity
+  readonly file: string
   #position: StorePosition
+  /** Nobody closed the database the last time. */
+  readonly wasUnclean: boolean
+  #onDamage: ((error: DfsError) => void) | undefined
 
   private constructor(
+    file: string,
     connections: readonly [Connection, ...Connection[]],
     identity: NamespaceIdentity,
     position: StorePosition,
+    wasUnclean: boolean,
   ) {
+    this.file = file
+    this.wasUnclean = wasUnclean
     const [writer, ...readers] = connections
     this.#writer = writer
     this.#readers = readers
@@ -106,16 +117,22 @@ export class SqliteStore implements NamespaceStore {
   /**
    * Opens a formatted namespace.
    * @throws {@link DfsError} UNSUPPORTED_LAYOUT when another version of the program wrote it; CORRUPTION
-   *   when SQLite cannot read it.
+   *   when what can be checked at once is damaged, see {@link checkEdges}.
    */
   static async open(file: string): Promise<SqliteStore> {
     const opened: Connection[] = []
     try {
+      const wasUnclean = await hasLog(file)
+      await checkFileHeader(file)
       const writer = await Connection.open(file)
       opened.push(writer)
       await checkVersion(writer, file)
       await configure(writer, writerCacheKibibytes)
       const meta = new Map(await writer.rows<readonly [string, Cell]>(queries.meta))
+      const absent = metaKeys.find((key) => !meta.has(key))
+      if (absent !== undefined) throw damagedNamespace(file, `"${absent}" is missing in meta`)
+      const position = positionOf(meta)
+      await checkEdges(writer, file, position)
       const readers: Connection[] = []
       for (let index = 0; index < readerCount; index += 1) {
         const reader = await Connection.open(file)
@@ -123,7 +140,7 @@ export class SqliteStore implements NamespaceStore {
         readers.push(reader)
         await configure(reader, readerCacheKibibytes)
       }
-      return new SqliteStore([writer, ...readers], identityOf(meta), positionOf(meta))
+      return new SqliteStore(file, [writer, ...readers], identityOf(meta), position, wasUnclean)
     } catch (error) {
       for (const connection of opened) await connection.close()
       throw sqliteError(file, error)
@@ -134,17 +151,20 @@ export class SqliteStore implements NamespaceStore {
     return this.#position
   }
 
+  /** Called when a row cannot be read or written because the database is damaged. */
+  onDamage(listener: (error: DfsError) => void): void {
+    this.#onDamage = listener
+  }
+
   async load(misses: readonly Miss[]): Promise<readonly Loaded[]> {
-    return loadMisses(this.#reader(), misses)
+    return this.#guarded(loadMisses(this.#reader(), misses))
   }
 
   async *streamBlocks(pageRows: number): AsyncIterable<readonly StoredBlock[]> {
     let last: readonly [number, number] = [-1, -1]
     for (;;) {
-      const rows = await this.#reader().rows<readonly [number, Row]>(
-        queries.blockPage,
-        ...last,
-        pageRows,
+      const rows = await this.#guarded(
+        this.#reader().rows<readonly [number, Row]>(queries.blockPage, ...last, pageRows),
       )
       const page = rows.map(([replication, cells]) => ({
         block: blockFromCells(cells),
@@ -158,16 +178,22 @@ export class SqliteStore implements NamespaceStore {
   }
 
   async openFiles(): Promise<readonly InodeRow[]> {
-    const rows = await this.#reader().rows<Row>(queries.openFiles)
+    const rows = await this.#guarded(this.#reader().rows<Row>(queries.openFiles))
     return rows.map((cells) => inodeFromCells(cells))
   }
 
   async reply({ clientId, callId }: RequestId, since: Millis): Promise<CachedReply | undefined> {
-    const found = await this.#reader().rows<string>(queries.reply, clientId, callId, since)
+    const found = await this.#guarded(
+      this.#reader().rows<string>(queries.reply, clientId, callId, since),
+    )
     return found[0] === undefined ? undefined : replyFromText(found[0])
   }
 
   async fold(batch: FoldBatch): Promise<void> {
+    await this.#guarded(this.#fold(batch))
+  }
+
+  async #fold(batch: FoldBatch): Promise<void> {
     assert(batch.throughTxid > this.#position.appliedTxid, 'a fold moves forward')
     const position = positionAfter(this.#position, batch)
     const writer = this.#writer
@@ -193,6 +219,18 @@ export class SqliteStore implements NamespaceStore {
   async close(): Promise<void> {
     for (const reader of this.#readers) await reader.close()
     await this.#writer.close()
+  }
+
+  /** Names the file in what SQLite says, and tells of damage. */
+  async #guarded<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work
+    } catch (error) {
+      if (!isSqliteError(error)) throw error
+      const named = sqliteError(this.file, error)
+      if (named.code === 'CORRUPTION') this.#onDamage?.(named)
+      throw named
+    }
   }
 
   #reader(): Connection {
@@ -224,6 +262,12 @@ async function checkVersion(connection: Connection, file: string): Promise<void>
   const [application] = await connection.all<{ application_id: number }>('PRAGMA application_id')
   const [version] = await connection.all<{ user_version: number }>('PRAGMA user_version')
   checkSchemaVersion(file, application?.application_id ?? 0, version?.user_version ?? 0)
+}
+
+/** SQLite deletes its log when the last connection is closed. */
+async function hasLog(file: string): Promise<boolean> {
+  const log = await stat(`${file}-wal`).catch(() => undefined)
+  return log !== undefined && log.size > 0
 }
 
 function identityOf(meta: ReadonlyMap<string, Cell>): NamespaceIdentity {

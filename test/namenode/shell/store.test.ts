@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import sqlite3 from 'sqlite3'
 import t from 'tap'
@@ -9,6 +10,7 @@ import { tryLockFile } from '../../../namenode/shell/file-lock.ts'
 import { FoldBatch } from '../../../namenode/shell/fold-batch.ts'
 import type { NamespaceStore, StoredBlock } from '../../../namenode/shell/namespace-store.ts'
 import { SqliteStore } from '../../../namenode/shell/store.ts'
+import { DatabaseCheck } from '../../../namenode/shell/store-checks.ts'
 import { blockId, inodeId, orphanageInodeId, rootInodeId } from '../../../protocol/ids.ts'
 import { MemoryNamespaceStore, testIdentity } from '../../support/memory-namespace-store.ts'
 import {
@@ -314,9 +316,73 @@ t.test('open() refuses other layouts, other databases and damage', async (t) => 
   const garbage = t.testdir({ 'namespace.sqlite': 'x'.repeat(5000) })
   await t.rejects(SqliteStore.open(join(garbage, 'namespace.sqlite')), {
     code: 'CORRUPTION',
-    message: /\.recover/,
+    message: /dfs offline schema .*namespace.sqlite; .* dfs namenode restore --from/,
   })
   await t.rejects(SqliteStore.open(join(garbage, 'no', 'such', 'folder')), { code: 'IO_ERROR' })
+})
+
+/** A closed database with enough rows that most pages are neither a root nor at an edge. */
+async function bigDatabase(directory: string): Promise<string> {
+  const store = await openStore(directory)
+  const genesis = everyKindOfTransaction()[0]
+  const creations = Array.from({ length: 5000 }, (_, index) =>
+    creation(index + 2, 20_000 + index, `file-${index}`),
+  )
+  await store.fold(batchOf([...(genesis === undefined ? [] : [genesis]), ...creations]))
+  await store.close()
+  return store.file
+}
+
+function damagePage(file: string, page: number): void {
+  const bytes = readFileSync(file)
+  bytes.fill(0xa5, 4096 * (page - 1), 4096 * page)
+  writeFileSync(file, bytes)
+}
+
+t.test('open() finds damage of roots, edges, meta and the file itself', async (t) => {
+  const directory = t.testdir()
+  const original = readFileSync(await bigDatabase(directory))
+  const pages = original.length / 4096
+  const written = (name: string, bytes: Uint8Array): string => {
+    const file = join(directory, `${name}.sqlite`)
+    writeFileSync(file, bytes)
+    return file
+  }
+  for (let page = 2; page <= 9; page += 1) {
+    const file = written(`page-${page}`, original)
+    damagePage(file, page)
+    const message = /is damaged: .*dfs offline schema .*dfs namenode restore/
+    await t.rejects(SqliteStore.open(file), { code: 'CORRUPTION', message }, `root page ${page}`)
+  }
+  const short = written('short', original.subarray(0, 4096 * (pages - 3)))
+  await t.rejects(SqliteStore.open(short), { code: 'CORRUPTION' }, 'the end is missing')
+  const empty = written('empty', Buffer.alloc(0))
+  await t.rejects(SqliteStore.open(empty), { code: 'CORRUPTION', message: /it is empty/ })
+  const headless = written('headless', original)
+  await execute(headless, "DELETE FROM meta WHERE key = 'appliedTxid'")
+  await t.rejects(SqliteStore.open(headless), { code: 'CORRUPTION', message: /"appliedTxid"/ })
+  const rootless = written('rootless', original)
+  await execute(rootless, 'DELETE FROM inode WHERE id = 16385')
+  await t.rejects(SqliteStore.open(rootless), { code: 'CORRUPTION', message: /root directory/ })
+})
+
+t.test('damage in the middle is told when a query meets it, and found by a check', async (t) => {
+  const file = await bigDatabase(t.testdir())
+  t.same(await new DatabaseCheck(file).run(), [], 'a whole database has no findings')
+  const cancelled = new DatabaseCheck(file)
+  cancelled.cancel()
+  t.same(await cancelled.run(), [])
+  damagePage(file, 60)
+  t.not((await new DatabaseCheck(file).run()).length, 0)
+  const store = await SqliteStore.open(file)
+  const damage: unknown[] = []
+  store.onDamage((error) => damage.push(error))
+  const misses = Array.from({ length: 5000 }, (_, index): Miss => {
+    return { kind: 'entry', parent: rootInodeId, name: `file-${index}` }
+  })
+  await t.rejects(store.load(misses), { code: 'CORRUPTION' })
+  t.match(damage, [{ code: 'CORRUPTION', message: /dfs namenode restore/ }])
+  await store.close()
 })
 
 t.test('tryLockFile() holds a file until released', async (t) => {
