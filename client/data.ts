@@ -4,9 +4,11 @@ import { type BlockLocation, toBlockLocation } from './block-location.ts'
 import type { ClientContext } from './context.ts'
 import { toFsError } from './errors.ts'
 import { FileReader } from './file-reader.ts'
-import { type CreateOptions, FileWriter } from './file-writer.ts'
+import type { FileWriter } from './file-writer.ts'
 import { locate } from './located-file.ts'
 import type { VerbOptions } from './namespace.ts'
+import { openWriter } from './open-writer.ts'
+import type { OpenForWriteOptions } from './output-stream.ts'
 import { PlaceConsumer } from './place-consumer.ts'
 
 /** What a file can be written from. */
@@ -24,8 +26,8 @@ export interface ReadFileOptions extends VerbOptions {
   readonly end?: number | undefined
 }
 
-/** Options of `writeFile`. */
-export interface WriteFileOptions extends CreateOptions {
+/** Options of `writeFile` and `appendFile`. */
+export interface WriteFileOptions extends OpenForWriteOptions {
   /** Encoding of strings, UTF-8 by default. */
   readonly encoding?: BufferEncoding | undefined
 }
@@ -36,7 +38,7 @@ export async function readFile(
   path: string,
   { start = 0, end = Number.POSITIVE_INFINITY, signal }: ReadFileOptions = {},
 ): Promise<Buffer> {
-  const reader = await FileReader.open(context, path, signal)
+  const reader = await FileReader.open(context, path, { signal })
   const stop = Math.min(reader.file.length, end + 1)
   const length = Math.max(0, stop - start)
   if (length > readFileBytesMax) {
@@ -56,7 +58,10 @@ export async function readFile(
 /** Largest Buffer that Node promises on every platform. */
 const readFileBytesMax = 2 ** 31 - 1
 
-/** Writes a whole file; when it returns, the file is complete and on disk on every datanode of its pipelines. */
+/**
+ * Writes a whole file, or with the flags for it at the end of one; when it returns, the file is complete and on disk on
+ * every datanode of its pipelines.
+ */
 export async function writeFile(
   context: ClientContext,
   path: string,
@@ -65,7 +70,7 @@ export async function writeFile(
 ): Promise<void> {
   const { signal, encoding = 'utf8' } = options
   const whole = wholeContent(content, encoding)
-  const writer = await FileWriter.create(context, path, {
+  const writer = await openWriter(context, path, {
     ...options,
     // Nobody else sees the bytes before this call returns, and then they are not needed any more.
     givesChunksAway: whole !== undefined || options.givesChunksAway === true,
@@ -83,6 +88,16 @@ export async function writeFile(
   } finally {
     removeAbort()
   }
+}
+
+/** Bytes of a file that may be read now: of one that is being written as far as its datanodes acknowledged. */
+export async function readableLength(
+  context: ClientContext,
+  path: string,
+  { signal }: VerbOptions = {},
+): Promise<number> {
+  const reader = await FileReader.open(context, path, { signal, from: Number.MAX_SAFE_INTEGER })
+  return reader.file.length
 }
 
 /** Where the bytes of a range of a file are. */

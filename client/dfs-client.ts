@@ -4,7 +4,6 @@ import { userInfo } from 'node:os'
 import { Readable, Writable } from 'node:stream'
 import { type Logger, silentLogger } from '../base/log.ts'
 import { systemClock, systemPrng, systemTimers } from '../base/system.ts'
-import { DfsError } from '../protocol/errors.ts'
 import type { FsServerDefaults } from '../protocol/messages/hdfs.ts'
 import { type Settings, settings as settingsTable } from '../protocol/settings.ts'
 import { RpcClient } from '../transport/rpc-client.ts'
@@ -19,16 +18,25 @@ import { toFsError, withFsErrors } from './errors.ts'
 import { FileHandle } from './file-handle.ts'
 import type { FileReader } from './file-reader.ts'
 import type { FileStatus } from './file-status.ts'
+import * as fileVerbs from './file-verbs.ts'
 import type { FileWriter } from './file-writer.ts'
+import { DfsFollowStream, type FollowOptions } from './follow-stream.ts'
 import { DfsReadStream, type ReadStreamOptions } from './input-stream.ts'
 import { LeaseRenewer } from './lease-renewer.ts'
+import type { OpenOptions } from './located-file.ts'
 import { NamenodeProxy } from './namenode-proxy.ts'
 import type { VerbOptions } from './namespace.ts'
 import * as namespace from './namespace.ts'
 import { Operator } from './operator.ts'
-import { DfsWriteStream, type WriteStreamOptions } from './output-stream.ts'
+import {
+  DfsWriteStream,
+  type OpenForWriteOptions,
+  type WriteFlags,
+  type WriteStreamOptions,
+} from './output-stream.ts'
 import { type ClusterAddress, clusterUri, parseClusterUri, resolvePath } from './path.ts'
 import { Trash } from './trash.ts'
+import type { WriteHandle } from './write-handle.ts'
 
 /** How to reach a cluster, and as whom. */
 export interface DfsClientOptions {
@@ -55,7 +63,8 @@ export interface ReaddirOptions extends VerbOptions {
  */
 const dataModule = lazily(() => import('./data.ts'))
 const readerModule = lazily(() => import('./file-reader.ts'))
-const writerModule = lazily(() => import('./file-writer.ts'))
+const writerModule = lazily(() => import('./open-writer.ts'))
+const handleModule = lazily(() => import('./write-handle.ts'))
 
 const connectTimeoutMs = 20_000
 const serverDefaultsMs = 3_600_000
@@ -234,26 +243,90 @@ export class DfsClient implements AsyncDisposable {
     })
   }
 
-  /** Opens a file for reading at positions. */
-  open(path: string, flags = 'r', options: VerbOptions = {}): Promise<FileHandle> {
+  /** Writes at the end of a file, which is made when it does not exist; durable on every replica when it returns. */
+  appendFile(
+    path: string,
+    content: data.FileContent,
+    options: data.WriteFileOptions | BufferEncoding = {},
+  ): Promise<void> {
+    const chosen = typeof options === 'string' ? { encoding: options } : options
+    return this.writeFile(path, content, { flags: 'a', ...chosen })
+  }
+
+  /** Opens a file for reading at positions (`r`), or for writing at its end, new (`w`, `wx`) or as it is (`a`, `ax`). */
+  open(path: string, flags?: 'r', options?: VerbOptions): Promise<FileHandle>
+  open(path: string, flags: WriteFlags, options?: OpenForWriteOptions): Promise<WriteHandle>
+  open(
+    path: string,
+    flags: 'r' | WriteFlags = 'r',
+    options: OpenForWriteOptions = {},
+  ): Promise<FileHandle | WriteHandle> {
     return this.#on(path, async (at) => {
-      if (flags !== 'r') {
-        throw new DfsError('UNSUPPORTED_OPERATION', `Cannot open with flags "${flags}": need "r"`)
+      const stat = (statOptions: VerbOptions): Promise<FileStatus> => this.stat(at, statOptions)
+      if (flags === 'r') {
+        const reader = await this.#openReader(at, { signal: options.signal })
+        return new FileHandle(reader, stat)
       }
-      const reader = await this.#openReader(at, options.signal)
-      return new FileHandle(reader, (statOptions) => this.stat(at, statOptions))
+      const { WriteHandle } = await handleModule()
+      return new WriteHandle(await this.#openWriter(at, { ...options, flags }), stat, options)
     })
+  }
+
+  /**
+   * Cuts a file to `length` bytes and waits until it is closed there; with `wait: false` it answers false when the last
+   * block is still being recovered. A longer `length` is an error.
+   */
+  truncate(path: string, length = 0, options?: fileVerbs.WaitOptions): Promise<boolean> {
+    return this.#on(path, (at) => fileVerbs.truncate(this.#context, at, length, options))
+  }
+
+  /** Moves the blocks of `sources`, in order, to the end of `target`, at once and without copying; the sources are gone then. */
+  concat(target: string, sources: readonly string[], options?: VerbOptions): Promise<void> {
+    return this.#on(target, (at) => {
+      const from = sources.map((source) => this.#resolve(source))
+      return fileVerbs.concat(this.#context, at, from, options)
+    })
+  }
+
+  /** Has a file closed whose writer is gone; true when it is, false when that is under way (see {@link isFileClosed}). */
+  recoverLease(path: string, options?: fileVerbs.WaitOptions): Promise<boolean> {
+    return this.#on(path, (at) => fileVerbs.recoverLease(this.#context, at, options))
+  }
+
+  /** Whether nobody writes the file any more. */
+  isFileClosed(path: string, options?: VerbOptions): Promise<boolean> {
+    return this.#on(path, (at) => fileVerbs.isFileClosed(this.#context, at, options))
   }
 
   createReadStream(path: string, options: ReadStreamOptions = {}): DfsReadStream {
     const at = this.#resolve(path)
-    return new DfsReadStream(at, (signal) => this.#openReader(at, signal), options)
+    return new DfsReadStream(at, (signal) => this.#openReader(at, { signal }), options)
   }
 
-  /** A new file, by default in the place of an existing one; `finish` means durable on every replica. */
+  /**
+   * A new file, by default in the place of an existing one, or with flags `a` the end of one; `finish` means durable on
+   * every replica.
+   */
   createWriteStream(path: string, options: WriteStreamOptions = {}): DfsWriteStream {
     const at = this.#resolve(path)
-    return new DfsWriteStream(at, () => this.#createWriter(at, options), options)
+    return new DfsWriteStream(at, () => this.#openWriter(at, options), options)
+  }
+
+  /**
+   * A stream that stays at the end of a file while it grows. It emits `truncate` when the file is cut, fails with ENOENT
+   * when the file is gone, and ends when `signal` aborts.
+   */
+  follow(path: string, options: FollowOptions = {}): DfsFollowStream {
+    const at = this.#resolve(path)
+    return new DfsFollowStream(this.#context, at, (open) => this.#openReader(at, open), options)
+  }
+
+  /** Bytes of a file that may be read now; of one being written that is more than `stat` tells. */
+  readableLength(path: string, options?: VerbOptions): Promise<number> {
+    return this.#on(path, async (at) => {
+      const { readableLength } = await dataModule()
+      return await readableLength(this.#context, at, options)
+    })
   }
 
   /** A file as a web stream of bytes. */
@@ -315,14 +388,14 @@ export class DfsClient implements AsyncDisposable {
     return this.close()
   }
 
-  async #openReader(path: string, signal?: AbortSignal): Promise<FileReader> {
+  async #openReader(path: string, options: OpenOptions): Promise<FileReader> {
     const { FileReader } = await readerModule()
-    return await FileReader.open(this.#context, path, signal)
+    return await FileReader.open(this.#context, path, options)
   }
 
-  async #createWriter(path: string, options: WriteStreamOptions): Promise<FileWriter> {
-    const { FileWriter } = await writerModule()
-    return await FileWriter.create(this.#context, path, options)
+  async #openWriter(path: string, options: OpenForWriteOptions): Promise<FileWriter> {
+    const { openWriter } = await writerModule()
+    return await openWriter(this.#context, path, options)
   }
 
   #resolve(path: string): string {

@@ -7,7 +7,7 @@ import type { ClientContext } from './context.ts'
 import { type CorruptReplicas, ReadPlan, type ReplicaFailure } from './core/read-plan.ts'
 import { decideReadRetry } from './core/retry.ts'
 import type { DatanodeConnection } from './datanode-connection.ts'
-import { LocatedFile, type PlacedBlock } from './located-file.ts'
+import { LocatedFile, type OpenOptions, type PlacedBlock } from './located-file.ts'
 
 /** Who takes the bytes of a file. Positions count from the start of the file. */
 export interface FileConsumer {
@@ -44,9 +44,9 @@ export class FileReader {
   static async open(
     context: ClientContext,
     path: string,
-    signal?: AbortSignal,
+    options: OpenOptions = {},
   ): Promise<FileReader> {
-    return new FileReader(context, await LocatedFile.open(context, path, signal))
+    return new FileReader(context, await LocatedFile.open(context, path, options))
   }
 
   /**

@@ -6,6 +6,8 @@ import {
   type DatanodeInfo,
   type ExtendedBlock,
   type FsServerDefaults,
+  type HdfsFileStatus,
+  type LocatedBlock,
 } from '../protocol/messages/hdfs.ts'
 import { pause, throwIfAborted, unlessAborted } from './abort.ts'
 import type { OpenFile } from './block-pipeline.ts'
@@ -36,6 +38,33 @@ export interface CreateOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** How an existing file is continued. */
+export interface AppendOptions
+  extends Pick<CreateOptions, 'bytesPerChecksum' | 'givesChunksAway' | 'signal'> {
+  /** Begin a new block instead of filling up the last one. */
+  readonly newBlock?: boolean | undefined
+}
+
+/** How safe and how visible a flush makes what was written. */
+export interface FlushOptions {
+  /** On the disks of all datanodes, not only visible. */
+  readonly isSync: boolean
+  /** The namenode learns the length each time, not only with the first flush of a block. */
+  readonly updatesLength?: boolean
+}
+
+/** Where a writer starts. */
+interface WriterStart {
+  readonly file: OpenFile
+  readonly givesChunksAway: boolean
+  /** Bytes that the file has already. */
+  readonly length?: number
+  /** Its last block, to be filled up. */
+  readonly existing?: LocatedBlock | undefined
+  /** Its last block, which is full or stays as it is. */
+  readonly previous?: ExtendedBlock | undefined
+}
+
 /** `complete` is asked again while the namenode waits for the datanodes' reports of the last block. */
 const completePolicy: RetryPolicy = { totalMs: 60_000, firstDelayMs: 10, delayMsMax: 400 }
 /** An abandoned file is given back quickly or left to the namenode's lease recovery. */
@@ -60,11 +89,13 @@ const slabsKeptMax = 2 * limits.packetsInFlightMax
 const slabs = new SlabPool()
 
 /**
- * Writes one new file: cuts bytes into packets and packets into blocks. The calls must not overlap; a stream or a
- * caller that awaits each of them sees to that.
+ * Writes one file, new or from its end on: cuts bytes into packets and packets into blocks. The calls must not overlap;
+ * a stream or a caller that awaits each of them sees to that.
  *
  * A packet starts at a chunk. After a flush in the middle of a chunk the next packet starts at that chunk again and
- * repeats its bytes, so that every checksum covers its chunk from the start (as HDFS's client does).
+ * repeats its bytes, so that every checksum covers its chunk from the start (as HDFS's client does). Only of the chunk
+ * that an append begins in the start is not here: its packets start where the append does, end with the chunk, and
+ * their checksum covers their own bytes; the datanode composes the chunk's.
  */
 export class FileWriter {
   readonly path: string
@@ -87,20 +118,28 @@ export class FileWriter {
   /** Position in the block of the first byte of the next packet. */
   #packetStart = 0
   #written = 0
-  #hasFlushed = false
+  /** What is there may be read by others: it is not deleted when the write is given up. */
+  #hasFlushed: boolean
   #flushedStamp = 0
   #isOver = false
+  readonly #lengthBefore: number
 
-  private constructor(context: ClientContext, file: OpenFile, givesChunksAway: boolean) {
+  private constructor(context: ClientContext, start: WriterStart) {
+    const { file, existing, length } = start
     this.path = file.path
     this.#context = context
     this.#file = file
-    this.#givesChunksAway = givesChunksAway
+    this.#givesChunksAway = start.givesChunksAway
+    this.#previous = start.previous
+    this.#hasFlushed = length !== undefined
+    this.#lengthBefore = length ?? 0
+    this.#packetStart = existing?.b.numBytes ?? 0
     this.#checksums = new PacketChecksums(file.checksum)
     const { bytesPerChecksum } = file.checksum
     const chunks = Math.max(1, Math.floor(limits.packetDataBytes / bytesPerChecksum))
     this.#packetBytes = chunks * bytesPerChecksum
     context.leases.add(this)
+    if (existing !== undefined) this.#block = this.#startBlock(existing)
   }
 
   /**
@@ -112,11 +151,48 @@ export class FileWriter {
     path: string,
     options: CreateOptions = {},
   ): Promise<FileWriter> {
-    const creation = FileWriter.#create(context, path, options)
-    return unlessAborted(creation, options.signal, (writer, error) => {
-      writer.abort(error).catch((cause: unknown) => {
-        context.logger.warn('abandoned-file-left-open', { path, error: cause })
-      })
+    return orGiveBack(context, FileWriter.#create(context, path, options), options.signal)
+  }
+
+  /**
+   * Takes the lease of a file that exists, to write from its end on. An abort meanwhile is obeyed as by
+   * {@link FileWriter.create}.
+   *
+   * @throws {@link DfsError} FILE_NOT_FOUND, ALREADY_BEING_CREATED when somebody writes it, RECOVERY_IN_PROGRESS
+   */
+  static append(
+    context: ClientContext,
+    path: string,
+    options: AppendOptions = {},
+  ): Promise<FileWriter> {
+    return orGiveBack(context, FileWriter.#append(context, path, options), options.signal)
+  }
+
+  static async #append(
+    context: ClientContext,
+    path: string,
+    options: AppendOptions,
+  ): Promise<FileWriter> {
+    const defaults = await context.serverDefaults(options.signal)
+    throwIfAborted(options.signal)
+    const { block, stat } = await context.namenode.call('append', {
+      src: path,
+      clientName: context.clientName,
+      flag: createFlags.APPEND | (options.newBlock === true ? createFlags.NEW_BLOCK : 0),
+    })
+    if (stat === undefined) {
+      throw new DfsError('BAD_FRAME', `Cannot append to "${path}": the namenode answered no status`)
+    }
+    const { blocksize: blockSize } = stat
+    const checksum = checksumFor(defaults, { ...options, blockSize })
+    // A block without datanodes is the one to continue after: it is full, or a new one was asked for.
+    const isFilledUp = block !== undefined && block.locs.length > 0 && options.newBlock !== true
+    return new FileWriter(context, {
+      file: openFile(path, stat, checksum),
+      givesChunksAway: options.givesChunksAway ?? false,
+      length: stat.length,
+      existing: isFilledUp ? block : undefined,
+      previous: isFilledUp ? undefined : block?.b,
     })
   }
 
@@ -145,20 +221,20 @@ export class FileWriter {
     if (fs === undefined) {
       throw new DfsError('BAD_FRAME', `Cannot create "${path}": the namenode answered no status`)
     }
-    const file: OpenFile = {
-      path,
-      fileId: fs.fileId,
-      blockSizeBytes: fs.blocksize,
-      replication: fs.block_replication,
-      checksum,
-      excluded: new Map<string, DatanodeInfo>(),
-    }
-    return new FileWriter(context, file, options.givesChunksAway ?? false)
+    return new FileWriter(context, {
+      file: openFile(path, fs, checksum),
+      givesChunksAway: options.givesChunksAway ?? false,
+    })
   }
 
   /** Bytes written so far. */
   get bytesWritten(): number {
     return this.#written
+  }
+
+  /** Bytes of the file: those it had before, and those written. */
+  get length(): number {
+    return this.#lengthBefore + this.#written
   }
 
   /**
@@ -179,7 +255,7 @@ export class FileWriter {
    * Returns when every datanode of the pipeline has all bytes written so far, so that new readers see them; with
    * `isSync` also when they are on disk there.
    */
-  async flush(isSync: boolean): Promise<void> {
+  async flush({ isSync, updatesLength = false }: FlushOptions): Promise<void> {
     await this.#ready()
     const block = this.#block
     if (block === undefined) return
@@ -188,7 +264,7 @@ export class FileWriter {
     if (this.#used > this.#sent) this.#sendPacket({ isSync, isFlush: true })
     else if (isSync) this.#enqueue({ data: noBytes, isSync, slab: undefined, isLast: false })
     await block.drained()
-    await this.#tellLength(block)
+    await this.#tellLength(block, updatesLength)
   }
 
   /** Finishes the file; when it returns, every byte is on disk on every datanode left, and the lease is given back. */
@@ -255,13 +331,12 @@ export class FileWriter {
 
   /** Takes bytes for at most one packet and sends it when it is full; returns how many. */
   #take(data: Uint8Array, offset: number): number {
-    this.#block ??= new BlockWriter(this.#context, this.#file, {
-      previous: this.#previous,
-      firstSeqno: this.#seqno,
-      onAcknowledged: recycle,
-      onFailed: (error) => this.onFailed?.(error),
-    })
-    const packetBytes = Math.min(this.#packetBytes, this.#file.blockSizeBytes - this.#packetStart)
+    this.#block ??= this.#startBlock()
+    const packetBytes = Math.min(
+      this.#packetBytes,
+      this.#file.blockSizeBytes - this.#packetStart,
+      this.#restOfChunk() ?? Number.POSITIVE_INFINITY,
+    )
     const isWhole = this.#used === 0 && data.length - offset >= packetBytes
     const count = Math.min(packetBytes - this.#used, data.length - offset)
     this.#written += count
@@ -280,6 +355,23 @@ export class FileWriter {
     return count
   }
 
+  #startBlock(existing?: LocatedBlock): BlockWriter {
+    return new BlockWriter(this.#context, this.#file, {
+      previous: this.#previous,
+      existing,
+      firstSeqno: this.#seqno,
+      onAcknowledged: recycle,
+      onFailed: (error) => this.onFailed?.(error),
+    })
+  }
+
+  /** Bytes up to the end of the chunk that an append began in, while the next packet starts inside it. */
+  #restOfChunk(): number | undefined {
+    const { bytesPerChecksum } = this.#file.checksum
+    const used = this.#packetStart % bytesPerChecksum
+    return used === 0 ? undefined : bytesPerChecksum - used
+  }
+
   #newSlab(): Buffer {
     return this.#packetBytes <= limits.packetDataBytes
       ? slabs.take()
@@ -291,7 +383,11 @@ export class FileWriter {
     const slab = defined(this.#slab, 'slab of the packet')
     assert(this.#used > 0, 'a packet must have bytes')
     const data = slab.subarray(0, this.#used)
-    const kept = isFlush ? this.#used % this.#file.checksum.bytesPerChecksum : 0
+    const isInsideChunk = this.#restOfChunk() !== undefined
+    const keptOfFlush = isInsideChunk
+      ? this.#used
+      : this.#used % this.#file.checksum.bytesPerChecksum
+    const kept = isFlush ? keptOfFlush : 0
     let next: Buffer | undefined
     if (kept > 0) {
       next = this.#newSlab()
@@ -335,9 +431,9 @@ export class FileWriter {
   }
 
   /** The namenode learns a length once per block and again when a recovery gave it a new stamp, as HDFS's client does. */
-  async #tellLength(writer: BlockWriter): Promise<void> {
+  async #tellLength(writer: BlockWriter, isWanted: boolean): Promise<void> {
     const block = writer.block
-    if (block === undefined || block.generationStamp === this.#flushedStamp) return
+    if (block === undefined || (block.generationStamp === this.#flushedStamp && !isWanted)) return
     await this.#context.namenode.call('fsync', {
       src: this.path,
       client: this.#context.clientName,
@@ -367,6 +463,30 @@ export class FileWriter {
       }
       await pause(delayMs)
     }
+  }
+}
+
+/** An abort while the lease is being taken is obeyed at once; what comes of it after that is given back. */
+function orGiveBack(
+  context: ClientContext,
+  opening: Promise<FileWriter>,
+  signal: AbortSignal | undefined,
+): Promise<FileWriter> {
+  return unlessAborted(opening, signal, (writer, error) => {
+    writer.abort(error).catch((cause: unknown) => {
+      context.logger.warn('abandoned-file-left-open', { path: writer.path, error: cause })
+    })
+  })
+}
+
+function openFile(path: string, status: HdfsFileStatus, checksum: OpenFile['checksum']): OpenFile {
+  return {
+    path,
+    fileId: status.fileId,
+    blockSizeBytes: status.blocksize,
+    replication: status.block_replication,
+    checksum,
+    excluded: new Map<string, DatanodeInfo>(),
   }
 }
 

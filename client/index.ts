@@ -13,7 +13,9 @@ export { DfsClient, type DfsClientOptions, type ReaddirOptions } from './dfs-cli
 export { DfsFsError } from './errors.ts'
 export { FileHandle, type ReadResult } from './file-handle.ts'
 export { FileStatus, type FileType } from './file-status.ts'
-export type { CreateOptions } from './file-writer.ts'
+export type { WaitOptions } from './file-verbs.ts'
+export type { AppendOptions, CreateOptions } from './file-writer.ts'
+export { DfsFollowStream, type FollowOptions } from './follow-stream.ts'
 export { DfsReadStream, type ReadStreamOptions } from './input-stream.ts'
 export {
   type ContentSummary,
@@ -25,5 +27,12 @@ export {
   type VerbOptions,
 } from './namespace.ts'
 export { Operator, type RepairGuard } from './operator.ts'
-export { DfsWriteStream, type WriteStreamOptions } from './output-stream.ts'
+export {
+  DfsWriteStream,
+  type OpenForWriteOptions,
+  type SyncOptions,
+  type WriteFlags,
+  type WriteStreamOptions,
+} from './output-stream.ts'
 export { type RestoreOptions, Trash, type TrashEntry, type TrashFileSystem } from './trash.ts'
+export { WriteHandle, type WriteResult } from './write-handle.ts'

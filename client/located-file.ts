@@ -15,6 +15,13 @@ export interface PlacedBlock {
   readonly located: LocatedBlock
 }
 
+/** How a file is opened for reading. */
+export interface OpenOptions {
+  readonly signal?: AbortSignal | undefined
+  /** First byte that will be read: the blocks before it are not asked for. */
+  readonly from?: number | undefined
+}
+
 /** Bytes of locations that are asked for at least; HDFS's clients ask for ten blocks. */
 const locationSpanBytes = 10 * 128 * 1024 * 1024
 
@@ -31,6 +38,8 @@ export class LocatedFile {
   readonly path: string
   /** Bytes that may be read; fixed when the file is opened. */
   readonly length: number
+  /** It was being written when it was opened. */
+  readonly isOpen: boolean
   readonly #context: ClientContext
   /** Sorted by start, without overlap; gaps are not asked for yet. */
   #blocks: readonly PlacedBlock[]
@@ -38,12 +47,13 @@ export class LocatedFile {
   private constructor(
     context: ClientContext,
     path: string,
-    length: number,
+    found: { readonly length: number; readonly isOpen: boolean },
     blocks: readonly PlacedBlock[],
   ) {
     this.#context = context
     this.path = path
-    this.length = length
+    this.length = found.length
+    this.isOpen = found.isOpen
     this.#blocks = blocks
   }
 
@@ -51,20 +61,22 @@ export class LocatedFile {
   static async open(
     context: ClientContext,
     path: string,
-    signal?: AbortSignal,
+    { signal, from = 0 }: OpenOptions = {},
   ): Promise<LocatedFile> {
-    const locations = await locate(context, path, { offset: 0, length: locationSpanBytes, signal })
-    const { lastBlock } = locations
+    const wanted = { offset: from, length: locationSpanBytes, signal }
+    const locations = await locate(context, path, wanted)
+    const { lastBlock, fileLength, underConstruction: isOpen } = locations
     const blocks = locations.blocks.map((located) => placed(located))
     if (locations.isLastBlockComplete || lastBlock === undefined) {
-      return new LocatedFile(context, path, locations.fileLength, blocks)
+      return new LocatedFile(context, path, { length: fileLength, isOpen }, blocks)
     }
     const start = Number(lastBlock.offset)
     const visible = await visibleLength(context, lastBlock, signal)
     const open: PlacedBlock = { start, end: start + visible, located: lastBlock }
     const closed = blocks.filter((block) => block.start < start)
     const isEmpty = visible === 0
-    return new LocatedFile(context, path, start + visible, isEmpty ? closed : [...closed, open])
+    const found = { length: start + visible, isOpen }
+    return new LocatedFile(context, path, found, isEmpty ? closed : [...closed, open])
   }
 
   /** Blocks known so far. */

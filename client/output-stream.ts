@@ -2,28 +2,46 @@ import { Writable } from 'node:stream'
 import { DfsError } from '../protocol/errors.ts'
 import { onAbort } from './abort.ts'
 import { toFsError } from './errors.ts'
-import type { CreateOptions, FileWriter } from './file-writer.ts'
+import type { AppendOptions, CreateOptions, FileWriter, FlushOptions } from './file-writer.ts'
 
 /** Bytes a write stream holds beside the packets in flight, for a producer that is faster than the datanodes. */
 const defaultHighWaterMarkBytes = 1024 * 1024
 
-/** How a write stream creates its file, and how much it holds back. */
-export interface WriteStreamOptions extends CreateOptions {
+/**
+ * What a file is opened for, in the words of `node:fs`: `w` a new file, in the place of an existing one; `wx` and `ax` a
+ * new one, an error if there is one; `a` at the end of an existing file, a new one if there is none.
+ */
+export type WriteFlags = 'w' | 'wx' | 'a' | 'ax'
+
+/** How a file is opened for writing. */
+export interface OpenForWriteOptions extends CreateOptions, AppendOptions {
+  readonly flags?: WriteFlags | undefined
+}
+
+/** How a write stream opens its file, and how much it holds back. */
+export interface WriteStreamOptions extends OpenForWriteOptions {
   readonly highWaterMark?: number
+}
+
+/** Options of `sync`. */
+export interface SyncOptions {
+  /** Have the namenode note the length, so that `stat` tells it too (HDFS: SyncFlag.UPDATE_LENGTH). */
+  readonly updateLength?: boolean | undefined
 }
 
 type Callback = (error?: Error | null) => void
 
 /**
- * Writable of a new file. `finish` and `close` come after the file is complete and on disk on every datanode of its
- * pipelines. A stream that is destroyed before deletes what it wrote, unless some of it was flushed for readers.
+ * Writable of a file. `finish` and `close` come after the file is complete and on disk on every datanode of its
+ * pipelines. A stream that is destroyed before deletes what it wrote, unless some of it was flushed for readers or the
+ * file existed before: then it is closed at the length that its datanodes agree on.
  */
 export class DfsWriteStream extends Writable {
   readonly path: string
   readonly #open: () => Promise<FileWriter>
   readonly #removeAbort: () => void
   /** Flushes queued among the chunks: an empty chunk stands for each. */
-  readonly #flushes = new WeakMap<object, { readonly isSync: boolean }>()
+  readonly #flushes = new WeakMap<object, FlushOptions>()
   #writer: FileWriter | undefined
   #isComplete = false
 
@@ -40,13 +58,23 @@ export class DfsWriteStream extends Writable {
   }
 
   /** Resolves when everything written before is visible to readers who open the file from now on. */
-  hflush(): Promise<void> {
-    return this.#flush(false)
+  flush(): Promise<void> {
+    return this.#flush({ isSync: false })
   }
 
   /** Resolves when everything written before is visible to readers and on the disks of all its datanodes. */
-  hsync(): Promise<void> {
-    return this.#flush(true)
+  sync({ updateLength = false }: SyncOptions = {}): Promise<void> {
+    return this.#flush({ isSync: true, updatesLength: updateLength })
+  }
+
+  /** {@link flush}, under HDFS's name. */
+  hflush(): Promise<void> {
+    return this.flush()
+  }
+
+  /** {@link sync}, under HDFS's name. */
+  hsync(options?: SyncOptions): Promise<void> {
+    return this.sync(options)
   }
 
   override _construct(callback: Callback): void {
@@ -58,7 +86,7 @@ export class DfsWriteStream extends Writable {
     const writer = this.#opened()
     let pending: Promise<void> | undefined
     try {
-      pending = flush === undefined ? writer.write(chunk) : writer.flush(flush.isSync)
+      pending = flush === undefined ? writer.write(chunk) : writer.flush(flush)
     } catch (error) {
       callback(toFsError(error, this.path))
       return
@@ -105,9 +133,9 @@ export class DfsWriteStream extends Writable {
     return this.#writer
   }
 
-  #flush(isSync: boolean): Promise<void> {
+  #flush(options: FlushOptions): Promise<void> {
     const marker = Buffer.alloc(0)
-    this.#flushes.set(marker, { isSync })
+    this.#flushes.set(marker, options)
     return new Promise((resolve, reject) => {
       this.write(marker, (error) => {
         if (error === null || error === undefined) resolve()

@@ -24,6 +24,19 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
     summary: 'copy files and trees out of the cluster',
     load: () => import('./commands/get.ts'),
   },
+  append: {
+    summary: 'write local files at the end of a file',
+    load: () => import('./commands/append.ts'),
+  },
+  truncate: { summary: 'cut files off', load: () => import('./commands/truncate.ts') },
+  concat: {
+    summary: 'move the blocks of files to the end of another',
+    load: () => import('./commands/concat.ts'),
+  },
+  lease: {
+    summary: 'close files whose writer is gone',
+    load: () => import('./commands/lease.ts'),
+  },
   cat: { summary: 'write files to standard output', load: () => import('./commands/cat.ts') },
   tail: { summary: 'write the end of a file', load: () => import('./commands/tail.ts') },
   rm: { summary: 'remove files and trees', load: () => import('./commands/rm.ts') },
@@ -74,6 +87,8 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
 export const aliases: Readonly<Record<string, readonly string[]>> = {
   copyFromLocal: ['put'],
   copyToLocal: ['get'],
+  appendToFile: ['append'],
+  debug: ['lease'],
   lsr: ['ls', '-R'],
   rmr: ['rm', '-r'],
   dus: ['du', '-s'],

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
-import type { DfsClient, ReadStreamOptions, WriteStreamOptions } from '../index.ts'
+import type { DfsClient, FollowOptions, ReadStreamOptions, WriteStreamOptions } from '../index.ts'
 
 /** The verbs of the SDK that commands use; tests put a namespace in memory behind it. */
 export interface FileSystem
@@ -17,6 +17,11 @@ export interface FileSystem
     | 'utimes'
     | 'setReplication'
     | 'contentSummary'
+    | 'truncate'
+    | 'concat'
+    | 'recoverLease'
+    | 'isFileClosed'
+    | 'readableLength'
     | 'statfs'
     | 'blockLocations'
     | 'listWithLocations'
@@ -28,5 +33,7 @@ export interface FileSystem
     | 'close'
   > {
   createReadStream(path: string, options?: ReadStreamOptions): Readable
+  /** Emits `truncate` with the new length when the file is cut. */
+  follow(path: string, options?: FollowOptions): Readable
   createWriteStream(path: string, options?: WriteStreamOptions): Writable
 }

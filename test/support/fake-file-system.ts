@@ -7,8 +7,10 @@ import {
   type DatanodeStatus,
   DfsFsError,
   FileStatus,
+  type FollowOptions,
   LocatedFileStatus,
   type ReplicaHolder,
+  type WriteStreamOptions,
 } from '../../client/index.ts'
 import { DfsError, type ErrorCode } from '../../protocol/errors.ts'
 import { FakeOperator } from './fake-operator.ts'
@@ -51,6 +53,10 @@ export class FakeFileSystem implements FileSystem {
   /** Returns the code with which a verb on a path is to fail. */
   failing: Failing = () => undefined
   closed = 0
+  /** Blocks are under recovery, and stay so. */
+  isRecovering = false
+  /** What the last `follow` gave. */
+  followed: Readable | undefined
   readonly fakeOperator = new FakeOperator()
   readonly operator = this.fakeOperator.operator
   /** Racks of the live datanodes; others are on /default-rack. */
@@ -274,15 +280,14 @@ export class FakeFileSystem implements FileSystem {
     return Readable.from([inode.content.subarray(start, stop)], { objectMode: false })
   }
 
-  createWriteStream(
-    path: string,
-    options: { replication?: number; blockSize?: number; overwrite?: boolean } = {},
-  ): Writable {
-    const chunks: Buffer[] = []
+  createWriteStream(path: string, options: WriteStreamOptions = {}): Writable {
+    const appends = options.flags === 'a' && this.inodes.has(path)
+    const chunks: Buffer[] = appends ? [this.#inode('append', path).content] : []
     return new Writable({
       construct: (callback) => {
         this.#promise(() => {
           this.#check('create', path)
+          if (appends) return
           if (!this.inodes.has(parentOf(path))) fail('FILE_NOT_FOUND', parentOf(path))
           this.addFile(path, '', {
             ...(options.replication === undefined ? {} : { replication: options.replication }),
@@ -301,6 +306,56 @@ export class FakeFileSystem implements FileSystem {
         if (inode !== undefined) inode.content = Buffer.concat(chunks)
         callback()
       },
+    })
+  }
+
+  truncate(
+    path: string,
+    length = 0,
+    { wait = true }: { wait?: boolean | undefined } = {},
+  ): Promise<boolean> {
+    return this.#promise(() => {
+      const inode = this.#inode('truncate', path)
+      if (length > inode.content.length) fail('INVALID_ARGUMENT', path)
+      inode.content = inode.content.subarray(0, length)
+      return wait || !this.isRecovering
+    })
+  }
+
+  concat(target: string, sources: readonly string[]): Promise<void> {
+    return this.#promise(() => {
+      const inode = this.#inode('concat', target)
+      for (const source of sources) {
+        inode.content = Buffer.concat([inode.content, this.#inode('concat', source).content])
+        this.inodes.delete(source)
+      }
+    })
+  }
+
+  readableLength(path: string): Promise<number> {
+    return this.#promise(() => this.#inode('readableLength', path).content.length)
+  }
+
+  /** Gives what is there; a test adds the rest to {@link followed}. */
+  follow(path: string, { start = 0, signal }: FollowOptions = {}): Readable {
+    const source = new Readable({ read: () => undefined })
+    source.push(this.#inode('follow', path).content.subarray(start))
+    this.followed = source
+    signal?.addEventListener('abort', () => source.push(null))
+    return source
+  }
+
+  recoverLease(path: string): Promise<boolean> {
+    return this.#promise(() => {
+      this.#inode('recoverLease', path)
+      return !this.isRecovering
+    })
+  }
+
+  isFileClosed(path: string): Promise<boolean> {
+    return this.#promise(() => {
+      this.#inode('isFileClosed', path)
+      return !this.isRecovering
     })
   }
 

@@ -55,6 +55,8 @@ export class FakeNamenode {
   /** Answers of `create` wait for this; the file exists at once. */
   holdCreate: Promise<void> | undefined
   bytesPerChecksum = 512
+  /** Looks at a file under recovery before it is closed. */
+  closesAfter = 0
   readonly #failures = new Map<string, Error[]>()
   readonly #peers = new Map<string, FakeDatanode>()
   #server: RpcServer | undefined
@@ -175,10 +177,40 @@ export class FakeNamenode {
         this.#enter('getBlockLocations', call)
         return { locations: this.#locations(this.#file(src)) }
       },
+      isFileClosed: ({ src }, call) => {
+        this.#enter('isFileClosed', call)
+        this.closesAfter -= 1
+        const file = this.#file(src)
+        if (this.closesAfter < 0) file.holder = undefined
+        return { result: file.holder === undefined }
+      },
+      concat: ({ trg, srcs }, call) => {
+        this.#enter('concat', call)
+        const target = this.#file(trg)
+        for (const source of srcs) {
+          target.blocks.push(...this.#file(source).blocks)
+          this.files.delete(source)
+        }
+        return {}
+      },
+      truncate: ({ src, newLength, clientName }, call) => {
+        this.#enter('truncate', call)
+        const file = this.#file(src)
+        if (newLength > lengthOf(file)) {
+          throw new DfsError(
+            'INVALID_ARGUMENT',
+            `Cannot truncate to a larger file size: ${newLength}`,
+          )
+        }
+        const isWhole = truncateTo(file, newLength)
+        if (!isWhole) file.holder = clientName
+        return { result: isWhole }
+      },
       recoverLease: ({ src }, call) => {
         this.#enter('recoverLease', call)
-        this.#file(src).holder = undefined
-        return { result: true }
+        const file = this.#file(src)
+        if (this.closesAfter <= 0) file.holder = undefined
+        return { result: file.holder === undefined }
       },
     })
     this.#registerWrites(server)
@@ -196,6 +228,22 @@ export class FakeNamenode {
         this.files.set(src, file)
         const reply = { fs: statusOf(file) }
         return this.holdCreate === undefined ? reply : this.holdCreate.then(() => reply)
+      },
+      append: ({ src, clientName, flag }, call) => {
+        this.#enter('append', call)
+        const file = this.#file(src)
+        if (file.holder !== undefined) {
+          throw new DfsError('ALREADY_BEING_CREATED', `${src} is being written`)
+        }
+        file.holder = clientName
+        const stat = statusOf(file)
+        const last = file.blocks.at(-1)
+        if (last === undefined || last.block.numBytes === 0) return { stat }
+        const isNewBlock = ((flag ?? 0) & createFlags.NEW_BLOCK) !== 0
+        const offset = lengthOf(file) - last.block.numBytes
+        if (isNewBlock) return { stat, block: located(last.block, [], offset) }
+        const isFull = last.block.numBytes === file.blockSize
+        return isFull ? { stat } : { stat, block: located(last.block, last.nodes, offset) }
       },
       addBlock: ({ src, clientName, previous, excludeNodes }, call) => {
         this.#enter('addBlock', call)
@@ -320,6 +368,29 @@ export class FakeNamenode {
   }
 }
 
+function lengthOf(file: FakeFile): number {
+  return file.blocks.reduce((sum, { block }) => sum + block.numBytes, 0)
+}
+
+/** False when the last block was cut. */
+function truncateTo(file: FakeFile, length: number): boolean {
+  let start = 0
+  let isWhole = true
+  file.blocks = file.blocks.flatMap((entry) => {
+    const kept = Math.min(entry.block.numBytes, length - start)
+    start += entry.block.numBytes
+    if (kept <= 0) return []
+    if (kept === entry.block.numBytes) return [entry]
+    isWhole = false
+    for (const node of entry.nodes) {
+      const replica = node.replicas.get(entry.block.blockId)
+      if (replica !== undefined) replica.length = kept
+    }
+    return [{ ...entry, block: { ...entry.block, numBytes: kept } }]
+  })
+  return isWhole
+}
+
 function commit(file: FakeFile, previous: ExtendedBlock | undefined): void {
   const last = file.blocks.at(-1)
   if (previous === undefined || last === undefined) return
@@ -350,7 +421,7 @@ function statusOf(file: FakeFile): HdfsFileStatus {
   return {
     fileType: 'IS_FILE',
     path: new Uint8Array(0),
-    length: file.blocks.reduce((sum, { block }) => sum + block.numBytes, 0),
+    length: lengthOf(file),
     permission: { perm: 0o644 },
     owner: 'root',
     group: 'supergroup',

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { type CommandContext, defineCommand } from '../command.ts'
 import { CommandError, UsageError } from '../failures.ts'
@@ -21,16 +22,19 @@ export const command = defineCommand({
   },
 })
 
-/** Streams `[start, end)` of a file to standard output; to its end when `end` is undefined. */
+/** Streams a file from `start` on to standard output, of one being written what may be read now. */
 export async function copyToOutput(
   context: CommandContext,
   { fs, path, shown, status }: RemoteFile,
   start = 0,
-  end: number = status.size,
 ): Promise<void> {
   if (status.isDirectory()) throw new CommandError('Is a directory', shown)
-  if (start >= end) return
-  const source = fs.createReadStream(path, { start, end: end - 1, signal: context.signal })
+  const source = fs.createReadStream(path, { start, signal: context.signal })
+  await sendToOutput(context, source)
+}
+
+/** Streams what `source` gives to standard output. */
+export async function sendToOutput(context: CommandContext, source: Readable): Promise<void> {
   const output = context.io.openBulkOutput()
   if (output === context.io.stdout) {
     await pipeline(source, output, { end: false })

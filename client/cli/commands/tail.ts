@@ -1,14 +1,14 @@
-import { defineCommand } from '../command.ts'
-import { CommandError, UsageError } from '../failures.ts'
+import { type CommandContext, defineCommand } from '../command.ts'
+import { CommandError, isMissing, UsageError } from '../failures.ts'
 import { parseSize } from '../format.ts'
 import { flag, value } from '../options.ts'
 import type { RemoteFile } from '../session.ts'
-import { copyToOutput } from './cat.ts'
+import { copyToOutput, sendToOutput } from './cat.ts'
 
 const options = {
   bytes: value('c bytes', 'SIZE', 'the last SIZE bytes; +SIZE: from byte SIZE on, counted from 1'),
   lines: value('n lines', 'COUNT', 'the last COUNT lines; +COUNT: from line COUNT on'),
-  follow: flag('f follow', 'not supported yet'),
+  follow: flag('f follow', 'go on while the file grows, until it is gone or you press Ctrl-C'),
 } as const
 
 /** HDFS's `tail` shows the last kibibyte. */
@@ -18,22 +18,27 @@ const newline = 0x0a
 
 export const command = defineCommand({
   name: 'tail',
-  usage: 'tail [-c SIZE | -n COUNT] PATH...',
+  usage: 'tail [-f] [-c SIZE | -n COUNT] PATH...',
   description:
-    'Writes the end of files to standard output: as in HDFS the last 1024 bytes, unless told otherwise.',
-  examples: ['dfs tail -n 20 /logs/today.txt'],
+    'Writes the end of files to standard output: as in HDFS the last 1024 bytes, unless told otherwise. With -f it stays ' +
+    'and writes what is added to one file, by its writer or by later appends; it says so in one line when the file is cut, ' +
+    'deleted, renamed or replaced.',
+  examples: ['dfs tail -n 20 /logs/today.txt', 'dfs tail -f /logs/today.txt'],
   options,
   async run(context, { bytes, lines, follow }, operands) {
     if (operands.length === 0) throw new UsageError('Name a file')
-    if (follow) throw new UsageError('Option -f is not supported yet')
     if (bytes !== undefined && lines !== undefined) throw new UsageError('Give either -c or -n')
     const start = startFinder(bytes, lines)
+    if (follow) {
+      await followOne(context, operands, start)
+      return
+    }
     for (const operand of operands) {
       await context.attempt(operand, async () => {
         for (const file of await context.session.expand(operand)) {
           if (file.status.isDirectory()) throw new CommandError('Is a directory', file.shown)
           await context.attempt(file.shown, async () => {
-            await copyToOutput(context, file, await start(file))
+            await copyToOutput(context, file, await start(await withLength(file)))
           })
         }
       })
@@ -41,7 +46,42 @@ export const command = defineCommand({
   },
 })
 
-type StartFinder = (file: RemoteFile) => Promise<number>
+/** Stays with the one file; the end that Ctrl-C makes is not a failure. */
+async function followOne(
+  context: CommandContext,
+  operands: readonly string[],
+  start: StartFinder,
+): Promise<void> {
+  const files = (
+    await Promise.all(operands.map((operand) => context.session.expand(operand)))
+  ).flat()
+  const [file, second] = files
+  if (file === undefined || second !== undefined)
+    throw new UsageError('Only one file can be followed')
+  if (file.status.isDirectory()) throw new CommandError('Is a directory', file.shown)
+  const from = await start(await withLength(file))
+  const source = file.fs.follow(file.path, { start: from, signal: context.signal })
+  source.on('truncate', (length: number) => {
+    context.note(`${file.shown}: was truncated to ${length} bytes; following from there`)
+  })
+  try {
+    await sendToOutput(context, source)
+  } catch (error) {
+    if (context.signal.aborted) return
+    throw isMissing(error) && error instanceof Error ? new CommandError(error.message) : error
+  }
+}
+
+/** A file with the bytes of it that may be read now. */
+interface ReadableFile extends RemoteFile {
+  readonly length: number
+}
+
+async function withLength(file: RemoteFile): Promise<ReadableFile> {
+  return { ...file, length: await file.fs.readableLength(file.path) }
+}
+
+type StartFinder = (file: ReadableFile) => Promise<number>
 
 function startFinder(bytes: string | undefined, lines: string | undefined): StartFinder {
   if (lines !== undefined) {
@@ -54,7 +94,7 @@ function startFinder(bytes: string | undefined, lines: string | undefined): Star
   const size = bytes === undefined ? defaultBytes : parseSize(bytes.replace(/^[+-]/, ''))
   if (size === undefined) throw new UsageError(`Cannot read "${bytes ?? ''}" as a size`)
   if (bytes?.startsWith('+') === true) return () => Promise.resolve(Math.max(size - 1, 0))
-  return (file) => Promise.resolve(Math.max(file.status.size - size, 0))
+  return (file) => Promise.resolve(Math.max(file.length - size, 0))
 }
 
 async function readRange({ fs, path }: RemoteFile, start: number, end: number): Promise<Buffer> {
@@ -66,8 +106,8 @@ async function readRange({ fs, path }: RemoteFile, start: number, end: number): 
 }
 
 /** Offset of the line `count` lines before the end; reads backwards. */
-async function lastLines(file: RemoteFile, count: number): Promise<number> {
-  const { size } = file.status
+async function lastLines(file: ReadableFile, count: number): Promise<number> {
+  const { length: size } = file
   if (count === 0) return size
   let wanted = count
   for (let end = size; end > 0; end -= readBytes) {
@@ -87,8 +127,8 @@ async function lastLines(file: RemoteFile, count: number): Promise<number> {
 }
 
 /** Offset of line number `line`, counted from 1. */
-async function lineStart(file: RemoteFile, line: number): Promise<number> {
-  const { size } = file.status
+async function lineStart(file: ReadableFile, line: number): Promise<number> {
+  const { length: size } = file
   let missing = line - 1
   for (let start = 0; start < size && missing > 0; start += readBytes) {
     const bytes = await readRange(file, start, Math.min(start + readBytes, size))

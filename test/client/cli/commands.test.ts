@@ -5,6 +5,8 @@ import { PassThrough, Readable } from 'node:stream'
 import t from 'tap'
 import type { CommandIo } from '../../../client/cli/command.ts'
 import { runCli } from '../../../client/cli/run.ts'
+import { DfsFsError } from '../../../client/index.ts'
+import { DfsError } from '../../../protocol/errors.ts'
 import { FakeFileSystem } from '../../support/fake-file-system.ts'
 
 interface Result {
@@ -108,6 +110,112 @@ t.test('a failure is one line that names command and path, and exit code 1', asy
     /home directory \/user\/alice does not exist/,
   )
   t.match((await dfs(fs, ['cat', 's3://x/y'])).err, /Only hdfs:\/\/ URIs/)
+})
+
+t.test('append writes files or standard input at the end, and makes what is missing', async (t) => {
+  const fs = sample()
+  const cwd = t.testdir({ one: '1\n', two: '2\n', directory: {} })
+  t.same(await dfs(fs, ['append', 'one', 'two', '/data/a.csv'], { cwd }), {
+    code: 0,
+    out: '',
+    err: '',
+  })
+  t.equal(fs.text('/data/a.csv'), 'alpha\n1\n2\n')
+  t.equal((await dfs(fs, ['-appendToFile', '-', '/data/new'], { input: 'piped' })).code, 0)
+  t.equal(fs.text('/data/new'), 'piped')
+  const missing = await dfs(fs, ['append', 'one', 'nope', '/data/a.csv'], { cwd })
+  t.match(missing, { code: 1, err: /^dfs: append: .*nope: No such file or directory\n$/ })
+  const directory = await dfs(fs, ['append', 'directory', '/data/a.csv'], { cwd })
+  t.match(directory, { code: 1, err: /directory: Is a directory/ })
+  t.equal(fs.text('/data/a.csv'), 'alpha\n1\n2\n', 'nothing is written when a source is missing')
+  t.match(await dfs(fs, ['append', '-', 'one', '/data/a.csv'], { cwd }), { code: 2 })
+  t.match(await dfs(fs, ['append', 'one'], { cwd }), { code: 2, err: /Name local files/ })
+  fs.failing = (verb) => (verb === 'create' ? 'ALREADY_BEING_CREATED' : undefined)
+  t.match(await dfs(fs, ['append', 'one', '/data/a.csv'], { cwd }), { code: 1 })
+})
+
+t.test(
+  'tail -f stays with one file, reports what happens to it, and ends with Ctrl-C',
+  async (t) => {
+    const fs = sample()
+    const controller = new AbortController()
+    const running = dfs(fs, ['tail', '-f', '-n', '1', '/data/b.csv'], { signal: controller.signal })
+    while (fs.followed === undefined) await new Promise((resolve) => setImmediate(resolve))
+    fs.followed.push('gamma\n')
+    fs.followed.emit('truncate', 3)
+    fs.followed.push('delta\n')
+    await new Promise((resolve) => setImmediate(resolve))
+    controller.abort()
+    t.same(await running, {
+      code: 0,
+      out: 'beta\ngamma\ndelta\n',
+      err: 'dfs: tail: /data/b.csv: was truncated to 3 bytes; following from there\n',
+    })
+    const other = sample()
+    const gone = dfs(other, ['tail', '-f', '/data/a.csv'])
+    while (other.followed === undefined) await new Promise((resolve) => setImmediate(resolve))
+    const error = new DfsError('FILE_NOT_FOUND', 'File "/data/a.csv" was deleted')
+    other.followed.destroy(new DfsFsError(error))
+    t.match(await gone, { code: 1, err: 'dfs: tail: File "/data/a.csv" was deleted\n' })
+    t.match(await dfs(fs, ['tail', '-f', '/data/*.csv']), { code: 2, err: /Only one file/ })
+    t.match(await dfs(fs, ['tail', '-f', '/data']), { code: 1, err: /Is a directory/ })
+  },
+)
+
+t.test('truncate says what HDFS says, and waits when told to', async (t) => {
+  const fs = sample()
+  const cut = await dfs(fs, ['-truncate', '-w', '3', '/data/a.csv', '/data/b.csv'])
+  t.same(cut, {
+    code: 0,
+    out: 'Truncated /data/a.csv to length: 3\nTruncated /data/b.csv to length: 3\n',
+    err: '',
+  })
+  t.equal(fs.text('/data/a.csv'), 'alp')
+  fs.isRecovering = true
+  t.match(
+    (await dfs(fs, ['truncate', '1', '/data/a.csv'])).out,
+    /^Truncating .*: 1\. Wait for block/,
+  )
+  t.match((await dfs(fs, ['truncate', '-w', '0', '/data/a.csv'])).out, /^Truncated/)
+  t.match(await dfs(fs, ['truncate', '99', '/data/a.csv', '/data']), {
+    code: 1,
+    err: /Is a directory/,
+  })
+  t.equal((await dfs(fs, ['truncate', 'x', '/data/a.csv'])).code, 2)
+  t.equal((await dfs(fs, ['truncate', '1'])).code, 2)
+})
+
+t.test('concat joins the sources to the target, patterns in order', async (t) => {
+  const fs = sample()
+  t.equal((await dfs(fs, ['concat', '/data/sub/c.txt', '/data/*.csv'])).code, 0)
+  t.equal(fs.text('/data/sub/c.txt'), 'calpha\nbeta\nbeta\n')
+  t.equal(fs.text('/data/a.csv'), undefined)
+  t.match(await dfs(fs, ['concat', '/data/sub/c.txt', '/nope']), { code: 1, err: /No such file/ })
+  t.equal((await dfs(fs, ['concat', '/data/sub/c.txt'])).code, 2)
+})
+
+t.test('lease recovers and shows, under HDFS name too', async (t) => {
+  const fs = sample()
+  t.match(await dfs(fs, ['lease', 'recover', '/data/a.csv']), {
+    code: 0,
+    out: 'recoverLease SUCCEEDED on /data/a.csv\n',
+  })
+  t.match(await dfs(fs, ['debug', 'recoverLease', '-path', '/data/a.csv', '-retries', '3']), {
+    code: 0,
+    out: /SUCCEEDED/,
+  })
+  t.equal((await dfs(fs, ['lease', 'status', '/data/a.csv'])).out, '/data/a.csv: closed\n')
+  fs.isRecovering = true
+  t.match(await dfs(fs, ['lease', 'recover', '-retries', '1', '/data/a.csv']), {
+    code: 1,
+    err: /Not closed yet after 1 tries/,
+  })
+  t.equal((await dfs(fs, ['lease', 'status', '/data/a.csv'])).out, '/data/a.csv: being written\n')
+  t.match(await dfs(fs, ['lease', 'recover', '/data', '/nope']), { code: 1, err: /Is a directory/ })
+  for (const args of [['lease'], ['lease', 'break', '/x'], ['lease', 'recover']]) {
+    t.equal((await dfs(fs, args)).code, 2, args.join(' '))
+  }
+  t.equal((await dfs(fs, ['lease', 'recover', '-retries', '0', '/data/a.csv'])).code, 2)
 })
 
 t.test('a command line that is not understood does nothing and has exit code 2', async (t) => {
