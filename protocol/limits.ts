@@ -38,8 +38,6 @@ export const limits = {
   packetsInFlightMax: 80,
   /** A datanode that alone keeps an acknowledgement waiting for this long is called slow in it. */
   slowAckMs: 1_000,
-  /** What each datanode of a pipeline waits longer for acknowledgements than the one behind it, so that the one next to a silent datanode notices first. */
-  ackTimeoutStepMs: 5_000,
   /** A data connection is kept open this long between operations (dfs.datanode.socket.reuse.keepalive). */
   transferKeepAliveMs: 4_000,
 

@@ -1,14 +1,16 @@
 import { connect, type Socket } from 'node:net'
-import type { Timers } from '../../base/clock.ts'
+import type { Clock, TimerHandle, Timers } from '../../base/clock.ts'
 import { DelimitedDecoder, tryDecodeDelimited } from '../../protocol/data-transfer.ts'
 import { DfsError } from '../../protocol/errors.ts'
+import { limits } from '../../protocol/limits.ts'
 import {
   type BlockOpResponse,
   blockOpResponse,
+  type PipelineAck,
   pipelineAck,
   type Status,
 } from '../../protocol/messages/data-transfer.ts'
-import { ackStatuses } from '../../protocol/pipeline-ack.ts'
+import { ackSlowness, ackStatuses } from '../../protocol/pipeline-ack.ts'
 import type { WriteWindow } from './write-window.ts'
 
 /** Bytes waiting for a slow downstream at which the upstream is read no further. */
@@ -20,8 +22,16 @@ export interface DownstreamAddress {
   readonly port: number
 }
 
+/** What an ack says about speed, where that is worth a word. */
+export interface AckSpeed {
+  /** Milliseconds from the packet's departure to its ack. */
+  readonly waitedMs: number
+  /** Who of the nodes behind this one is slow, the next one first. */
+  readonly isSlow: readonly boolean[]
+}
+
 export interface DownstreamListener {
-  onAck(seqno: number, statuses: readonly Status[]): void
+  onAck(seqno: number, statuses: readonly Status[], speed: AckSpeed | undefined): void
   onDrain(): void
   onLost(error: Error | undefined): void
 }
@@ -32,15 +42,39 @@ export interface PacketPart {
   readonly bytes: Buffer
 }
 
-/** Connection to the next datanode of a pipeline: operation and packets go out, acks come back. */
+/** How a downstream is connected, and how long it is waited for. */
+export interface DownstreamOptions {
+  readonly address: DownstreamAddress
+  readonly operation: Uint8Array
+  readonly awaitsReply: boolean
+  /** For its answer to the operation. */
+  readonly timeoutMs: number
+  /** For the ack of a packet. */
+  readonly ackTimeoutMs: number
+  readonly timers: Timers
+  readonly clock: Clock
+}
+
+/** A quicker ack is not worth a word about speed. */
+const notableWaitMs = 100
+
+/**
+ * Connection to the next datanode of a pipeline: operation and packets go out, acks come back. One that leaves a packet
+ * without an ack for too long is lost: it hangs, and only the node before it can tell.
+ */
 export class Downstream {
+  readonly #options: DownstreamOptions
   readonly #socket: Socket
+  /** Packets without an ack, oldest first. */
+  readonly #waiting: { readonly seqno: number; readonly at: number }[] = []
+  #watch: TimerHandle | undefined
   readonly #acks = new DelimitedDecoder(pipelineAck)
   #listener: DownstreamListener | undefined
   #isOver = false
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Socket, options: DownstreamOptions) {
     this.#socket = socket
+    this.#options = options
   }
 
   /**
@@ -48,17 +82,13 @@ export class Downstream {
    *
    * @throws {@link DfsError} CONNECTION_LOST or TIMED_OUT when there is no answer
    */
-  static async open(options: {
-    readonly address: DownstreamAddress
-    readonly operation: Uint8Array
-    readonly awaitsReply: boolean
-    readonly timeoutMs: number
-    readonly timers: Timers
-  }): Promise<{ downstream: Downstream; reply: BlockOpResponse | undefined }> {
+  static async open(
+    options: DownstreamOptions,
+  ): Promise<{ downstream: Downstream; reply: BlockOpResponse | undefined }> {
     const { address, operation, awaitsReply, timeoutMs, timers } = options
     const name = `${address.host}:${address.port}`
     const socket = connect({ ...address, noDelay: true })
-    const downstream = new Downstream(socket)
+    const downstream = new Downstream(socket, options)
     const timer = timers.after(timeoutMs, () => {
       socket.destroy(
         new DfsError('TIMED_OUT', `No answer from ${name} within ${timeoutMs} ms`, {
@@ -91,6 +121,8 @@ export class Downstream {
       failure = error
     })
     socket.on('close', () => this.#lose(failure))
+    const { timers, ackTimeoutMs } = this.#options
+    this.#watch = timers.every(Math.ceil(ackTimeoutMs / 32), () => this.#checkSilence())
     if (socket.destroyed) queueMicrotask(() => this.#lose(undefined))
     else socket.resume()
   }
@@ -105,8 +137,12 @@ export class Downstream {
   }
 
   /** Sends a packet from where it lies; its windows are retained until the kernel has taken them. */
-  forward(head: Buffer, parts: readonly PacketPart[]): void {
+  forward(seqno: number, head: Buffer, parts: readonly PacketPart[]): void {
     const socket = this.#socket
+    // Copies are not acknowledged.
+    if (this.#options.awaitsReply) {
+      this.#waiting.push({ seqno, at: this.#options.clock.monotonic() })
+    }
     socket.cork()
     socket.write(head)
     for (const { window, bytes } of parts) {
@@ -122,29 +158,57 @@ export class Downstream {
 
   /** Ends the connection in order: nothing more is expected from it. */
   finish(): void {
-    this.#isOver = true
+    this.#end()
     this.#socket.end()
   }
 
   /** Breaks the connection off. */
   abort(): void {
-    this.#isOver = true
+    this.#end()
     this.#socket.destroy()
   }
 
   #take(bytes: Buffer): void {
     try {
       for (const ack of this.#acks.push(bytes)) {
-        if (!this.#isOver) this.#listener?.onAck(ack.seqno, ackStatuses(ack))
+        if (this.#isOver) break
+        this.#listener?.onAck(ack.seqno, ackStatuses(ack), this.#speedOf(ack))
       }
     } catch (error) {
       this.#socket.destroy(error instanceof Error ? error : undefined)
     }
   }
 
+  /** Takes the ack's packet off the list. What the next node did not spend waiting for others is its own. */
+  #speedOf(ack: PipelineAck): AckSpeed | undefined {
+    const [oldest] = this.#waiting
+    if (oldest?.seqno !== ack.seqno) return undefined
+    this.#waiting.shift()
+    const waitedMs = this.#options.clock.monotonic() - oldest.at
+    if (waitedMs < notableWaitMs && ack.flag.length === 0) return undefined
+    const ownMs = waitedMs - Number(ack.downstreamAckTimeNanos / 1_000_000n)
+    const [isCalledSlow = false, ...others] = ackSlowness(ack)
+    return { waitedMs, isSlow: [isCalledSlow || ownMs >= limits.slowAckMs, ...others] }
+  }
+
+  #checkSilence(): void {
+    const { clock, ackTimeoutMs, address } = this.#options
+    const [oldest] = this.#waiting
+    if (oldest === undefined || clock.monotonic() - oldest.at < ackTimeoutMs) return
+    const datanode = `${address.host}:${address.port}`
+    const message = `Datanode ${datanode} left a packet without an ack for ${ackTimeoutMs} ms`
+    this.#socket.destroy(new DfsError('TIMED_OUT', message, { datanode }))
+  }
+
+  #end(): void {
+    this.#isOver = true
+    this.#watch?.cancel()
+    this.#watch = undefined
+  }
+
   #lose(error: Error | undefined): void {
     if (this.#isOver) return
-    this.#isOver = true
+    this.#end()
     this.#socket.destroy()
     this.#listener?.onLost(error)
   }

@@ -1,6 +1,5 @@
 import { defined } from '../../base/assert.ts'
 import type { Logger } from '../../base/log.ts'
-import { type CrcCombiner, crcCombiner, crcCompose } from '../../protocol/crc-combine.ts'
 import {
   checkPacketChecksums,
   type PacketPrefix,
@@ -10,8 +9,13 @@ import {
 } from '../../protocol/data-transfer.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import { encodeDelimited } from '../../protocol/message.ts'
-import { pipelineAck, type Status } from '../../protocol/messages/data-transfer.ts'
+import {
+  type PipelineAck,
+  pipelineAck,
+  type Status,
+} from '../../protocol/messages/data-transfer.ts'
 import type { ChecksumType as WireChecksumType } from '../../protocol/messages/hdfs-blocks.ts'
+import { ackFlag } from '../../protocol/pipeline-ack.ts'
 import {
   BlockReceiver,
   type PacketShape,
@@ -19,9 +23,9 @@ import {
   type Placement,
   type ReceiverAction,
 } from '../core/block-receiver.ts'
-import type { Downstream, PacketPart } from './downstream.ts'
+import type { AckSpeed, Downstream, PacketPart } from './downstream.ts'
 import type { ByteSink, ExactReader } from './exact-reader.ts'
-import { chunkCrc } from './replica-repair.ts'
+import { PacketVerifier, type WireChunks } from './packet-verifier.ts'
 import type { ReplicaStore } from './replica-store.ts'
 import type { ReplicaWriter } from './replica-writer.ts'
 
@@ -39,6 +43,8 @@ export interface PacketReceiverOptions {
   readonly writer: ReplicaWriter
   readonly store: ReplicaStore
   readonly downstream: Downstream | undefined
+  /** What the packets come in. */
+  readonly chunks: WireChunks
   /** False when a datanode sends: nothing goes back then. */
   readonly acknowledges: boolean
   /** What a complete replica becomes. */
@@ -69,9 +75,11 @@ interface ArrivingPacket {
 export class PacketReceiver implements ByteSink {
   readonly #options: PacketReceiverOptions
   readonly #core: BlockReceiver
-  readonly #combiner: CrcCombiner | undefined
+  readonly #verifier: PacketVerifier
   readonly #wireType: WireChecksumType
   readonly #pauses = new Set<PauseReason>()
+  /** What the downstream's acks said about speed, by sequence number, until ours leave. */
+  readonly #speeds = new Map<number, AckSpeed>()
   #packet: ArrivingPacket | undefined
   #headHint = packetPrefixBytes(false)
   #outgoing: Uint8Array[] = []
@@ -81,8 +89,9 @@ export class PacketReceiver implements ByteSink {
 
   constructor(options: PacketReceiverOptions) {
     const { writer, downstream, acknowledges } = options
-    const { checksumType, bytesPerChecksum } = writer.meta.layout
+    const { checksumType, bytesPerChecksum } = options.chunks
     this.#options = options
+    this.#verifier = new PacketVerifier(options.chunks, writer.meta)
     this.#core = new BlockReceiver({
       length: writer.length,
       bytesPerChecksum,
@@ -90,12 +99,13 @@ export class PacketReceiver implements ByteSink {
       awaitsDownstream: downstream !== undefined && acknowledges,
       flushedPacketBytesMax: acknowledges ? flushedPacketBytesMax : 0,
     })
-    this.#combiner =
-      checksumType === 'null' ? undefined : crcCombiner(checksumType, bytesPerChecksum)
     this.#wireType = checksumType === 'null' ? 'CHECKSUM_NULL' : 'CHECKSUM_CRC32C'
     writer.onAbandoned(() => this.#end('a recovery or a newer pipeline took the replica over'))
     downstream?.listen({
-      onAck: (seqno, statuses) => this.#run(this.#core.downstreamAck(seqno, statuses)),
+      onAck: (seqno, statuses, speed) => {
+        if (speed !== undefined) this.#speeds.set(seqno, speed)
+        this.#run(this.#core.downstreamAck(seqno, statuses))
+      },
       onDrain: () => this.#unpause('downstream'),
       onLost: (error) => this.#downstreamLost(error),
     })
@@ -110,7 +120,7 @@ export class PacketReceiver implements ByteSink {
   }
 
   onHead(staged: Buffer): number {
-    const { reader, writer } = this.#options
+    const { reader } = this.#options
     const prefix = tryDecodePacketPrefix(staged, 0, staged.length)
     if (prefix === undefined) {
       const isLengthKnown = staged.length >= packetLengthsBytes
@@ -118,7 +128,7 @@ export class PacketReceiver implements ByteSink {
       reader.expectHead(need, this.#headHint)
       return 0
     }
-    checkPacketChecksums(prefix, this.#wireType, writer.meta.layout.bytesPerChecksum)
+    checkPacketChecksums(prefix, this.#wireType, this.#options.chunks.bytesPerChecksum)
     const headBytes = prefix.prefixBytes + prefix.checksumsBytes
     if (staged.length < headBytes) {
       reader.expectHead(headBytes)
@@ -225,7 +235,7 @@ export class PacketReceiver implements ByteSink {
       for (const { bytes } of parts) writer.meta.hash(bytes)
       this.#complete(
         packet,
-        this.#matches(
+        this.#verifier.matches(
           packet,
           parts.map(({ bytes }) => bytes),
         ),
@@ -234,7 +244,8 @@ export class PacketReceiver implements ByteSink {
       return
     }
     if (placement.kind === 'overlap') writer.meta.hash(scratch.subarray(placement.skip))
-    const isIntact = this.#matches(packet, [scratch]) && this.#agrees(packet, scratch)
+    const isIntact =
+      this.#verifier.matches(packet, [scratch]) && this.#verifier.agrees(packet, scratch)
     if (isIntact && placement.kind === 'overlap') {
       packet.remaining = packet.shape.length - placement.skip
       this.#copyIn(packet, scratch)
@@ -258,27 +269,6 @@ export class PacketReceiver implements ByteSink {
       packet.remaining -= space.length
     }
     this.#complete(packet, true)
-  }
-
-  /** One CRC over all the data against the combined CRCs of its chunks. */
-  #matches({ shape, checksums }: ArrivingPacket, parts: readonly Buffer[]): boolean {
-    if (this.#combiner === undefined) return true
-    const { layout } = this.#options.writer.meta
-    const count = checksums.length / layout.checksumBytes
-    const lastBytes = shape.length - (count - 1) * layout.bytesPerChecksum
-    let crc = 0
-    for (const part of parts) crc = chunkCrc(layout, part, crc)
-    return crc === this.#combiner.combine(checksums, 0, count, lastBytes)
-  }
-
-  /** True when the part of the last chunk that is sent again is the one that is here. */
-  #agrees({ shape, placement }: ArrivingPacket, scratch: Buffer): boolean {
-    const { meta } = this.#options.writer
-    const { bytesPerChecksum, checksumBytes } = meta.layout
-    const start = meta.length - (meta.length % bytesPerChecksum)
-    if (placement.kind !== 'overlap' || start === meta.length || start < shape.offset) return true
-    const repeated = scratch.subarray(start - shape.offset, placement.skip)
-    return checksumBytes === 0 || chunkCrc(meta.layout, repeated) === meta.lastChecksum()
   }
 
   #complete(packet: ArrivingPacket, isIntact: boolean, parts?: readonly PacketPart[]): void {
@@ -307,11 +297,11 @@ export class PacketReceiver implements ByteSink {
       if (this.#isOver) return
       switch (action.kind) {
         case 'forward':
-          downstream?.forward(defined(packet, 'packet to forward').head, parts)
+          this.#forward(defined(packet, 'packet to forward'), parts)
           if (downstream?.isBacklogged === true) this.#pause('downstream')
           break
         case 'write':
-          this.#write(defined(packet, 'packet to write'))
+          this.#write(defined(packet, 'packet to write'), parts)
           break
         case 'persist':
           this.#persist(action.how, action.ticket)
@@ -332,39 +322,20 @@ export class PacketReceiver implements ByteSink {
     if (this.#isComplete) this.#end(undefined)
   }
 
-  #write(packet: ArrivingPacket): void {
-    const { writer, store } = this.#options
-    const { layout } = writer.meta
-    const { bytesPerChecksum, checksumBytes } = layout
-    const { offset, length } = packet.shape
-    const used = writer.length % bytesPerChecksum
-    const chunk = (writer.length - used) / bytesPerChecksum
-    let checksums = packet.checksums
-    if (checksumBytes > 0 && used > 0 && offset > chunk * bytesPerChecksum) {
-      checksums = this.#composed(packet, Math.min(offset + length - writer.length, length))
-    } else if (offset < writer.length) {
-      const skipped = (chunk * bytesPerChecksum - offset) / bytesPerChecksum
-      checksums = checksums.subarray(skipped * checksumBytes)
-    }
-    writer.accept(chunk, checksums)
-    store.noteLength(writer)
+  #forward({ shape, head }: ArrivingPacket, parts: readonly PacketPart[]): void {
+    this.#options.downstream?.forward(shape.seqno, head, parts)
   }
 
-  /**
-   * CRC of a chunk of which the packet holds only the end: that of the part which is here, continued by
-   * the new bytes. The part which is here is not read again; if it is damaged, the CRC keeps saying so.
-   */
-  #composed(packet: ArrivingPacket, newBytes: number): Buffer {
-    const { meta } = this.#options.writer
-    const { checksumType } = meta.layout
-    const isExact = packet.placement.kind === 'append'
-    const added = isExact
-      ? packet.checksums.readUInt32BE()
-      : chunkCrc(meta.layout, defined(packet.scratch, 'overlapping data').subarray(-newBytes))
-    const type = checksumType === 'crc32' ? 'crc32' : 'crc32c'
-    const bytes = Buffer.alloc(4)
-    bytes.writeUInt32BE(crcCompose(type, meta.lastChecksum(), added, newBytes))
-    return bytes
+  #write(packet: ArrivingPacket, parts: readonly PacketPart[]): void {
+    const { writer, store } = this.#options
+    const { scratch, placement } = packet
+    const fresh =
+      scratch === undefined
+        ? parts.map(({ bytes }) => bytes)
+        : [placement.kind === 'overlap' ? scratch.subarray(placement.skip) : scratch]
+    const { chunk, checksums } = this.#verifier.stored(packet, fresh)
+    writer.accept(chunk, checksums)
+    store.noteLength(writer)
   }
 
   #persist(how: Persistence, ticket: number): void {
@@ -386,8 +357,16 @@ export class PacketReceiver implements ByteSink {
   #acknowledge(seqno: number, statuses: readonly Status[], length: number | undefined): void {
     const { writer, store, acknowledges } = this.#options
     if (length !== undefined) store.noteAcknowledged(writer, length)
-    if (acknowledges)
-      this.#outgoing.push(encodeDelimited(pipelineAck, { seqno, reply: statuses, flag: [] }))
+    if (!acknowledges) return
+    const speed = this.#speeds.get(seqno)
+    this.#speeds.delete(seqno)
+    const reply = { seqno, reply: statuses, flag: [] }
+    this.#outgoing.push(
+      encodeDelimited(
+        pipelineAck,
+        speed === undefined ? reply : { ...reply, ...told(speed, statuses) },
+      ),
+    )
   }
 
   #sendAcks(): void {
@@ -447,4 +426,15 @@ export class PacketReceiver implements ByteSink {
   #arriving(): ArrivingPacket {
     return defined(this.#packet, 'packet that is arriving')
   }
+}
+
+/** How long this node waited for the others, and which of them are slow, for the client to judge. */
+function told(
+  { waitedMs, isSlow }: AckSpeed,
+  statuses: readonly Status[],
+): Pick<PipelineAck, 'downstreamAckTimeNanos' | 'flag'> {
+  const downstreamAckTimeNanos = BigInt(Math.round(waitedMs)) * 1_000_000n
+  if (!isSlow.includes(true)) return { downstreamAckTimeNanos, flag: [] }
+  const flag = statuses.map((status, index) => ackFlag(status, isSlow[index - 1] === true))
+  return { downstreamAckTimeNanos, flag }
 }

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { Timers } from '../../base/clock.ts'
+import type { Clock, Timers } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
 import {
   type Operation,
@@ -24,6 +24,7 @@ export interface TransferContext {
   readonly self: () => DatanodeID
   readonly logger: Logger
   readonly timers: Timers
+  readonly clock: Clock
 }
 
 /**

@@ -1,5 +1,5 @@
 import { createServer, type Socket } from 'node:net'
-import type { Clock, TimerHandle } from '../../base/clock.ts'
+import type { TimerHandle } from '../../base/clock.ts'
 import type { Operation } from '../../protocol/data-transfer.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import { blockId, generationStamp } from '../../protocol/ids.ts'
@@ -23,7 +23,6 @@ export interface TransferServerOptions extends TransferContext {
   readonly host: string
   /** 0 picks a free one. */
   readonly port: number
-  readonly clock: Clock
 }
 
 export interface TransferServer {

@@ -1,10 +1,11 @@
 import { defined, unreachable } from '../../base/assert.ts'
 import { encodeOperation, opcodes } from '../../protocol/data-transfer.ts'
 import { DfsError } from '../../protocol/errors.ts'
-import { blockId, generationStamp } from '../../protocol/ids.ts'
+import { type BlockId, blockId, type GenerationStamp, generationStamp } from '../../protocol/ids.ts'
 import { encodeDelimited } from '../../protocol/message.ts'
 import {
   blockOpResponse,
+  type Checksum,
   type OpWriteBlock,
   opWriteBlock,
 } from '../../protocol/messages/data-transfer.ts'
@@ -17,6 +18,8 @@ import type { ReopenRequest } from '../core/replica-rules.ts'
 import { metaLayout } from '../format/block-meta.ts'
 import { Downstream } from './downstream.ts'
 import { PacketReceiver } from './packet-receiver.ts'
+import type { WireChunks } from './packet-verifier.ts'
+import type { ReplicaStore } from './replica-store.ts'
 import type { ReplicaWriter } from './replica-writer.ts'
 import type { TransferConnection } from './transfer-connection.ts'
 
@@ -81,7 +84,10 @@ export async function writeBlock(
     return 'next'
   }
   if (mode.answersFirst) connection.reply({ status: 'SUCCESS', firstBadLink: '' })
-  return receive(connection, mode, writer, link?.downstream)
+  return receive(connection, mode, writer, {
+    downstream: link?.downstream,
+    chunks: chunksOf(operation.requestedChecksum),
+  })
 }
 
 function modeOf({ stage, header }: OpWriteBlock): WriteMode {
@@ -121,15 +127,14 @@ async function openReplica(
   const { store } = context
   const { block } = operation.header.baseHeader
   const id = blockId(block.blockId)
+  const chunks = chunksOf(operation.requestedChecksum)
   const isNew = mode.isCopy || operation.stage === 'PIPELINE_SETUP_CREATE'
+  if (mode.answersLast) await dropStale(store, id, generationStamp(block.generationStamp))
   const writer = isNew
     ? store.create({
         blockId: id,
         generationStamp: generationStamp(block.generationStamp),
-        layout: metaLayout(
-          checksumTypeOf[operation.requestedChecksum.type],
-          operation.requestedChecksum.bytesPerChecksum,
-        ),
+        layout: metaLayout(chunks.checksumType, chunks.bytesPerChecksum),
         storage: operation.storageId,
         isCopy: mode.isCopy,
         wantedDigest: operation.blockDigest,
@@ -144,7 +149,6 @@ async function openReplica(
       })
   if (writer === undefined) return undefined
   try {
-    if (!isNew) requireSameChunks(writer, operation)
     await writer.opened()
     return writer
   } catch (error) {
@@ -153,17 +157,24 @@ async function openReplica(
   }
 }
 
-/** A replica goes on with the chunks it began with: its meta file cannot hold others. */
-function requireSameChunks(writer: ReplicaWriter, { requestedChecksum }: OpWriteBlock): void {
-  const { checksumType, bytesPerChecksum } = writer.meta.layout
-  const type = checksumTypeOf[requestedChecksum.type]
-  if (type === checksumType && requestedChecksum.bytesPerChecksum === bytesPerChecksum) return
-  throw new DfsError(
-    'INVALID_ARGUMENT',
-    `Cannot go on with ${type} over ${requestedChecksum.bytesPerChecksum} bytes in block ` +
-      `${writer.blockId}: it has ${checksumType} over ${bytesPerChecksum} bytes`,
-    { blockId: writer.blockId },
-  )
+/** The chunks a sender's packets come in. @throws {@link DfsError} INVALID_ARGUMENT outside the limits */
+function chunksOf({ type, bytesPerChecksum }: Checksum): WireChunks {
+  const checksumType = checksumTypeOf[type]
+  // The same bounds as for chunks that are stored.
+  return {
+    checksumType,
+    bytesPerChecksum: metaLayout(checksumType, bytesPerChecksum).bytesPerChecksum,
+  }
+}
+
+/**
+ * A replica that missed a recovery of its pipeline is stale. When its datanode is asked to join again, the copy that comes
+ * takes its place (HDFS: createTemporary for a transfer).
+ */
+async function dropStale(store: ReplicaStore, id: BlockId, stamp: GenerationStamp): Promise<void> {
+  const found = store.find(id)
+  if (found === undefined || found.generationStamp >= stamp || found.state === 'rur') return
+  await store.delete(id, found.generationStamp)
 }
 
 type ReopenEvent = ReopenRequest['event']
@@ -183,7 +194,7 @@ async function openNext(
 ): Promise<{ downstream: Downstream | undefined; badLink: string | undefined } | undefined> {
   const [target, ...further] = operation.targets
   if (target === undefined) return undefined
-  const { settings, timers, logger } = connection.context
+  const { settings, timers, clock, logger } = connection.context
   const { ipAddr, xferPort } = target.id
   const own = `${ipAddr}:${xferPort}`
   try {
@@ -193,7 +204,9 @@ async function openNext(
       awaitsReply: mode.answersFirst,
       // Each node further down may use up its own time-out before this one's answer.
       timeoutMs: settings['dfs.client.socket-timeout'] + 5000 * further.length,
+      ackTimeoutMs: ackTimeoutMs(settings['dfs.client.socket-timeout'], further.length),
       timers,
+      clock,
     })
     if (reply === undefined || reply.status === 'SUCCESS') return { downstream, badLink: undefined }
     downstream.abort()
@@ -207,6 +220,14 @@ async function openNext(
     logger.warn('downstream-unreachable', { datanode: own, reason: error.message })
     return { downstream: undefined, badLink: own }
   }
+}
+
+/**
+ * How long a packet may be without an ack. Longer the more nodes are behind the next one, so that of all who wait it is the
+ * one beside the silent node that gives up, and names it; and shorter than what a client waits.
+ */
+function ackTimeoutMs(socketTimeoutMs: number, nodesBehind: number): number {
+  return (socketTimeoutMs * (8 + Math.min(nodesBehind, 7))) / 16
 }
 
 /** The operation as the next node gets it: one target less, and its storage in place of ours. */
@@ -247,7 +268,10 @@ function receive(
   connection: TransferConnection,
   mode: WriteMode,
   writer: ReplicaWriter,
-  downstream: Downstream | undefined,
+  {
+    downstream,
+    chunks,
+  }: { readonly downstream: Downstream | undefined; readonly chunks: WireChunks },
 ): Promise<'next' | 'close'> {
   const { store, logger } = connection.context
   const { reader } = connection
@@ -257,6 +281,7 @@ function receive(
       writer,
       store,
       downstream,
+      chunks,
       acknowledges: !mode.isCopy,
       finalState: mode.finalState,
       logger,

@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { crc32, crc32c } from '../../base/checksum.ts'
+import type { Clock } from '../../base/clock.ts'
 import { type Logger, silentLogger } from '../../base/log.ts'
 import { systemClock, systemTimers } from '../../base/system.ts'
 import { openReplicaStore, type ReplicaStore } from '../../datanode/shell/replica-store.ts'
@@ -48,10 +49,10 @@ export interface DataServer {
 export async function startDataServer(
   directories: readonly string[],
   settings: Partial<Settings> = {},
-  logger: Logger = silentLogger,
+  { logger = silentLogger, clock = systemClock }: { logger?: Logger; clock?: Clock } = {},
 ): Promise<DataServer> {
   const all = withSettings({ 'dfs.datanode.reserved-bytes': 0, ...settings })
-  const parts = { settings: all, logger, clock: systemClock, timers: systemTimers }
+  const parts = { settings: all, logger, clock, timers: systemTimers }
   const store = await openReplicaStore({ directories, ...parts })
   await store.bindTo(testIdentity)
   const id = { ...nobodyId }
@@ -329,9 +330,13 @@ export class DataConnection {
   }
 
   /** Sends OP_TRANSFER_BLOCK. */
-  startTransfer(transfer: { readonly blockId: number; readonly target: DatanodeInfo }): void {
-    const { blockId, target } = transfer
-    const block = { poolId: testPool, blockId, generationStamp: 1001 }
+  startTransfer(transfer: {
+    readonly blockId: number
+    readonly stamp?: number
+    readonly target: DatanodeInfo
+  }): void {
+    const { blockId, target, stamp = 1001 } = transfer
+    const block = { poolId: testPool, blockId, generationStamp: stamp }
     this.socket.write(
       encodeOperation(opcodes.transferBlock, opTransferBlock, {
         header: { baseHeader: { block }, clientName: 'client' },
