@@ -11,6 +11,8 @@ import type { ClientContext } from './context.ts'
 import {
   copySources,
   newcomersOf,
+  type ReducedPipeline,
+  type ReplacePolicy,
   replacePolicy,
   wantsReplacement,
 } from './core/replace-datanode.ts'
@@ -143,48 +145,82 @@ export class BlockPipeline {
     this.#nodes = [...this.#nodes, node]
   }
 
+  /** Fewer datanodes than the file should have replicas. */
+  get isWeak(): boolean {
+    return this.#nodes.length < this.#file.replication
+  }
+
+  /** Whether a datanode could join now: one that was away may be back. */
+  async canGrow(bytesAcked: number): Promise<boolean> {
+    if (this.#policy() === 'NEVER') return false
+    const newcomer = await this.#additional(bytesAcked, [])
+    if (newcomer === undefined) return false
+    this.#file.excluded.delete(newcomer.node.info.id.datanodeUuid)
+    return true
+  }
+
   /**
-   * Brings the pipeline back to strength if HDFS's rule wants that: another datanode gets a copy of what was
-   * acknowledged, then joins.
+   * Brings the pipeline back to strength as far as HDFS's rule wants that: other datanodes get a copy of what was
+   * acknowledged, then join.
    *
-   * @param isWanted overrules the DEFAULT rule: a slow datanode is left only for another one
+   * @param isWanted overrules the DEFAULT rule, as for a slow datanode, which is left only for another one
    * @returns whether one joined
    * @throws {@link DfsError} IO_ERROR when none could and the setting for best effort is off
    */
   async replaceLost(setup: PipelineSetup, isWanted = false): Promise<boolean> {
-    const { settings, logger } = this.#context
-    const policy = replacePolicy(
-      settings['dfs.client.block.write.replace-datanode-on-failure.policy'],
-    )
-    const reduced = {
-      mode: setup.mode,
-      replication: this.#file.replication,
-      nodeCount: this.#nodes.length,
-      isAppend: this.#isAppend,
-      isFlushed: this.isFlushed,
-    }
+    const policy = this.#policy()
     const effective = isWanted && policy === 'DEFAULT' ? 'ALWAYS' : policy
-    if (!wantsReplacement(effective, reduced)) return false
+    let hasJoined = false
+    while (wantsReplacement(effective, this.#reduced(setup.mode))) {
+      const failures = await this.#addOne(setup.bytesAcked)
+      if (failures !== undefined) {
+        this.#complain(failures, { isFatal: !hasJoined && !isWanted })
+        return hasJoined
+      }
+      hasJoined = true
+    }
+    return hasJoined
+  }
+
+  #policy(): ReplacePolicy {
+    const { settings } = this.#context
+    return replacePolicy(settings['dfs.client.block.write.replace-datanode-on-failure.policy'])
+  }
+
+  #reduced(mode: RecoveryMode): ReducedPipeline {
+    const { replication } = this.#file
+    const nodeCount = this.#nodes.length
+    return { mode, replication, nodeCount, isAppend: this.#isAppend, isFlushed: this.isFlushed }
+  }
+
+  /** Has one datanode join. Returns why none could, `undefined` when one did. */
+  async #addOne(bytesAcked: number): Promise<readonly string[] | undefined> {
     const failures: string[] = []
     for (let attempt = 1; attempt <= newcomersMax; attempt += 1) {
-      const newcomer = await this.#askForNewcomer(setup.bytesAcked)
+      const newcomer = await this.#askForNewcomer(bytesAcked)
       if (newcomer === undefined) break
-      const failure = await this.#copyTo(newcomer, setup.bytesAcked)
+      const failure = await this.#copyTo(newcomer, bytesAcked)
       if (failure === undefined) {
         this.#nodes = newcomer.nodes
-        return true
+        return undefined
       }
       failures.push(failure.message)
       const { info } = newcomer.node
       this.#file.excluded.set(info.id.datanodeUuid, info)
     }
+    return failures
+  }
+
+  #complain(failures: readonly string[], { isFatal }: { readonly isFatal: boolean }): void {
+    const { settings, logger } = this.#context
+    const { path } = this.#file
     const tried = failures.length === 0 ? 'the namenode knows no other' : failures.join('; ')
-    const message = `Cannot replace a lost datanode of block ${this.known().blockId}: ${tried}`
-    if (!settings['dfs.client.block.write.replace-datanode-on-failure.best-effort'] && !isWanted) {
-      throw new DfsError('IO_ERROR', `${message} (left: ${this.names})`, { path: this.#file.path })
+    const reason = `Cannot replace a lost datanode of block ${this.known().blockId}: ${tried}`
+    const goesOn = settings['dfs.client.block.write.replace-datanode-on-failure.best-effort']
+    if (isFatal && !goesOn) {
+      throw new DfsError('IO_ERROR', `${reason} (left: ${this.names})`, { path })
     }
-    logger.warn('datanode-not-replaced', { path: this.#file.path, reason: message })
-    return false
+    logger.warn('datanode-not-replaced', { path, reason })
   }
 
   /** A new generation stamp for the block; nobody knows it yet. */

@@ -196,7 +196,7 @@ export class BlockWriter {
   /** Gets another datanode for the one that failed, or for the slow one, which stays when there is none. */
   async #replaceLost(setup: PipelineSetup, { cause }: RecoverEvent): Promise<void> {
     const isSlow = cause === 'slow'
-    const hasNewcomer = await this.#pipeline.replaceLost(setup, isSlow)
+    const hasNewcomer = await this.#pipeline.replaceLost(setup, cause !== 'failed')
     const slow = this.#slowNode
     this.#slowNode = undefined
     if (isSlow && !hasNewcomer && slow !== undefined) this.#pipeline.takeBack(slow)
@@ -314,7 +314,7 @@ export class BlockWriter {
     if (mode === 'new-block') {
       this.#machine.restarted()
       await this.#pipeline.abandon()
-    } else if (failed.length === 0) {
+    } else if (failed.length === 0 && cause === 'failed') {
       // The last one that has the block: it may only be restarting, or the network was away.
       await pause(lastNodePauseMs * 2 ** (attempt - 1))
     }
@@ -335,6 +335,17 @@ export class BlockWriter {
     }
     if (!this.#sentSinceBeat) connection.send(heartbeatPacket())
     this.#sentSinceBeat = false
+    if (this.#pipeline.isFlushed && this.#pipeline.isWeak) void this.#growIfPossible()
+  }
+
+  /** A writer that keeps a block open for long, such as a log, gets its replicas back when datanodes are back. */
+  async #growIfPossible(): Promise<void> {
+    try {
+      const isPossible = await this.#pipeline.canGrow(this.#machine.bytesAcked)
+      if (isPossible && this.#error === undefined) this.#handle(this.#machine.grow())
+    } catch (error) {
+      this.#context.logger.debug('pipeline-cannot-grow', { path: this.#file.path, error })
+    }
   }
 
   #unrecoverable(event: PipelineEvent<OutgoingPacket>): DfsError {

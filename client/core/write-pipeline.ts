@@ -62,8 +62,8 @@ export interface WritePipelineStart {
 /** How the next set-up continues the block. */
 export type RecoveryMode = 'new-block' | 'append' | 'streaming' | 'close'
 
-/** Why a pipeline is set up again: a datanode failed, or the slow one should make room for another. */
-export type RecoveryCause = 'failed' | 'slow'
+/** Why a pipeline is set up again: a datanode failed, the slow one should make room for another, or one more may join. */
+export type RecoveryCause = 'failed' | 'slow' | 'weak'
 
 /** What an acknowledgement or a failure means for the owner. */
 export type PipelineEvent<P> =
@@ -74,7 +74,7 @@ export type PipelineEvent<P> =
       readonly kind: 'recover'
       readonly mode: RecoveryMode
       readonly cause: RecoveryCause
-      /** Positions in the pipeline of the nodes to leave out; none when the last one is tried again. */
+      /** Positions in the pipeline of the nodes to leave out; none when the last one is tried again, or it grows. */
       readonly failed: readonly number[]
       /** Recoveries in a row, this one included, that find the same packet the oldest. */
       readonly attempt: number
@@ -220,6 +220,12 @@ export class WritePipeline<P extends PipelinePacket> {
     const isLastNode = this.#mode() !== 'new-block' && nodeCount <= 1
     const event = this.#recover(isLastNode ? [] : [failed], 'failed')
     return event.kind === 'failed' && isLastNode ? { ...event, reason: 'no-datanode-left' } : event
+  }
+
+  /** Sets the pipeline up again with one more datanode: it lost one that nobody could replace at the time. */
+  grow(): PipelineEvent<P> {
+    if (this.#state !== 'streaming' || this.#mode() !== 'streaming') return none
+    return this.#recover([], 'weak')
   }
 
   /** A new block takes the place of one of which nothing was acknowledged; its nodes have nothing yet. */

@@ -395,6 +395,27 @@ t.test('a datanode that stays slow makes room for another, or stays', async (t) 
   }
 })
 
+t.test('a pipeline that stayed short grows when a datanode is back', async (t) => {
+  const { cluster, client } = await startSdk(t, 3, {
+    settings: { 'dfs.client.socket-timeout': 400 },
+  })
+  const lost = cluster.datanodes[2]
+  const handle = await client.open('/f', 'w')
+  await handle.appendFile('one ')
+  await handle.flush()
+  if (lost) lost.isAlive = false
+  const first = cluster.datanodes[0]
+  if (first) first.faults.badAck = { seqno: 1, index: 2 }
+  await handle.appendFile('two ')
+  await handle.flush()
+  t.equal(cluster.nodesOf('/f').length, 2)
+  if (lost) lost.isAlive = true
+  await until(() => cluster.nodesOf('/f').length === 3)
+  await handle.appendFile('three')
+  await handle.close()
+  for (const index of [0, 1, 2]) t.equal(cluster.contentAt('/f', index).toString(), 'one two three')
+})
+
 async function until(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) await new Promise((resolve) => setTimeout(resolve, 5))
 }

@@ -297,6 +297,18 @@ t.test('judgeSpeed() leaves a datanode that stays slow, once a block', (t) => {
   t.end()
 })
 
+t.test('grow() sets a streaming pipeline up again with all its nodes', (t) => {
+  const pipeline = streaming(3)
+  t.same(pipeline.grow(), { kind: 'none' }, 'nothing is acknowledged: the block can start anew')
+  sendAll(pipeline)
+  pipeline.acked(good(0))
+  t.match(pipeline.grow(), { kind: 'recover', mode: 'streaming', cause: 'weak', failed: [] })
+  t.same(pipeline.grow(), { kind: 'none' }, 'once at a time')
+  pipeline.established(4)
+  t.same(sendAll(pipeline), [1, 2])
+  t.end()
+})
+
 t.test('established() and restarted() assert their preconditions', (t) => {
   const pipeline = streaming(1)
   t.throws(() => {

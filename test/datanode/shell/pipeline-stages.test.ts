@@ -2,6 +2,7 @@
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
+import { millis } from '../../../base/brand.ts'
 import { systemClock } from '../../../base/system.ts'
 import { tryDecodeOperation, tryDecodePacket } from '../../../protocol/data-transfer.ts'
 import { blockId } from '../../../protocol/ids.ts'
@@ -354,7 +355,7 @@ t.test('a node that stays silent is named by the one before it', async (t) => {
 
 t.test('acks tell who is slow, and for how long a node waited for the others', async (t) => {
   let lostMs = 0
-  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + lostMs }
+  const clock = { ...systemClock, monotonic: () => millis(systemClock.monotonic() + lostMs) }
   const servers = await startDatanodes(t, 1, {}, { clock })
   const behind = await ScriptedDatanode.start(t)
   const writer = connection(t, at(servers))
