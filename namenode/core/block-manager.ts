@@ -192,6 +192,15 @@ export class BlockManager implements BlockSide {
     })
   }
 
+  reopenLocations(row: BlockRow, callerHost: string): readonly ReplicaLocation[] {
+    const { locations, isCorrupt } = this.locate(row, callerHost)
+    if (isCorrupt) return []
+    const answering = locations.filter(
+      ({ datanode }) => this.#registry.find(datanode)?.liveness === 'live',
+    )
+    return answering.length > 0 ? answering : locations
+  }
+
   finalizedReplicaCount(id: BlockId, generationStamp: GenerationStamp, length: number): number {
     return countFinalized({ id, generationStamp, length }, this.#parts)
   }

@@ -69,6 +69,11 @@ export interface BlockSide {
    * replicas, and the expected locations while none has been reported (right after a recovery).
    */
   locate(row: BlockRow, callerHost: string): BlockLocations
+  /**
+   * The pipeline for a complete block that is about to be reopened: its good replicas on datanodes that
+   * answer, nearest to the writer first; failing those, on any that are not dead.
+   */
+  reopenLocations(row: BlockRow, callerHost: string): readonly ReplicaLocation[]
   /** Finalized replicas of exactly this stamp and length on live datanodes. */
   finalizedReplicaCount(id: BlockId, generationStamp: GenerationStamp, length: number): number
   /**
@@ -76,6 +81,6 @@ export interface BlockSide {
    * nobody reports must not be given up before that is over.
    */
   mayBeReportedLater(id: BlockId): boolean
-  /** Queues the recovery of a block at a live expected location; false when there is none. */
+  /** Queues the recovery of a block, to its `truncateLength` if it has one, at a live expected location; false when there is none. */
   orderRecovery(block: BlockRow, recoveryStamp: GenerationStamp): boolean
 }

@@ -79,6 +79,15 @@ export class BlockTable {
     this.#lookedUp.delete(id)
   }
 
+  /** The inode is gone; what it had was deleted, or belongs to another one (concat). */
+  forsaken(inode: InodeId, at: TxId): void {
+    const list = this.#listByInode.get(inode)
+    if (list === undefined) return
+    list.whole = []
+    list.changed = undefined
+    list.changedAt = at
+  }
+
   /** Takes the loaded blocks of a file; rows changed since stay as they are. */
   provide(inode: InodeId, rows: readonly BlockRow[]): void {
     const list = this.#list(inode)

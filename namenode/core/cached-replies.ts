@@ -1,8 +1,10 @@
 /** Replies of at-most-once methods as the retry cache and the journal keep them. */
-import type { CachedReply, FileStatusView, ReplyByKind, Request } from './requests.ts'
+import type { AppendedView, CachedReply, FileStatusView, ReplyByKind, Request } from './requests.ts'
 
 /** The form in which the reply of each at-most-once method is kept. */
 const keptForms: Partial<Record<Request['kind'], CachedReply['kind']>> = {
+  append: 'appended',
+  concat: 'void',
   create: 'file-status',
   delete: 'boolean',
   rename: 'boolean',
@@ -24,6 +26,10 @@ export function toCachedReply<Kind extends Request['kind']>(
   if (form === undefined) return undefined
   if (form === 'void') return { kind: form }
   if (form === 'boolean') return { kind: form, value: reply === true }
+  if (form === 'appended') {
+    const { status, block } = reply as AppendedView
+    return { kind: form, status, block }
+  }
   const status = reply as FileStatusView
   return { kind: form, inodeId: status.inode.id, status }
 }

@@ -52,6 +52,13 @@ export interface BlockRow {
   /** Bytes; for a block under construction the length the namenode was last told. */
   readonly length: number
   readonly state: BlockState
+  /** Bytes the block is being cut to; only while a truncate has it under recovery. */
+  readonly truncateLength?: number | undefined
+  /**
+   * Bytes the block had when append reopened it, until it is committed again: they were acknowledged as
+   * durable, so no recovery may leave fewer.
+   */
+  readonly committedLength?: number | undefined
   /** XXH64 over the whole finalized block, once known. */
   readonly digest?: bigint | undefined
 }

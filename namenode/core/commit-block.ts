@@ -35,7 +35,8 @@ export function committed(block: BlockRow, named: BlockReference): BlockRow {
       `Cannot commit block ${block.id} with ${named.length} bytes: ${block.length} were declared before`,
     )
   }
-  return { ...block, state: 'committed', length: named.length }
+  const { id, inode, index, generationStamp } = block
+  return { id, inode, index, generationStamp, length: named.length, state: 'committed' }
 }
 
 /** `block` as complete when it is committed and a finalized replica is known, else as it is. */

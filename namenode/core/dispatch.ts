@@ -3,11 +3,14 @@ import { unreachable } from '../../base/assert.ts'
 import type { Context } from './context.ts'
 import { abandonBlock } from './operations/abandon-block.ts'
 import { addBlock } from './operations/add-block.ts'
+import { append } from './operations/append.ts'
 import { commitBlockSynchronization } from './operations/commit-block-synchronization.ts'
 import { complete } from './operations/complete.ts'
+import { concat } from './operations/concat.ts'
 import { create } from './operations/create.ts'
 import { deletePath } from './operations/delete.ts'
-import { checkWriter, fsync } from './operations/fsync.ts'
+import { fsync } from './operations/fsync.ts'
+import { getAdditionalDatanode } from './operations/get-additional-datanode.ts'
 import { getBlockLocations } from './operations/get-block-locations.ts'
 import {
   checkAccess,
@@ -21,6 +24,7 @@ import { mkdirs } from './operations/mkdirs.ts'
 import { recoverLease } from './operations/recover-lease.ts'
 import { rename, rename2 } from './operations/rename.ts'
 import { setOwner, setPermission, setReplication, setTimes } from './operations/set-attributes.ts'
+import { truncate } from './operations/truncate.ts'
 import { updateBlockForPipeline, updatePipeline } from './operations/update-pipeline.ts'
 import type { Plan } from './outcome.ts'
 import type { ReadRequest, ReplyByKind, Request } from './requests.ts'
@@ -45,14 +49,20 @@ export function planRequest(
       return checkAccess(context, request)
     case 'getLinkTarget':
       return getLinkTarget(context, request)
-    case 'checkWriter':
-      return checkWriter(context, request)
+    case 'getAdditionalDatanode':
+      return getAdditionalDatanode(context, request)
     case 'summarizeDirectory':
       return summarizeDirectory(context, request)
     case 'mkdirs':
       return mkdirs(context, request)
     case 'create':
       return create(context, request)
+    case 'append':
+      return append(context, request)
+    case 'truncate':
+      return truncate(context, request)
+    case 'concat':
+      return concat(context, request)
     case 'addBlock':
       return addBlock(context, request)
     case 'abandonBlock':
@@ -96,7 +106,7 @@ const readKinds: ReadonlySet<string> = new Set<ReadRequest['kind']>([
   'isFileClosed',
   'checkAccess',
   'getLinkTarget',
-  'checkWriter',
+  'getAdditionalDatanode',
   'summarizeDirectory',
 ])
 

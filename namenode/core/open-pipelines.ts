@@ -118,6 +118,7 @@ export function orderBlockRecovery(
     block: { id: block.id, generationStamp: block.generationStamp, length: block.length },
     recoveryStamp,
     locations: storages.map(locationOf),
+    truncateLength: block.truncateLength,
   })
   return primary !== undefined
 }

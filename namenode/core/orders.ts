@@ -32,6 +32,8 @@ export type DatanodeOrder =
       readonly block: BlockReference
       readonly recoveryStamp: GenerationStamp
       readonly locations: readonly ReplicaLocation[]
+      /** A truncate wants exactly this length. */
+      readonly truncateLength?: number | undefined
     }
   /** The namenode does not know the datanode (any more): register and report everything. */
   | { readonly kind: 'register' }

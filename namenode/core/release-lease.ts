@@ -58,9 +58,15 @@ export function releaseLease(
     closeFile(context, draft, file, 0)
     return 'closed'
   }
-  if (!context.leases.isRecovering(context.now, last.id)) startRecovery(context, draft, file)
+  if (!context.leases.isRecovering(context.now, last.id)) startRecovery(context, draft, file, last)
   reassign(context, draft, file, newHolder)
   return 'recovering'
+}
+
+/** The blocks of a file as {@link releaseLease} leaves them when it answers `closed`. */
+export function blocksOnceClosed(context: Context, file: InodeRow): readonly BlockRow[] {
+  const rows = context.rows.blocks(file.id).map((row) => completedIfReplicated(context, row))
+  return rows.at(-1)?.state === 'complete' ? rows : rows.slice(0, -1)
 }
 
 /** Ends the lease; `growth` is how much the length changes by the last block's becoming complete. */
@@ -70,9 +76,13 @@ export function closeFile(context: Context, draft: Draft, file: InodeRow, growth
   draft.putInode({ ...latest, length, mtime: context.wall, lease: undefined })
 }
 
-function startRecovery(context: Context, draft: Draft, file: InodeRow): void {
-  const last = context.rows.blocks(file.id).at(-1)
-  if (last === undefined) return
+/** Asks the datanodes to agree on `last` under a new stamp; every earlier recovery of it is void from now on. */
+export function startRecovery(
+  context: Context,
+  draft: Draft,
+  file: InodeRow,
+  last: BlockRow,
+): void {
   const recoveryStamp = draft.allocateGenerationStamp()
   const block: BlockRow = { ...last, state: 'under-recovery' }
   if (last.state !== 'under-recovery') draft.putBlock(file, block)

@@ -82,11 +82,22 @@ export interface ContentSummaryView {
   readonly spaceConsumed: number
 }
 
+/** What append answers: the file, and its last block when the writer goes on in that one. */
+export interface AppendedView {
+  readonly status: FileStatusView
+  /**
+   * Absent when the file is empty or ends on a full block. Without locations when the caller wants a new
+   * block: then it only serves as `previous` of the first addBlock.
+   */
+  readonly block?: LocatedBlockView | undefined
+}
+
 /** Answer kept by the retry cache: everything an at-most-once method can return. */
 export type CachedReply =
   | { readonly kind: 'void' }
   | { readonly kind: 'boolean'; readonly value: boolean }
   | { readonly kind: 'file-status'; readonly inodeId: InodeId; readonly status: FileStatusView }
+  | ({ readonly kind: 'appended' } & AppendedView)
 
 interface PathRequest<Kind extends string> {
   readonly kind: Kind
@@ -117,8 +128,14 @@ export type ReadRequest =
   /** `access`: bits 4 read, 2 write, 1 execute. */
   | (PathRequest<'checkAccess'> & { readonly access: number })
   | PathRequest<'getLinkTarget'>
-  /** Succeeds when the caller holds the lease of the file. */
-  | WriterRequest<'checkWriter'>
+  /** A writer lost a datanode of its pipeline and looks for others. */
+  | (WriterRequest<'getAdditionalDatanode'> & {
+      readonly block: BlockReference
+      /** What is left of the pipeline. */
+      readonly existing: readonly ReplicaLocation[]
+      readonly excluded: readonly DatanodeUuid[]
+      readonly count: number
+    })
   /** Totals of the directory's direct files plus the ids of its subdirectories; the shell adds up a tree page by page. */
   | { readonly kind: 'summarizeDirectory'; readonly path: string; readonly startAfter: string }
 
@@ -144,6 +161,13 @@ export type WriteRequest =
       readonly replication: number
       readonly blockSize: number
     })
+  | (PathRequest<'append'> & {
+      readonly clientName: ClientName
+      /** Leave the last block alone, even when there is room in it. */
+      readonly newBlock: boolean
+    })
+  | (PathRequest<'truncate'> & { readonly newLength: number; readonly clientName: ClientName })
+  | (PathRequest<'concat'> & { readonly sources: readonly string[] })
   | (WriterRequest<'addBlock'> & {
       readonly previous?: BlockReference | undefined
       readonly excluded: readonly DatanodeUuid[]
@@ -211,10 +235,13 @@ export interface ReplyByKind {
   readonly isFileClosed: boolean
   readonly checkAccess: undefined
   readonly getLinkTarget: string
-  readonly checkWriter: undefined
+  readonly getAdditionalDatanode: LocatedBlockView
   readonly summarizeDirectory: DirectorySummary
   readonly mkdirs: boolean
   readonly create: FileStatusView
+  readonly append: AppendedView
+  readonly truncate: boolean
+  readonly concat: undefined
   readonly addBlock: LocatedBlockView
   readonly abandonBlock: undefined
   readonly complete: boolean

@@ -81,6 +81,7 @@ export class Residency {
       }
       case 'inode.delete':
         this.inodes.set(change.id, undefined, at)
+        this.blocksByInode.forsaken(change.id, at)
         break
       case 'entry.put':
         this.entries.set(change.parent, change.name, change.inode, at)

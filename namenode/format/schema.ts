@@ -19,7 +19,7 @@ import type { BlockState } from '../../protocol/states.ts'
 import type { InodeRow } from '../core/changes.ts'
 
 /** `PRAGMA user_version` of a database that this program writes. */
-export const schemaVersion = 1
+export const schemaVersion = 2
 /** Databases that it opens; an older one is migrated. */
 export const schemaVersions: LayoutRange = { oldest: 1, newest: schemaVersion }
 /** `PRAGMA application_id`: "TREF". */
@@ -103,6 +103,8 @@ CREATE TABLE block (
   length           INTEGER NOT NULL,
   state            INTEGER NOT NULL,
   digest           INTEGER,
+  truncate_length  INTEGER,
+  committed_length INTEGER,
   PRIMARY KEY (inode, idx)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX block_by_id ON block (id);
@@ -116,6 +118,17 @@ CREATE TABLE retry (
 ) WITHOUT ROWID;
 CREATE INDEX retry_by_time ON retry (wall_time);
 `
+
+/**
+ * Statements that bring the tables of an older version one version further, by the version they start
+ * from. They run in one SQLite transaction together with the new `user_version`.
+ */
+export const schemaMigrations: Readonly<Record<number, string>> = {
+  1: `
+ALTER TABLE block ADD COLUMN truncate_length INTEGER;
+ALTER TABLE block ADD COLUMN committed_length INTEGER;
+`,
+}
 
 /** Answers older than this are dropped when a fold passes by, and ignored when read. */
 export const retryEntryLifeMs = limits.retryCacheMs
@@ -132,9 +145,9 @@ export const foldStatements = {
   putEntries: `INSERT OR REPLACE INTO entry (parent, name, inode)
     SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)`,
   putBlocks: `INSERT OR REPLACE INTO block
-    (inode, idx, id, generation_stamp, length, state, digest)
+    (inode, idx, id, generation_stamp, length, state, digest, truncate_length, committed_length)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-      CAST(value ->> 6 AS INTEGER) FROM json_each(?1)`,
+      CAST(value ->> 6 AS INTEGER), value ->> 7, value ->> 8 FROM json_each(?1)`,
   putInodes: `INSERT OR REPLACE INTO inode
     (id, kind, parent, name, owner, "group", mode, mtime, atime, nlink, child_count, replication,
      block_size, length, lease_holder, lease_host, target)
@@ -154,7 +167,7 @@ const inodeColumns = `i.id, i.kind, i.parent, i.name, i.owner, i."group", i.mode
   i.nlink, i.child_count, i.replication, i.block_size, i.length, i.lease_holder, i.lease_host, i.target`
 const inodeArray = `json_array(${inodeColumns})`
 const blockArray = `json_array(b.inode, b.idx, b.id, b.generation_stamp, b.length, b.state,
-  CAST(b.digest AS TEXT))`
+  CAST(b.digest AS TEXT), b.truncate_length, b.committed_length)`
 
 /**
  * Queries of the store. Each answers one row with one column `rows`, a JSON array; rows of a look-up by

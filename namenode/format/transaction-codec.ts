@@ -14,9 +14,10 @@ import { DfsError } from '../../protocol/errors.ts'
 import {
   blockId,
   clientName,
+  datanodeUuid,
   generationStamp,
-  type InodeId,
   inodeId,
+  storageUuid,
   type TxId,
 } from '../../protocol/ids.ts'
 import {
@@ -47,7 +48,7 @@ import type {
   RequestId,
   Transaction,
 } from '../core/changes.ts'
-import type { CachedReply } from '../core/requests.ts'
+import type { AppendedView, CachedReply, FileStatusView } from '../core/requests.ts'
 
 const inodeKind = enumeration({ file: 1, directory: 2, symlink: 3 })
 const blockState = enumeration({
@@ -89,6 +90,8 @@ const journalBlock = message('JournalBlock', {
   length: withDefault(5, u64, 0),
   state: required(6, blockState),
   digest: optional(7, u64big),
+  truncateLength: optional(8, u64),
+  committedLength: optional(9, u64),
 })
 
 const inodePut = message('JournalInodePut', {
@@ -140,11 +143,27 @@ const journalFileStatus = message('JournalFileStatus', {
   length: withDefault(3, u64, 0),
 })
 
+const journalLocation = message('JournalLocation', {
+  datanode: required(1, str),
+  storage: required(2, str),
+})
+
+/** Answer of an append; the block fields are absent together. */
+const journalAppended = message('JournalAppended', {
+  status: required(1, journalFileStatus),
+  blockId: optional(2, u64),
+  generationStamp: optional(3, u64),
+  length: optional(4, u64),
+  offset: optional(5, u64),
+  locations: repeated(6, journalLocation),
+})
+
 /** Exactly one field is set; `nothing` is the answer of a void method. */
 const journalReply = message('JournalReply', {
   nothing: optional(1, bool),
   boolean: optional(2, bool),
   fileStatus: optional(3, journalFileStatus),
+  appended: optional(4, journalAppended),
 })
 
 const journalAnswered = message('JournalAnswered', {
@@ -301,6 +320,8 @@ function encodeBlock(block: BlockRow): EncodableOf<typeof journalBlock> {
     inode: block.inode,
     state: block.state,
     digest: block.digest,
+    truncateLength: block.truncateLength,
+    committedLength: block.committedLength,
     generationStamp: block.generationStamp,
     index: unlessZero(block.index),
     length: unlessZero(block.length),
@@ -308,13 +329,15 @@ function encodeBlock(block: BlockRow): EncodableOf<typeof journalBlock> {
 }
 
 function decodeBlock(wire: MessageOf<typeof journalBlock>): BlockRow {
-  const { digest, ...rest } = wire
+  const { digest, truncateLength, committedLength, ...rest } = wire
   return {
     ...rest,
     id: blockId(wire.id),
     inode: inodeId(wire.inode),
     generationStamp: generationStamp(wire.generationStamp),
     ...(digest !== undefined && { digest }),
+    ...(truncateLength !== undefined && { truncateLength }),
+    ...(committedLength !== undefined && { committedLength }),
   }
 }
 
@@ -335,31 +358,60 @@ function encodeReply(reply: CachedReply): EncodableOf<typeof journalReply> {
       return { nothing: true }
     case 'boolean':
       return { boolean: reply.value }
-    case 'file-status': {
-      const { status } = reply
-      assert(status.located === undefined, 'an answer for the retry cache carries no locations')
-      assert(status.inode.id === reply.inodeId, 'an answer names the inode it shows')
-      return {
-        fileStatus: {
-          name: status.name,
-          inode: encodeInode(status.inode),
-          length: unlessZero(status.length),
-        },
-      }
-    }
+    case 'file-status':
+      assert(reply.status.inode.id === reply.inodeId, 'an answer names the inode it shows')
+      return { fileStatus: encodeStatus(reply.status) }
+    case 'appended':
+      return { appended: encodeAppended(reply) }
     default:
       return unreachable(reply)
   }
 }
 
+function encodeStatus(status: FileStatusView): EncodableOf<typeof journalFileStatus> {
+  assert(status.located === undefined, 'an answer for the retry cache carries no locations')
+  const { name, inode, length } = status
+  return { name, inode: encodeInode(inode), length: unlessZero(length) }
+}
+
+function decodeStatus(wire: MessageOf<typeof journalFileStatus>): FileStatusView {
+  return { name: wire.name, inode: decodeInode(wire.inode), length: wire.length }
+}
+
+function encodeAppended({ status, block }: AppendedView): EncodableOf<typeof journalAppended> {
+  if (block === undefined) return { status: encodeStatus(status) }
+  return {
+    status: encodeStatus(status),
+    blockId: block.block.id,
+    generationStamp: block.block.generationStamp,
+    length: block.block.length,
+    offset: block.offset,
+    locations: block.locations,
+  }
+}
+
+function decodeAppended(wire: MessageOf<typeof journalAppended>): AppendedView {
+  const status = decodeStatus(wire.status)
+  if (wire.blockId === undefined || wire.generationStamp === undefined) return { status }
+  const block = {
+    id: blockId(wire.blockId),
+    generationStamp: generationStamp(wire.generationStamp),
+    length: wire.length ?? 0,
+  }
+  const locations = wire.locations.map(({ datanode, storage }) => ({
+    datanode: datanodeUuid(datanode),
+    storage: storageUuid(storage),
+  }))
+  return { status, block: { block, offset: wire.offset ?? 0, locations, isCorrupt: false } }
+}
+
 function decodeReply(wire: MessageOf<typeof journalReply>): CachedReply {
   if (wire.boolean !== undefined) return { kind: 'boolean', value: wire.boolean }
   if (wire.fileStatus !== undefined) {
-    const { name, length } = wire.fileStatus
-    const inode = decodeInode(wire.fileStatus.inode)
-    const id: InodeId = inode.id
-    return { kind: 'file-status', inodeId: id, status: { name, inode, length } }
+    const status = decodeStatus(wire.fileStatus)
+    return { kind: 'file-status', inodeId: status.inode.id, status }
   }
+  if (wire.appended !== undefined) return { kind: 'appended', ...decodeAppended(wire.appended) }
   if (wire.nothing !== undefined) return { kind: 'void' }
   throw new DfsError(
     'BAD_FRAME',

@@ -45,6 +45,10 @@ export function fromCachedReply<R extends Request>(request: R, cached: CachedRep
       return cached.value as ReplyOf<R>
     case 'file-status':
       return cached.status as ReplyOf<R>
+    case 'appended': {
+      const { status, block } = cached
+      return { status, block } as ReplyOf<R>
+    }
     default:
       return unreachable(cached)
   }

@@ -17,7 +17,8 @@ export interface BlockSink {
  * is newer and must not be overwritten, so it is remembered until the end.
  */
 export class BlockLoading {
-  readonly #changedBlocks = new Set<BlockId>()
+  /** Changed blocks with the file they belong to since; none when deleted. */
+  readonly #fileByChanged = new Map<BlockId, InodeId | undefined>()
   readonly #replications = new Map<InodeId, number>()
   #loadedCount = 0
   #state: 'loading' | 'done' | 'stopped' = 'loading'
@@ -35,8 +36,8 @@ export class BlockLoading {
   observe(transaction: Transaction): void {
     if (this.#state !== 'loading') return
     for (const change of transaction.changes) {
-      if (change.kind === 'block.put') this.#changedBlocks.add(change.block.id)
-      else if (change.kind === 'block.delete') this.#changedBlocks.add(change.id)
+      if (change.kind === 'block.put') this.#fileByChanged.set(change.block.id, change.block.inode)
+      else if (change.kind === 'block.delete') this.#fileByChanged.set(change.id, undefined)
       else if (change.kind === 'inode.put' && change.inode.kind === 'file') {
         this.#replications.set(change.inode.id, change.inode.replication)
       }
@@ -49,14 +50,16 @@ export class BlockLoading {
       if (this.#state === 'stopped') return
       for (const { block, replication } of page) {
         const wanted = this.#replications.get(block.inode) ?? replication
-        // Replay puts a block of a file that memory does not hold with an unknown replication.
-        if (this.#changedBlocks.has(block.id)) sink.replicationChanged([block.id], wanted)
-        else sink.blockPut(block, wanted)
+        if (!this.#fileByChanged.has(block.id)) sink.blockPut(block, wanted)
+        else if (this.#fileByChanged.get(block.id) === block.inode) {
+          // Replay puts a block of a file that memory does not hold with an unknown replication.
+          sink.replicationChanged([block.id], wanted)
+        }
       }
       this.#loadedCount += page.length
     }
     this.#state = 'done'
-    this.#changedBlocks.clear()
+    this.#fileByChanged.clear()
     this.#replications.clear()
   }
 

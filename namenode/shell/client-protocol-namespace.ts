@@ -46,6 +46,15 @@ export function namespaceHandlers(
         }),
         () => nothing,
       ),
+    concat: ({ trg, srcs }, call) =>
+      mapReply(
+        context.executeOnce(call, {
+          kind: 'concat',
+          path: pathOf(trg),
+          sources: srcs.map((source) => pathOf(source)),
+        }),
+        () => nothing,
+      ),
     createSymlink: () => {
       throw new DfsError('UNSUPPORTED_OPERATION', 'Symlinks not supported')
     },

@@ -2,7 +2,6 @@ import { DfsError } from '../../protocol/errors.ts'
 import {
   blockId,
   clientName,
-  type DatanodeUuid,
   datanodeUuid,
   generationStamp,
   type InodeId,
@@ -84,11 +83,42 @@ export function writeHandlers(context: ClientContext): RpcHandlers<typeof client
   }
 }
 
+/** Methods that open a closed file again. */
+export function reopeningHandlers(
+  context: ClientContext,
+): RpcHandlers<typeof clientNamenodeProtocol> {
+  return {
+    append: ({ src, clientName: holder, flag = 0 }, call) =>
+      mapReply(
+        context.executeOnce(call, {
+          kind: 'append',
+          path: pathOf(src),
+          clientName: clientName(holder),
+          newBlock: (flag & createFlags.NEW_BLOCK) !== 0,
+        }),
+        ({ status, block: last }) => ({
+          block: last === undefined ? undefined : wireLocatedBlock(context, last),
+          stat: wireFileStatus(context, status),
+        }),
+      ),
+    truncate: ({ src, newLength, clientName: holder }, call) =>
+      mapReply(
+        context.execute(call, {
+          kind: 'truncate',
+          path: pathOf(src),
+          newLength,
+          clientName: clientName(holder),
+        }),
+        (result) => ({ result }),
+      ),
+  }
+}
+
 /** Methods that mend a pipeline. */
 export function pipelineHandlers(
   context: ClientContext,
 ): RpcHandlers<typeof clientNamenodeProtocol> {
-  const { namenode, blockPoolId } = context
+  const { blockPoolId } = context
   const block = (wire: ExtendedBlock): BlockReference => blockOf(wire, blockPoolId)
   return {
     updateBlockForPipeline: (request, call) =>
@@ -111,28 +141,21 @@ export function pipelineHandlers(
         }),
         () => nothing,
       ),
-    getAdditionalDatanode: (request, call) => {
-      const existing = locationsOf(
-        request.existings.map(({ id }) => id),
-        request.existingStorageUuids,
-      )
-      const excluded = new Set<DatanodeUuid>(
-        request.excludes.map(({ id }) => datanodeUuid(id.datanodeUuid)),
-      )
-      const writer = writerOf(request.src, request.fileId, request.clientName)
-      const wanted = block(request.blk)
-      return mapReply(context.execute(call, { kind: 'checkWriter', ...writer }), () => {
-        const { targets } = namenode.blocks.chooseTargets({
+    getAdditionalDatanode: (request, call) =>
+      mapReply(
+        context.execute(call, {
+          kind: 'getAdditionalDatanode',
+          ...writerOf(request.src, request.fileId, request.clientName),
+          block: block(request.blk),
+          existing: locationsOf(
+            request.existings.map(({ id }) => id),
+            request.existingStorageUuids,
+          ),
+          excluded: request.excludes.map(({ id }) => datanodeUuid(id.datanodeUuid)),
           count: request.numAdditionalNodes,
-          blockSizeBytes: request.blk.numBytes,
-          clientHost: call.connection.remoteAddress,
-          excluded,
-          favored: [],
-          existing,
-        })
-        return { block: wirePlacelessBlock(context, wanted, [...existing, ...targets]) }
-      })
-    },
+        }),
+        (found) => ({ block: wirePlacelessBlock(context, found.block, found.locations) }),
+      ),
   }
 }
 
@@ -220,5 +243,4 @@ function refuseUnsupported(request: {
   }
   if (ecPolicyName !== '') refuse(`erasure coding (policy "${ecPolicyName}") is not supported`)
   if ((createFlag & createFlags.LAZY_PERSIST) !== 0) refuse('LAZY_PERSIST is not supported')
-  if ((createFlag & createFlags.APPEND) !== 0) refuse('APPEND is not a flag of create')
 }

@@ -5,7 +5,12 @@ import { attributeHandlers, namespaceHandlers } from './client-protocol-namespac
 import { probeHandlers } from './client-protocol-probes.ts'
 import { readHandlers } from './client-protocol-read.ts'
 import { administrationHandlers, statisticsHandlers } from './client-protocol-statistics.ts'
-import { leaseHandlers, pipelineHandlers, writeHandlers } from './client-protocol-write.ts'
+import {
+  leaseHandlers,
+  pipelineHandlers,
+  reopeningHandlers,
+  writeHandlers,
+} from './client-protocol-write.ts'
 
 /** All methods of ClientProtocol that the namenode serves; the rest get RpcNoSuchMethodException. */
 export function clientHandlers(context: ClientContext): RpcHandlers<typeof clientNamenodeProtocol> {
@@ -14,6 +19,7 @@ export function clientHandlers(context: ClientContext): RpcHandlers<typeof clien
     ...namespaceHandlers(context),
     ...attributeHandlers(context),
     ...writeHandlers(context),
+    ...reopeningHandlers(context),
     ...pipelineHandlers(context),
     ...leaseHandlers(context),
     ...statisticsHandlers(context),

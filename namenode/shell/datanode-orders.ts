@@ -76,9 +76,13 @@ function recoveryCommand(source: ViewSource, orders: readonly RecoverOrder[]): W
   return {
     cmdType: 'BlockRecoveryCommand',
     recoveryCmd: {
-      blocks: orders.map(({ block, recoveryStamp, locations }) => ({
+      blocks: orders.map(({ block, recoveryStamp, locations, truncateLength }) => ({
         newGenStamp: recoveryStamp,
         block: wirePlacelessBlock(source, block, locations),
+        truncateBlock:
+          truncateLength === undefined
+            ? undefined
+            : { blockId: block.id, genStamp: recoveryStamp, numBytes: truncateLength },
       })),
     },
   }

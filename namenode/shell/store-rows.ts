@@ -1,10 +1,17 @@
 /** Rows of the store as JSON arrays, in the column order of format/schema.ts, and back. */
 import { assert, defined } from '../../base/assert.ts'
 import { millis } from '../../base/brand.ts'
-import { blockId, clientName, generationStamp, inodeId } from '../../protocol/ids.ts'
+import {
+  blockId,
+  clientName,
+  datanodeUuid,
+  generationStamp,
+  inodeId,
+  storageUuid,
+} from '../../protocol/ids.ts'
 import type { BlockState } from '../../protocol/states.ts'
 import type { BlockRow, InodeRow } from '../core/changes.ts'
-import type { CachedReply } from '../core/requests.ts'
+import type { CachedReply, LocatedBlockView, ReplicaLocation } from '../core/requests.ts'
 import { blockStateNumbers, foldStatements, inodeKindNumbers } from '../format/schema.ts'
 import type { EntryFate, FoldBatch } from './fold-batch.ts'
 
@@ -84,12 +91,16 @@ export function blockCells(block: BlockRow): Row {
     block.length,
     blockStateNumbers[block.state],
     block.digest === undefined ? null : BigInt.asIntN(64, block.digest).toString(),
+    block.truncateLength ?? null,
+    block.committedLength ?? null,
   ]
 }
 
 export function blockFromCells(cells: Row): BlockRow {
   const integer = (column: number): number => numberCell(cells[column])
   const digest = cells[6] ?? null
+  const truncateLength = cells[7] ?? null
+  const committedLength = cells[8] ?? null
   return {
     inode: inodeId(integer(0)),
     index: integer(1),
@@ -98,6 +109,8 @@ export function blockFromCells(cells: Row): BlockRow {
     length: integer(4),
     state: defined(blockStates.get(integer(5)), 'state of a block'),
     ...(digest !== null && { digest: BigInt.asUintN(64, BigInt(textCell(digest))) }),
+    ...(truncateLength !== null && { truncateLength: numberCell(truncateLength) }),
+    ...(committedLength !== null && { committedLength: numberCell(committedLength) }),
   }
 }
 
@@ -160,7 +173,13 @@ function keysOfAbsent(fates: readonly (readonly [number, unknown])[]): readonly 
   return keys
 }
 
-/** What `retry.reply` holds: null, a boolean, or [name, length, inode cells] of a file status. */
+/** What an append answered about the last block: id, stamp, length, offset, and datanode and storage by turns. */
+type BlockCells = readonly [number, number, number, number, ...string[]]
+
+/**
+ * What `retry.reply` holds: null, a boolean, or [name, length, inode cells] of a file status, with `false` or
+ * [id, stamp, length, offset, datanode, storage, datanode, …] behind it when an append answered it.
+ */
 export function replyText(reply: CachedReply): string {
   switch (reply.kind) {
     case 'void':
@@ -171,15 +190,41 @@ export function replyText(reply: CachedReply): string {
       const { name, length, inode } = reply.status
       return JSON.stringify([name, length, inodeCells(inode)])
     }
+    case 'appended': {
+      const { name, length, inode } = reply.status
+      return JSON.stringify([name, length, inodeCells(inode), appendedCells(reply.block)])
+    }
   }
 }
 
 /** Reads what {@link replyText} wrote. */
 export function replyFromText(text: string): CachedReply {
-  const value = JSON.parse(text) as null | boolean | readonly [string, number, Row]
+  const value = JSON.parse(text) as
+    | null
+    | boolean
+    | readonly [string, number, Row, (false | BlockCells)?]
   if (value === null) return { kind: 'void' }
   if (typeof value === 'boolean') return { kind: 'boolean', value }
-  const [name, length, cells] = value
+  const [name, length, cells, block] = value
   const inode = inodeFromCells(cells)
-  return { kind: 'file-status', inodeId: inode.id, status: { name, length, inode } }
+  const status = { name, length, inode }
+  if (block === undefined) return { kind: 'file-status', inodeId: inode.id, status }
+  return { kind: 'appended', status, ...(block !== false && { block: appendedFromCells(block) }) }
+}
+
+function appendedCells(view: LocatedBlockView | undefined): false | BlockCells {
+  if (view === undefined) return false
+  const { block, offset, locations } = view
+  const places = locations.flatMap(({ datanode, storage }) => [datanode, storage])
+  return [block.id, block.generationStamp, block.length, offset, ...places]
+}
+
+function appendedFromCells([id, stamp, length, offset, ...places]: BlockCells): LocatedBlockView {
+  const locations: ReplicaLocation[] = []
+  for (let index = 0; index < places.length; index += 2) {
+    const [datanode = '', storage = ''] = places.slice(index, index + 2)
+    locations.push({ datanode: datanodeUuid(datanode), storage: storageUuid(storage) })
+  }
+  const block = { id: blockId(id), generationStamp: generationStamp(stamp), length }
+  return { block, offset, locations, isCorrupt: false }
 }

@@ -21,6 +21,8 @@ import {
   metaKeys,
   queries,
   retryEntryLifeMs,
+  schemaMigrations,
+  schemaVersion,
 } from '../format/schema.ts'
 import type { FoldBatch } from './fold-batch.ts'
 import {
@@ -126,8 +128,9 @@ export class SqliteStore implements NamespaceStore {
       await checkFileHeader(file)
       const writer = await Connection.open(file)
       opened.push(writer)
-      await checkVersion(writer, file)
+      const version = await checkVersion(writer, file)
       await configure(writer, writerCacheKibibytes)
+      if (version < schemaVersion) await migrate(writer, version)
       const meta = new Map(await writer.rows<readonly [string, Cell]>(queries.meta))
       const absent = metaKeys.find((key) => !meta.has(key))
       if (absent !== undefined) throw damagedNamespace(file, `"${absent}" is missing in meta`)
@@ -258,10 +261,26 @@ async function configure(connection: Connection, cacheKibibytes: number): Promis
   `)
 }
 
-async function checkVersion(connection: Connection, file: string): Promise<void> {
+async function checkVersion(connection: Connection, file: string): Promise<number> {
   const [application] = await connection.all<{ application_id: number }>('PRAGMA application_id')
   const [version] = await connection.all<{ user_version: number }>('PRAGMA user_version')
-  checkSchemaVersion(file, application?.application_id ?? 0, version?.user_version ?? 0)
+  const found = version?.user_version ?? 0
+  checkSchemaVersion(file, application?.application_id ?? 0, found)
+  return found
+}
+
+/** Brings the tables to the present version, all or nothing. */
+async function migrate(connection: Connection, from: number): Promise<void> {
+  await connection.exec('BEGIN IMMEDIATE')
+  try {
+    for (let version = from; version < schemaVersion; version += 1) {
+      await connection.exec(defined(schemaMigrations[version], `migration from ${version}`))
+    }
+    await connection.exec(`PRAGMA user_version = ${schemaVersion}; COMMIT`)
+  } catch (error) {
+    await connection.exec('ROLLBACK')
+    throw error
+  }
 }
 
 /** SQLite deletes its log when the last connection is closed. */

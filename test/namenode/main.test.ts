@@ -394,6 +394,60 @@ t.test('a file is written and read with three datanodes that report', async (t) 
   await namenode.stop()
 })
 
+t.test('files are appended to, cut and joined over RPC', async (t) => {
+  const namenode = await start(t, t.testdir())
+  const call = clientCalls(connect(t, namenode))
+  const datanodes: ReportingDatanode[] = []
+  for (const index of [1, 2, 3]) {
+    datanodes.push(await ReportingDatanode.register(connect(t, namenode), index))
+  }
+  const complete = async (src: string, last: ExtendedBlock): Promise<void> => {
+    for (const datanode of datanodes) await datanode.received(last)
+    await call('complete', { src, clientName: 'writer', last })
+  }
+  const write = async (src: string, numBytes: number): Promise<void> => {
+    const replication = { replication: 3, blockSize: 1048576 }
+    const creation = { masked: { perm: 0o644 }, createFlag: 5, createParent: true, ...replication }
+    await call('create', { src, clientName: 'writer', ...creation })
+    const { block } = await call('addBlock', { src, clientName: 'writer' })
+    await complete(src, { ...block.b, numBytes })
+  }
+  await write('/a', 100)
+  const { block, stat } = await call('append', { src: '/a', clientName: 'writer', flag: 4 })
+  t.match(block, {
+    ...{ b: { numBytes: 100 }, offset: 0n, corrupt: false, locs: { length: 3 } },
+    ...{ storageIDs: { length: 3 }, storageTypes: { length: 3 }, isCached: { length: 3 } },
+  })
+  t.match(stat, { path: nothing, length: 100, fileId: 16386, blocksize: 1048576 })
+  if (block === undefined) throw new Error('no block')
+  const bumped = await call('updateBlockForPipeline', { block: block.b, clientName: 'writer' })
+  await call('updatePipeline', {
+    ...{ clientName: 'writer', oldBlock: block.b, newBlock: bumped.block.b },
+    ...{ newNodes: block.locs.map(({ id }) => id), storageIDs: block.storageIDs },
+  })
+  await complete('/a', { ...bumped.block.b, numBytes: 1048576 })
+  const full = await call('append', { src: '/a', clientName: 'writer' })
+  t.match(full, { block: undefined, stat: { length: 1048576 } })
+  t.same(await call('complete', { src: '/a', clientName: 'writer', last: bumped.block.b }), {
+    result: true,
+  })
+  await write('/b', 30)
+  const fresh = await call('append', { src: '/b', clientName: 'writer', flag: 4 + 32 })
+  t.match(fresh.block, { b: { numBytes: 30 }, locs: [] })
+  await call('recoverLease', { src: '/b', clientName: 'writer' })
+  await call('concat', { trg: '/a', srcs: ['/b'] })
+  const cut = { src: '/a', clientName: 'writer' }
+  await t.rejects(call('truncate', { ...cut, newLength: 1048607 }), { code: 'INVALID_ARGUMENT' })
+  t.same(await call('truncate', { ...cut, newLength: 1048606 }), { result: true }, 'unchanged')
+  t.same(await call('truncate', { ...cut, newLength: 1048580 }), { result: false })
+  const answers = await Promise.all(datanodes.map((datanode) => datanode.heartbeat()))
+  const commands = answers.flatMap(({ cmds }) => cmds).filter(({ recoveryCmd }) => recoveryCmd)
+  const recovering = commands[0]?.recoveryCmd?.blocks[0]
+  t.equal(commands.length, 1, 'one primary')
+  t.match(recovering, { truncateBlock: { numBytes: 4 }, block: { locs: { length: 3 } } })
+  await namenode.stop()
+})
+
 t.test('datanodes report, get orders, and are heard no more', async (t) => {
   const namenode = await start(t, t.testdir())
   const client = connect(t, namenode)

@@ -112,6 +112,10 @@ export class FakeBlocks implements BlockSide {
     return { locations: this.expected.get(row.id) ?? [], isCorrupt: false }
   }
 
+  reopenLocations(row: BlockRow): readonly ReplicaLocation[] {
+    return this.isReplicating ? this.locate(row).locations : []
+  }
+
   finalizedReplicaCount(): number {
     return this.isReplicating ? 3 : 0
   }

@@ -5,12 +5,15 @@ import type {
   NamespaceChange,
   Transaction,
 } from '../../namenode/core/changes.ts'
+import type { CachedReply } from '../../namenode/core/requests.ts'
 import {
   blockId,
   clientName,
+  datanodeUuid,
   generationStamp,
   inodeId,
   rootInodeId,
+  storageUuid,
   txId,
 } from '../../protocol/ids.ts'
 
@@ -67,6 +70,36 @@ export function creation(txid: number, id: number, name: string): Transaction {
     { kind: 'entry.put', parent: rootInodeId, name, inode: inode.id },
     { kind: 'ids.allocated', nextInodeId: inodeId(id + 1) },
   ])
+}
+
+/** An append and a truncate of the first block, and what an append answers. */
+function reopening(inode: InodeRow): readonly Transaction[] {
+  const id = blockId(1073741825)
+  const stamp = generationStamp(1003)
+  const status = { name: '', inode, length: inode.length }
+  const block = {
+    block: { id, generationStamp: stamp, length: 1234 },
+    offset: 2 ** 40,
+    locations: [
+      { datanode: datanodeUuid('dn-1'), storage: storageUuid('DS-1') },
+      { datanode: datanodeUuid('dn-2'), storage: storageUuid('DS-2') },
+    ],
+    isCorrupt: false,
+  }
+  const answer = (callId: number, reply: CachedReply): Pick<Transaction, 'answered'> => ({
+    answered: { request: { clientId: 'ff', callId }, reply },
+  })
+  const appended = blockRow({ id, state: 'under-construction', committedLength: 1234 })
+  const cut = blockRow({ id, state: 'under-recovery', truncateLength: 0 })
+  return [
+    transaction(
+      8,
+      [{ kind: 'block.put', created: false, block: appended }],
+      answer(2, { kind: 'appended', status, block }),
+    ),
+    transaction(9, [{ kind: 'block.put', created: false, block: cut }]),
+    transaction(10, [], answer(3, { kind: 'appended', status })),
+  ]
 }
 
 /** One transaction for every kind of change and of answer, with awkward values. */
@@ -143,5 +176,6 @@ export function everyKindOfTransaction(): readonly Transaction[] {
       { answered: { request: { clientId: 'ff', callId: 1 }, reply: { kind: 'void' } } },
     ),
     transaction(7, []),
+    ...reopening(open),
   ]
 }

@@ -1,4 +1,7 @@
-/** abandonBlock: the client could not connect to the pipeline of its last block and gives it back. */
+/**
+ * abandonBlock: the client could not connect to the pipeline of its last block and gives it back. Only a
+ * block of which nothing is acknowledged may go; HDFS removes any last block, also one that append reopened.
+ */
 import { DfsError } from '../../../protocol/errors.ts'
 import type { Context } from '../context.ts'
 import { Draft } from '../draft.ts'
@@ -21,8 +24,14 @@ export function abandonBlock(
       { path: request.path },
     )
   }
+  if (last.length > 0) {
+    throw new DfsError(
+      'IO_ERROR',
+      `Cannot abandon block ${last.id} of "${request.path}": ${last.length} bytes of it are acknowledged, and only an empty block may be given back`,
+      { path: request.path, blockId: last.id },
+    )
+  }
   const draft = new Draft(context.nextIds)
   draft.deleteBlock(last)
-  if (last.length > 0) draft.putInode({ ...file, length: file.length - last.length })
   return draft.plan(undefined)
 }

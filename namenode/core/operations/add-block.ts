@@ -74,9 +74,10 @@ function repeatedBlock(
   const last = rows.at(-1)
   if (last === undefined ? previous === undefined : isSameBlock(last, previous)) return undefined
   if (last !== undefined) {
-    const isAppended = previous === undefined && last.state === 'complete'
-    if (isAppended && last.length >= file.blockSize) return undefined
-    if (isSameBlock(rows.at(-2), previous)) {
+    if (previous === undefined && isFull(file, last)) return undefined
+    const beforeLast = rows.at(-2)
+    const isFirstOfAppend = previous === undefined && isFull(file, beforeLast)
+    if (isFirstOfAppend || isSameBlock(beforeLast, previous)) {
       if (last.length === 0 && last.state === 'under-construction') return last
       throw new DfsError(
         'IO_ERROR',
@@ -90,6 +91,11 @@ function repeatedBlock(
     `Cannot allocate block in ${path}: passed 'previous' block ${previous?.id ?? 'none'} does not match actual last block in file ${last?.id ?? 'none'}`,
     { path },
   )
+}
+
+/** True when an append goes on behind `block` and so has no `previous` to name. */
+function isFull(file: InodeRow, block: BlockRow | undefined): boolean {
+  return block?.state === 'complete' && block.length >= file.blockSize
 }
 
 /** Answers with the block allocated before; its pipeline is chosen anew when a restart has forgotten it. */

@@ -94,7 +94,10 @@ function refuseExisting(
   file: InodeRow,
 ): Plan<never> {
   if (file.lease !== undefined) {
-    const refusal = takeOverFrom(context, draft, { path, clientName, file })
+    const refusal = takeOverFrom(context, draft, {
+      attempt: 'CREATE_FILE',
+      ...{ path, clientName, file },
+    })
     if (refusal !== undefined) return refusal
   }
   const message = `${path} for client ${context.caller.host} already exists`

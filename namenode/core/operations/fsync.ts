@@ -1,7 +1,4 @@
-/**
- * Small requests of a writer. fsync: the client has flushed its last block up to a length that readers may
- * count on. checkWriter: the check that stands before what changes no row (getAdditionalDatanode).
- */
+/** fsync: the client has flushed its last block up to a length that readers may count on. */
 import type { Context } from '../context.ts'
 import { Draft } from '../draft.ts'
 import { leasedFile } from '../lease-checks.ts'
@@ -21,13 +18,4 @@ export function fsync(
   draft.putInode({ ...file, length: file.length + length - last.length })
   draft.putBlock(file, { ...last, length })
   return draft.plan(undefined)
-}
-
-/** @throws {@link DfsError} FILE_NOT_FOUND, LEASE_EXPIRED as every request of a writer. */
-export function checkWriter(
-  context: Context,
-  request: Request & { readonly kind: 'checkWriter' },
-): Plan<undefined> {
-  leasedFile(context, request)
-  return answer(undefined)
 }

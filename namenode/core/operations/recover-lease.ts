@@ -25,6 +25,8 @@ export function recoverLease(
 
 /** Somebody wants to write a file that is open. */
 interface Takeover {
+  /** HDFS's name of the attempt, as it stands in the refusal. */
+  readonly attempt: 'CREATE_FILE' | 'APPEND_FILE' | 'TRUNCATE_FILE'
   readonly path: string
   readonly clientName: ClientName
   readonly file: InodeRow
@@ -38,11 +40,11 @@ interface Takeover {
 export function takeOverFrom(
   context: Context,
   draft: Draft,
-  { path, clientName, file }: Takeover,
+  { attempt, path, clientName, file }: Takeover,
 ): Plan<never> | undefined {
   const holder = file.lease?.holder
   if (holder === undefined) return undefined
-  const prefix = `Failed to write "${path}" for ${clientName} on ${context.caller.host} because`
+  const prefix = `Failed to ${attempt} ${path} for ${clientName} on ${context.caller.host} because`
   if (holder === clientName) {
     throw new DfsError(
       'ALREADY_BEING_CREATED',
@@ -58,9 +60,13 @@ export function takeOverFrom(
           'RECOVERY_IN_PROGRESS',
           `${prefix} another recovery is in progress by ${owner}`,
         )
-      : new DfsError('ALREADY_BEING_CREATED', `${prefix} this file lease is owned by ${owner}`, {
-          path,
-        })
+      : new DfsError(
+          'ALREADY_BEING_CREATED',
+          `${prefix} this file lease is currently owned by ${owner}`,
+          {
+            path,
+          },
+        )
   }
   const release = releaseLease(context, draft, file)
   if (release === 'closed') return undefined

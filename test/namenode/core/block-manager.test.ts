@@ -1,5 +1,6 @@
 import t from 'tap'
 import { millis } from '../../../base/brand.ts'
+import type { BlockRow } from '../../../namenode/core/changes.ts'
 import { blockId, datanodeUuid, generationStamp, storageUuid } from '../../../protocol/ids.ts'
 import { limits } from '../../../protocol/limits.ts'
 import { BlockWorld, blockRow, type SimulatedDatanode } from '../../support/block-world.ts'
@@ -733,6 +734,33 @@ t.test('orderRecovery() goes to the datanode heard of last, and replaces an earl
   ])
   for (const node of world.nodes) world.crash(node)
   t.equal(world.manager.orderRecovery(open, stamp(1004)), false)
+  t.end()
+})
+
+t.test('a reopened block keeps its good replicas as its pipeline and is repaired later', (t) => {
+  const world = new BlockWorld({ datanodes: 4 })
+  const row = world.block(1, 3, [0, 1, 2])
+  world.event(world.at(3), 'received', 1, { stamp: 1000 })
+  world.crash(world.at(2))
+  const locations = world.manager.reopenLocations(row, 'host')
+  t.same(
+    locations.map(({ datanode }) => datanode).toSorted(),
+    [world.at(0).uuid, world.at(1).uuid],
+    'datanodes that answer, good replicas only',
+  )
+  const open: BlockRow = { ...row, state: 'under-construction', committedLength: row.length }
+  world.manager.blockPut(open, 3)
+  world.manager.expectLocations(row.id, row.generationStamp, locations)
+  world.manager.invariants()
+  t.equal(world.manager.stats().underReplicatedBlocks, 0, 'an open block is not repaired')
+  for (const index of [0, 1])
+    world.event(world.at(index), 'received', 1, { stamp: 1005, length: 1200 })
+  const done = blockRow(1, 'complete', { stamp: 1005, length: 1200 })
+  t.equal(world.manager.finalizedReplicaCount(row.id, stamp(1005), 1200), 2)
+  world.manager.blockPut(done, 3)
+  world.manager.invariants()
+  t.same(locate(world, done).sort(), ['dn0', 'dn1'])
+  t.match(world.manager.replicaCounts(row.id), { corrupt: 2 }, 'those that missed the append')
   t.end()
 })
 

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { defined } from '../../../base/assert.ts'
@@ -7,6 +7,7 @@ import {
   encodeRecord,
   encodeSegmentHeader,
   type JournalRecord,
+  journalLayoutVersion,
   parseSegmentName,
   recordHeader,
   type SegmentEnd,
@@ -228,9 +229,18 @@ t.test('decodeTransaction() refuses truncated payloads and unknown changes', asy
   })
 })
 
-t.test('layout version 1 reads and writes the committed segment', async (t) => {
-  const folder = join(repositoryRoot, 'test/formats/journal')
-  const segmentFile = join(folder, 'v1.hex')
+const folder = join(repositoryRoot, 'test/formats/journal')
+const current = `v${journalLayoutVersion}`
+const asJson = (value: unknown): string =>
+  `${JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? item.toString() : item), 2)}\n`
+
+function readTransactions(bytes: Uint8Array) {
+  return scan(bytes).records.map(({ txid, epoch, payload }) =>
+    decodeTransaction(txid, epoch, payload),
+  )
+}
+
+t.test('the current layout version writes the committed segment', async (t) => {
   const parts: Uint8Array[] = [encodeSegmentHeader(txId(1), clusterId)]
   for (const transaction of everyKindOfTransaction()) {
     const { txid, epoch } = transaction
@@ -238,21 +248,23 @@ t.test('layout version 1 reads and writes the committed segment', async (t) => {
     parts.push(encodeRecord({ txid, epoch, durableThrough: txid - 1, payload }))
   }
   const written = Buffer.concat(parts)
-  const asJson = (value: unknown): string =>
-    `${JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? item.toString() : item), 2)}\n`
-  const transactions = scan(written).records.map(({ txid, epoch, payload }) =>
-    decodeTransaction(txid, epoch, payload),
-  )
   if (process.env['FIXTURES_REWRITE'] === '1') {
     const lines = written.toString('hex').match(/.{1,64}/g) ?? []
-    writeFileSync(segmentFile, `${lines.join('\n')}\n`)
-    writeFileSync(join(folder, 'v1.json'), asJson(transactions))
+    writeFileSync(join(folder, `${current}.hex`), `${lines.join('\n')}\n`)
+    writeFileSync(join(folder, `${current}.json`), asJson(readTransactions(written)))
   }
-  const committed = Buffer.from(readFileSync(segmentFile, 'utf8').replaceAll('\n', ''), 'hex')
-  t.ok(committed.equals(written), 'we write the committed bytes')
-  const expected = readFileSync(join(folder, 'v1.json'), 'utf8')
-  const read = scan(committed).records.map(({ txid, epoch, payload }) =>
-    decodeTransaction(txid, epoch, payload),
-  )
-  t.equal(asJson(read), expected, 'we read the committed transactions')
+  t.ok(committedSegment(current).equals(written), 'we write the committed bytes')
 })
+
+function committedSegment(version: string): Buffer {
+  const hex = readFileSync(join(folder, `${version}.hex`), 'utf8')
+  return Buffer.from(hex.replaceAll('\n', ''), 'hex')
+}
+
+for (const file of readdirSync(folder).filter((name) => name.endsWith('.hex'))) {
+  const version = file.replace('.hex', '')
+  t.test(`the committed segment of layout ${version} reads as ever`, async (t) => {
+    const expected = readFileSync(join(folder, `${version}.json`), 'utf8')
+    t.equal(asJson(readTransactions(committedSegment(version))), expected)
+  })
+}

@@ -4,14 +4,20 @@ import sqlite3 from 'sqlite3'
 import t from 'tap'
 import { millis } from '../../../base/brand.ts'
 import { Prng } from '../../../base/prng.ts'
-import type { NamespaceChange, Transaction } from '../../../namenode/core/changes.ts'
+import type { BlockRow, NamespaceChange, Transaction } from '../../../namenode/core/changes.ts'
 import type { Miss } from '../../../namenode/core/requests.ts'
 import { tryLockFile } from '../../../namenode/shell/file-lock.ts'
 import { FoldBatch } from '../../../namenode/shell/fold-batch.ts'
 import type { NamespaceStore, StoredBlock } from '../../../namenode/shell/namespace-store.ts'
 import { SqliteStore } from '../../../namenode/shell/store.ts'
 import { DatabaseCheck } from '../../../namenode/shell/store-checks.ts'
-import { blockId, inodeId, orphanageInodeId, rootInodeId } from '../../../protocol/ids.ts'
+import {
+  blockId,
+  type InodeId,
+  inodeId,
+  orphanageInodeId,
+  rootInodeId,
+} from '../../../protocol/ids.ts'
 import { MemoryNamespaceStore, testIdentity } from '../../support/memory-namespace-store.ts'
 import {
   blockRow,
@@ -100,9 +106,37 @@ t.test('fold() makes every kind of change and survives reopening', async (t) => 
   })
   t.equal(await repliesTo('ff', 1), undefined)
   await reopened.fold(batchOf(transactions.slice(5)))
-  t.match(reopened.position, { appliedTxid: 7, totals: { files: 0, blocks: 1 } })
+  t.match(reopened.position, { appliedTxid: 10, totals: { files: 0, blocks: 1 } })
   t.same(await reopened.openFiles(), [])
+  for (const { answered } of transactions.slice(5)) {
+    if (answered === undefined) continue
+    const { clientId, callId } = answered.request
+    t.same(await repliesTo(clientId, callId), answered.reply)
+  }
+  const cut = await reopened.load([{ kind: 'block', id: blockId(1073741825) }])
+  t.match(cut, [{ block: { truncateLength: 0, state: 'under-recovery' } }])
   await reopened.close()
+})
+
+t.test('fold() lets blocks change their file and their place', async (t) => {
+  const store = await openStore(t.testdir())
+  const [target, source] = [inodeId(20001), inodeId(20002)]
+  const row = (id: number, inode: InodeId, index: number) =>
+    blockRow({ id: blockId(id), ...{ inode, index, committedLength: 7 } })
+  const put = (created: boolean, ...blocks: readonly BlockRow[]) =>
+    blocks.map((block) => ({ kind: 'block.put', created, block }) as const)
+  const before = [row(1, target, 0), row(2, source, 0), row(3, source, 1)]
+  await store.fold(batchOf([transaction(1, put(true, ...before))]))
+  const gone = { kind: 'block.delete', id: blockId(1), inode: target, index: 0 } as const
+  const after = [row(2, target, 0), row(3, target, 1)]
+  await store.fold(batchOf([transaction(2, [gone, ...put(false, ...after)])]))
+  const misses = [target, source].map((inode) => ({ kind: 'blocks-of-inode', inode }) as const)
+  t.same(await store.load(misses), [
+    { kind: 'blocks-of-inode', inode: target, blocks: after },
+    { kind: 'blocks-of-inode', inode: source, blocks: [] },
+  ])
+  t.equal(store.position.totals.blocks, 2)
+  await store.close()
 })
 
 t.test('load() pages through children in UTF-8 byte order', async (t) => {
