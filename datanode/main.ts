@@ -40,6 +40,8 @@ export interface RunningDatanode {
   /** `host:port` by purpose: `transfer`, `ipc`, `http`. */
   readonly addresses: Record<string, string>
   status(): DatanodeStatus
+  /** Resolves when it cannot go on: too many disks failed. It then still has to be stopped. */
+  readonly failure: Promise<DfsError>
   /** Ends the session, finishes or aborts what runs, and releases ports and directories. */
   stop(): Promise<void>
 }
@@ -61,7 +63,12 @@ export async function runDatanode(
   }
   try {
     const onRefused = options.onRefused ?? (() => undefined)
-    return { ...(await compose({ settings, config, logger, closers, onRefused })), stop }
+    let onFatal: (error: DfsError) => void = () => undefined
+    const failure = new Promise<DfsError>((resolve) => {
+      onFatal = resolve
+    })
+    const composition = { settings, config, logger, closers, onRefused, onFatal }
+    return { ...(await compose(composition)), failure, stop }
   } catch (error) {
     await stop()
     throw error
@@ -76,6 +83,8 @@ interface Composition {
   /** What to close, last opened first. */
   readonly closers: (() => Promise<void> | void)[]
   readonly onRefused: (error: DfsError) => void
+  /** Too many disks failed to go on. */
+  readonly onFatal: (error: DfsError) => void
 }
 
 interface Listeners {
@@ -92,7 +101,9 @@ interface Wiring {
   readonly link: NamenodeLink
 }
 
-async function compose(composition: Composition): Promise<Omit<RunningDatanode, 'stop'>> {
+async function compose(
+  composition: Composition,
+): Promise<Omit<RunningDatanode, 'stop' | 'failure'>> {
   const { config, logger, closers } = composition
   const store = await openStore(composition)
   // The servers must listen before anybody is told their ports, and answer once they are told.
@@ -114,6 +125,7 @@ async function compose(composition: Composition): Promise<Omit<RunningDatanode, 
     },
   })
   closers.push(() => wiring.datanode.stop())
+  watchVolumes(composition, store, wiring)
   const addresses = Object.fromEntries(
     Object.entries(listeners.ports).map(([name, port]) => [name, `${config.bindHost}:${port}`]),
   )
@@ -122,6 +134,22 @@ async function compose(composition: Composition): Promise<Omit<RunningDatanode, 
   logger.info('datanode-started', { uuid: store.datanodeUuid, ...addresses })
   wiring.datanode.start()
   return { addresses, status }
+}
+
+/** The namenode learns at once which replicas are gone with a disk; without enough disks the datanode ends. */
+function watchVolumes(
+  { logger, onFatal }: Composition,
+  store: ReplicaStore,
+  { datanode, link }: Wiring,
+): void {
+  store.onVolumeFailed(({ failure, fatal }) => {
+    datanode.reportWanted(false)
+    const message = fatal?.message ?? `Data directory "${failure.directory}": ${failure.reason}`
+    link.reportDiskError(message, fatal !== undefined).catch(() => undefined)
+    if (fatal === undefined) return
+    logger.error('datanode-ends', { reason: fatal.message })
+    onFatal(fatal)
+  })
 }
 
 async function openStore(composition: Composition): Promise<ReplicaStore> {
@@ -253,5 +281,6 @@ function storageStatus(store: ReplicaStore, storage: StorageSummary): StorageSta
     capacityBytes: capacity,
     usedBytes: used,
     remainingBytes: remaining,
+    operations: store.operations(uuid),
   }
 }

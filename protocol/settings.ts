@@ -131,6 +131,21 @@ export const settings = {
     0,
     "Bytes of each data directory's disk left to others",
   ),
+  'dfs.datanode.failed.volumes.tolerated': integer(
+    -1,
+    -1,
+    'Data directories that may fail before a datanode stops; -1: all but one',
+  ),
+  'dfs.datanode.disk.check.interval': integer(
+    60_000,
+    100,
+    'Milliseconds between checks whether a data directory still works',
+  ),
+  'dfs.datanode.disk.check.timeout': integer(
+    30_000,
+    100,
+    'Milliseconds without an answer after which a data directory has failed',
+  ),
   'dfs.datanode.max.transfer.threads': integer(
     limits.transfersPerDatanodeMax,
     1,

@@ -7,6 +7,8 @@ import { CommandError } from './failures.ts'
 export interface RunningDaemon {
   readonly addresses: Readonly<Record<string, string>>
   stop(): Promise<void>
+  /** Resolves when it cannot go on. */
+  readonly failure?: Promise<Error>
 }
 
 /** All settings: defaults, configuration file, --set, then `overrides`. */
@@ -51,6 +53,7 @@ export async function serve(
     )
     context.note(`serving on ${addresses.join(', ')}`)
   }
-  await ended
+  const failure = await Promise.race([ended, ...(daemon.failure ? [daemon.failure] : [])])
   await daemon.stop()
+  if (failure instanceof Error) throw failure
 }

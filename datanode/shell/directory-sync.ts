@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { closeFile, openFile, syncFile } from './files.ts'
+import type { FileSystem } from './files.ts'
 
 const openDirectoriesMax = 64
 
@@ -14,7 +14,12 @@ interface SyncedDirectory {
  * caller's entry may be newer than a running fsync, so it joins the next.
  */
 export class DirectorySyncer {
+  readonly #disk: FileSystem
   readonly #directories = new Map<string, SyncedDirectory>()
+
+  constructor(disk: FileSystem) {
+    this.#disk = disk
+  }
 
   /** Resolves once all entries that `path` had at the call are durable. */
   sync(path: string): Promise<void> {
@@ -37,7 +42,7 @@ export class DirectorySyncer {
   }
 
   async #start(directory: SyncedDirectory): Promise<void> {
-    const running = directory.descriptor.then(syncFile)
+    const running = directory.descriptor.then((descriptor) => this.#disk.syncFile(descriptor))
     directory.running = running
     try {
       await running
@@ -54,7 +59,7 @@ export class DirectorySyncer {
       this.#directories.set(path, known)
       return known
     }
-    const descriptor = openFile(path, constants.O_RDONLY | constants.O_DIRECTORY)
+    const descriptor = this.#disk.openFile(path, constants.O_RDONLY | constants.O_DIRECTORY)
     descriptor.catch(() => this.#directories.delete(path))
     const directory = { descriptor, running: undefined, next: undefined }
     this.#directories.set(path, directory)
@@ -76,6 +81,6 @@ export class DirectorySyncer {
   async #closeOne(directory: SyncedDirectory): Promise<void> {
     await directory.next?.catch(() => undefined)
     await directory.running?.catch(() => undefined)
-    await closeFile(await directory.descriptor)
+    await this.#disk.closeFile(await directory.descriptor)
   }
 }

@@ -1,4 +1,4 @@
-import fs from 'node:fs'
+import fs, { type Dirent } from 'node:fs'
 import { DfsError } from '../../protocol/errors.ts'
 
 /**
@@ -101,14 +101,90 @@ export function readAt(descriptor: number, target: Uint8Array, position: number)
   })
 }
 
+/** Entries of a directory, in no order. */
+export function listDirectory(path: string): Promise<Dirent[]> {
+  return new Promise((resolve, reject) => {
+    fs.readdir(path, { withFileTypes: true }, (error, entries) => {
+      if (error === null) resolve(entries)
+      else reject(error)
+    })
+  })
+}
+
+/** Size of the file at `path`. */
+export function pathBytes(path: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.stat(path, (error, stats) => {
+      if (error === null) resolve(stats.size)
+      else reject(error)
+    })
+  })
+}
+
+/** Size of the file system that holds `path`, and what of it unprivileged programs may still use. */
+export function spaceOf(path: string): Promise<DiskSpace> {
+  return new Promise((resolve, reject) => {
+    fs.statfs(path, (error, figures) => {
+      if (error !== null) {
+        reject(error)
+        return
+      }
+      const { bavail, blocks, bsize } = figures
+      resolve({ totalBytes: blocks * bsize, availableBytes: bavail * bsize })
+    })
+  })
+}
+
+export interface DiskSpace {
+  readonly totalBytes: number
+  readonly availableBytes: number
+}
+
+/** The file operations of a data directory; tests put failing ones in their place. */
+export interface FileSystem {
+  openFile(path: string, flags: number): Promise<number>
+  closeFile(descriptor: number): Promise<void>
+  syncFile(descriptor: number): Promise<void>
+  syncFileData(descriptor: number): Promise<void>
+  renameFile(source: string, target: string): Promise<void>
+  truncateFile(descriptor: number, length: number): Promise<void>
+  removeFile(path: string): Promise<void>
+  makeDirectory(path: string): Promise<void>
+  listDirectory(path: string): Promise<Dirent[]>
+  fileBytes(descriptor: number): Promise<number>
+  pathBytes(path: string): Promise<number>
+  spaceOf(path: string): Promise<DiskSpace>
+  writeAt(descriptor: number, bytes: Uint8Array, position: number): Promise<void>
+  readAt(descriptor: number, target: Uint8Array, position: number): Promise<number>
+}
+
+/** The real ones. */
+export const systemFiles: FileSystem = {
+  openFile,
+  closeFile,
+  syncFile,
+  syncFileData,
+  renameFile,
+  truncateFile,
+  removeFile,
+  makeDirectory,
+  listDirectory,
+  fileBytes,
+  pathBytes,
+  spaceOf,
+  writeAt,
+  readAt,
+}
+
 /** Reads exactly `target.length` bytes. @throws DfsError CORRUPTION when the file ends before */
 export async function readExactlyAt(
+  files: Pick<FileSystem, 'readAt'>,
   descriptor: number,
   target: Uint8Array,
   position: number,
   path: string,
 ): Promise<void> {
-  const read = await readAt(descriptor, target, position)
+  const read = await files.readAt(descriptor, target, position)
   if (read === target.length) return
   throw new DfsError(
     'CORRUPTION',

@@ -2,8 +2,10 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { DfsError } from '../../protocol/errors.ts'
+import { type DiskOperation, diskOperations } from '../core/volume-health.ts'
+import type { OperationTotals } from './observed-files.ts'
 
 /** One data directory. */
 export interface StorageStatus {
@@ -14,6 +16,8 @@ export interface StorageStatus {
   readonly remainingBytes: number
   readonly failed: boolean
   readonly replicas: number
+  /** What file operations did since the start, by kind. */
+  readonly operations: Readonly<Record<DiskOperation, OperationTotals>>
 }
 
 /** What the status document and the metrics show. */
@@ -97,6 +101,14 @@ const storageGauges: readonly Reading<StorageStatus>[] = [
   ['failed', '1 when the directory failed', (now) => flag(now.failed)],
 ]
 
+/** Per directory and kind of file operation. */
+const operationCounters: readonly Reading<OperationTotals>[] = [
+  ['operations', 'File operations', (now) => now.count],
+  ['errors', 'File operations that failed', (now) => now.errors],
+  ['bytes', 'Bytes read or written', (now) => now.bytes],
+  ['seconds', 'Time that file operations took', (now) => now.elapsedMs / 1000],
+]
+
 type Reading<Subject> = readonly [name: string, help: string, read: (subject: Subject) => number]
 
 function createMetrics(): Metrics {
@@ -116,6 +128,19 @@ function createMetrics(): Metrics {
       const gauge = new Gauge({ name: fullName, help, labelNames, registers })
       return ({ storages }: DatanodeStatus): void => {
         for (const storage of storages) gauge.set({ storage: storage.path }, read(storage))
+      }
+    }),
+    ...operationCounters.map(([name, help, read]) => {
+      const labelNames = ['storage', 'operation'] as const
+      const fullName = `trefoil_datanode_storage_io_${name}_total`
+      const counter = new Counter({ name: fullName, help, labelNames, registers })
+      return ({ storages }: DatanodeStatus): void => {
+        counter.reset()
+        for (const { path: storage, operations } of storages) {
+          for (const operation of diskOperations) {
+            counter.inc({ storage, operation }, read(operations[operation]))
+          }
+        }
       }
     }),
   ]

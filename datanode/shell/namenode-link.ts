@@ -6,10 +6,12 @@ import type { DatanodeUuid, GenerationStamp, StorageUuid } from '../../protocol/
 import type { EncodableOf } from '../../protocol/message.ts'
 import {
   type DatanodeRegistration,
+  datanodeErrorCodes,
   datanodeProtocol,
   type NamespaceInfo,
   type storageBlockReport,
   type storageReceivedDeletedBlocks,
+  type volumeFailureSummary,
 } from '../../protocol/messages/datanode-namenode.ts'
 import type {
   DatanodeID,
@@ -28,6 +30,7 @@ import type {
   SessionRequest,
 } from '../core/session-events.ts'
 import type { ReplicaCatalog } from './replica-catalog.ts'
+import type { VolumeFailure } from './volume.ts'
 
 /** Version 3.5.0 of HDFS is what we claim to be; peers refuse software older than 2.1. */
 export const hdfsSoftwareVersion = '3.5.0'
@@ -157,6 +160,15 @@ export class NamenodeLink {
     })
   }
 
+  /** Tells the namenode of a failed disk, for its log; that it does not get through is fine. */
+  async reportDiskError(message: string, isFatal: boolean): Promise<void> {
+    await this.#rpc().call(datanodeProtocol, 'errorReport', {
+      registartion: this.#registration(),
+      errorCode: isFatal ? datanodeErrorCodes.FATAL_DISK_ERROR : datanodeErrorCodes.DISK_ERROR,
+      msg: message,
+    })
+  }
+
   /** Closes the connection; calls under way fail. The next call opens another. */
   disconnect(): void {
     const client = this.#client
@@ -193,12 +205,14 @@ export class NamenodeLink {
   async #beat(wantsReportLease: boolean): Promise<SessionAnswer> {
     const { orderedTransfers, activeTransfers } = this.#options.load()
     const storages = this.#store.storages()
+    const failures = this.#store.volumeFailures?.() ?? []
     const answer = await this.#rpc().call(datanodeProtocol, 'sendHeartbeat', {
       registration: this.#registration(),
       reports: storages.map(storageReportOf),
       xmitsInProgress: orderedTransfers,
       xceiverCount: activeTransfers,
-      failedVolumes: storages.filter(({ failed }) => failed).length,
+      failedVolumes: failures.length,
+      ...(failures.length === 0 ? {} : { volumeFailureSummary: summaryOf(failures) }),
       requestFullBlockReportLease: wantsReportLease,
     })
     return {
@@ -331,6 +345,14 @@ function identityOf(info: NamespaceInfo): NamespaceIdentity {
     namespaceId: info.storageInfo.namespceID,
     blockPoolId: info.blockPoolID,
     creationTimeMs: info.storageInfo.cTime,
+  }
+}
+
+function summaryOf(failures: readonly VolumeFailure[]): EncodableOf<typeof volumeFailureSummary> {
+  return {
+    failedStorageLocations: failures.map(({ directory }) => directory),
+    lastVolumeFailureDate: Math.max(...failures.map(({ failedAt }) => failedAt)),
+    estimatedCapacityLostTotal: failures.reduce((sum, { capacityBytes }) => sum + capacityBytes, 0),
   }
 }
 

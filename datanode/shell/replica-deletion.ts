@@ -1,8 +1,7 @@
 import { join } from 'node:path'
 import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
 import { beingCopiedDirectoryName } from '../format/block-file.ts'
-import { renameFile } from './files.ts'
-import { type ReplicaShelf, removeReplica } from './replica-shelf.ts'
+import { moveReplica, type ReplicaShelf, removeReplica } from './replica-shelf.ts'
 import type { ReplicaFiles } from './volume.ts'
 
 /** Deletes replicas, one file at a time: unlinking large files occupies a thread for long. */
@@ -31,6 +30,7 @@ export class ReplicaDeletion {
       const removal = this.#removals.then(() => removeReplica(files))
       this.#removals = removal.catch(() => undefined)
       await removal
+      volume.spaceChanged()
     } catch (error) {
       throw volume.judge(error, `delete block ${blockId}`)
     }
@@ -52,8 +52,9 @@ export class ReplicaDeletion {
     this.#asideCount += 1
     const directory = shelf.volumeOf(replica.storage).poolPath(beingCopiedDirectoryName)
     const name = `deleted.${this.#asideCount}`
-    const to = { directory, data: join(directory, name), meta: join(directory, `${name}.meta`) }
-    await Promise.all([renameFile(from.data, to.data), renameFile(from.meta, to.meta)])
+    const data = join(directory, name)
+    const to = { directory, data, meta: join(directory, `${name}.meta`), disk: from.disk }
+    await moveReplica(from, to)
     shelf.map.remove(blockId)
     return to
   }

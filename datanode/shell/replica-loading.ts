@@ -1,6 +1,8 @@
+import type { Logger } from '../../base/log.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId } from '../../protocol/ids.ts'
 import type { DatanodeIdentity } from '../format/version-file.ts'
+import { errnoOf } from './files.ts'
 import { type FoundReplica, scanVolume, worseReplica } from './replica-scan.ts'
 import { type ReplicaShelf, removeReplica } from './replica-shelf.ts'
 import type { Volume } from './volume.ts'
@@ -29,16 +31,29 @@ export async function loadReplicas(shelf: ReplicaShelf): Promise<void> {
   const foundById = new Map<BlockId, FoundReplica>()
   for (const volume of shelf.volumes) {
     if (volume.version === undefined) continue
-    await volume.prepare()
-    for (const found of await scanVolume(volume, shelf.logger)) {
+    for (const found of await contentsOf(volume, shelf.logger)) {
       const known = foundById.get(found.blockId)
       const worse = known === undefined ? undefined : worseReplica(known, found)
       if (worse !== undefined) await dropDuplicate(shelf, worse)
       if (worse !== found) foundById.set(found.blockId, found)
     }
   }
-  for (const found of foundById.values()) shelf.map.adopt(found, found.state)
+  for (const found of foundById.values()) {
+    if (!shelf.volumeOf(found.storage).isFailed) shelf.map.adopt(found, found.state)
+  }
   shelf.logger.info('replicas-loaded', { count: shelf.map.count })
+}
+
+/** Scans a volume; one whose disk fails meanwhile has nothing. */
+async function contentsOf(volume: Volume, logger: Logger): Promise<readonly FoundReplica[]> {
+  try {
+    await volume.prepare()
+    return await scanVolume(volume, logger)
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error
+    volume.fail(volume.judge(error, 'read the replicas').message)
+    return []
+  }
 }
 
 /** @throws {@link DfsError} UNREGISTERED_NODE when they differ */

@@ -7,7 +7,7 @@ import {
   metaHeader,
   stripeOffset,
 } from '../format/block-meta.ts'
-import { closeFile, openFile, readAt, readExactlyAt } from './files.ts'
+import { readExactlyAt } from './files.ts'
 import type { ReplicaWriter } from './replica-writer.ts'
 import type { ReplicaFiles } from './volume.ts'
 
@@ -41,15 +41,16 @@ export async function openStoredReplica({
   readonly files: ReplicaFiles
   readonly writer: ReplicaWriter | undefined
 }): Promise<StoredReplica> {
+  const { disk } = files
   const length = writer?.length ?? replica.length
   const openChunk = writer === undefined ? undefined : openChunkOf(writer)
   await writer?.flush()
-  const data = await openFile(files.data, constants.O_RDONLY)
+  const data = await disk.openFile(files.data, constants.O_RDONLY)
   let meta = -1
   try {
-    meta = await openFile(files.meta, constants.O_RDONLY)
+    meta = await disk.openFile(files.meta, constants.O_RDONLY)
     const header = Buffer.alloc(metaHeader.sizeOf)
-    const found = await readAt(meta, header, 0)
+    const found = await disk.readAt(meta, header, 0)
     const layout = decodeMetaHeader(header.subarray(0, found), replica.blockId, files.meta)
     return {
       replica,
@@ -57,21 +58,21 @@ export async function openStoredReplica({
       length,
       path: files.data,
       openChunk,
-      readData: (target, position) => readExactlyAt(data, target, position, files.data),
+      readData: (target, position) => readExactlyAt(disk, data, target, position, files.data),
       async readStripes(first, last) {
         const start = stripeOffset(layout, first)
         const end = Math.min(stripeOffset(layout, last + 1), metaFileBytes(layout, length))
         const stripes = Buffer.allocUnsafe(end - start)
-        await readExactlyAt(meta, stripes, start, files.meta)
+        await readExactlyAt(disk, meta, stripes, start, files.meta)
         return stripes
       },
       async close() {
-        await Promise.all([closeFile(data), closeFile(meta)])
+        await Promise.all([disk.closeFile(data), disk.closeFile(meta)])
       },
     }
   } catch (error) {
-    await closeFile(data)
-    if (meta !== -1) await closeFile(meta)
+    await disk.closeFile(data)
+    if (meta !== -1) await disk.closeFile(meta)
     throw error
   }
 }

@@ -1,9 +1,7 @@
-import { dirname } from 'node:path'
 import { defined } from '../../base/assert.ts'
 import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
 import { type ReplicaRecovery, reportedState } from '../core/replica.ts'
 import { requireHeldByRecovery, requireYoungerRecovery } from '../core/replica-rules.ts'
-import { renameFile } from './files.ts'
 import { cutReplica, sealReplica } from './replica-repair.ts'
 import type { ReplicaShelf } from './replica-shelf.ts'
 
@@ -41,6 +39,7 @@ export class ReplicaRecoveryDesk {
       if (before === undefined || before.state === 'temporary') return undefined
       requireYoungerRecovery(before, { generationStamp, recoveryStamp })
       await this.#shelf.stopWriter(blockId)
+      if (map.find(blockId) === undefined) return undefined
       map.beginRecovery(blockId, recoveryStamp)
       const replica = defined(map.find(blockId), 'replica under recovery')
       const state = defined(reportedState(replica), 'state before recovery')
@@ -72,11 +71,8 @@ export class ReplicaRecoveryDesk {
         const digest = await sealReplica(from, blockId, newLength)
         map.setLength(blockId, newLength)
         map.setDigest(blockId, digest)
-        const to = volume.files('finalized', blockId, recoveryStamp)
-        await volume.ensureDirectory(dirname(to.data))
-        if (from.data !== to.data) await renameFile(from.data, to.data)
-        await renameFile(from.meta, to.meta)
-        await volume.syncer.sync(to.directory)
+        await this.#shelf.relocate(replica, 'finalized', recoveryStamp)
+        this.#shelf.requireWorking(volume)
       } catch (error) {
         throw volume.judge(error, `recover block ${blockId}`)
       }

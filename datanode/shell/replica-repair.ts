@@ -18,16 +18,7 @@ import {
   stripeOffset,
 } from '../format/block-meta.ts'
 import { MetaBuilder } from '../format/meta-builder.ts'
-import {
-  closeFile,
-  fileBytes,
-  openFile,
-  readAt,
-  readExactlyAt,
-  syncFileData,
-  truncateFile,
-  writeAt,
-} from './files.ts'
+import { type FileSystem, readExactlyAt } from './files.ts'
 import type { ReplicaFiles } from './volume.ts'
 
 /** Bytes of stripes that are read together. */
@@ -35,6 +26,7 @@ const stripesReadTogetherBytes = 1024 * 1024
 
 /** Both files of a replica, open for reading and writing. */
 interface OpenReplica {
+  readonly disk: FileSystem
   readonly files: ReplicaFiles
   readonly blockId: BlockId
   readonly data: number
@@ -49,20 +41,21 @@ async function withReplica<T>(
   blockId: BlockId,
   use: (replica: OpenReplica) => Promise<T>,
 ): Promise<T> {
-  const data = await openFile(files.data, constants.O_RDWR)
+  const { disk } = files
+  const data = await disk.openFile(files.data, constants.O_RDWR)
   try {
-    const meta = await openFile(files.meta, constants.O_RDWR)
+    const meta = await disk.openFile(files.meta, constants.O_RDWR)
     try {
       const header = Buffer.alloc(metaHeader.sizeOf)
-      const found = await readAt(meta, header, 0)
+      const found = await disk.readAt(meta, header, 0)
       const layout = decodeMetaHeader(header.subarray(0, found), blockId, files.meta)
       const syncMark = decodeSyncMark(header)
-      return await use({ files, blockId, data, meta, layout, syncMark })
+      return await use({ disk, files, blockId, data, meta, layout, syncMark })
     } finally {
-      await closeFile(meta)
+      await disk.closeFile(meta)
     }
   } finally {
-    await closeFile(data)
+    await disk.closeFile(data)
   }
 }
 
@@ -108,9 +101,15 @@ export function cutReplica(
     let checksum: number | undefined
     if (start < newLength && layout.checksumBytes > 0) {
       const data = Buffer.alloc(end - start)
-      await readExactlyAt(replica.data, data, start, files.data)
+      await readExactlyAt(replica.disk, replica.data, data, start, files.data)
       const stored = Buffer.alloc(4)
-      await readExactlyAt(replica.meta, stored, checksumOffset(layout, chunk), files.meta)
+      await readExactlyAt(
+        replica.disk,
+        replica.meta,
+        stored,
+        checksumOffset(layout, chunk),
+        files.meta,
+      )
       requireChecksum(replica, start, { expected: stored.readUInt32BE(), data })
       checksum = chunkCrc(layout, data.subarray(0, newLength - start))
     }
@@ -132,10 +131,10 @@ export function resumeMeta(
     const { layout } = replica
     const span = Math.floor(length / layout.spanBytes)
     const spanData = Buffer.alloc(length - span * layout.spanBytes)
-    await readExactlyAt(replica.data, spanData, span * layout.spanBytes, files.data)
+    await readExactlyAt(replica.disk, replica.data, spanData, span * layout.spanBytes, files.data)
     const stripeBytes = metaFileBytes(layout, length) - stripeOffset(layout, span)
     const stripe = Buffer.alloc(stripeBytes)
-    await readExactlyAt(replica.meta, stripe, stripeOffset(layout, span), files.meta)
+    await readExactlyAt(replica.disk, replica.meta, stripe, stripeOffset(layout, span), files.meta)
     const chunks = chunkCount(layout, spanData.length)
     const good = goodChunks(layout, spanData, stripeChecksums(layout, stripe, 0, chunks))
     if (good < chunks) {
@@ -160,14 +159,14 @@ export async function sealReplica(
   const builder = await resumeMeta(files, blockId, length)
   const digest = builder.blockDigest()
   return withReplica(files, blockId, async (replica) => {
-    const { layout, meta, data } = replica
+    const { disk, layout, meta, data } = replica
     // A writer that was stopped may have left the last span's digest behind its CRCs.
     if (length % layout.spanBytes > 0) {
       const span = Math.floor(length / layout.spanBytes)
       await writeDigest(replica, stripeOffset(layout, span), builder.openDigest())
     }
-    await writeAt(meta, encodeBlockDigest(digest, length), metaHeader.blockDigest)
-    await Promise.all([syncFileData(data), syncFileData(meta)])
+    await disk.writeAt(meta, encodeBlockDigest(digest, length), metaHeader.blockDigest)
+    await Promise.all([disk.syncFileData(data), disk.syncFileData(meta)])
     return digest
   })
 }
@@ -178,21 +177,24 @@ export function storeDigest(
   blockId: BlockId,
   { digest, length }: { readonly digest: bigint; readonly length: number },
 ): Promise<void> {
-  return withReplica(files, blockId, async ({ meta }) => {
-    await writeAt(meta, encodeBlockDigest(digest, length), metaHeader.blockDigest)
-    await syncFileData(meta)
+  return withReplica(files, blockId, async ({ disk, meta }) => {
+    await disk.writeAt(meta, encodeBlockDigest(digest, length), metaHeader.blockDigest)
+    await disk.syncFileData(meta)
   })
 }
 
 /** Reads the digests of the spans before `end`, a bounded piece of the meta file at a time. */
-async function readSpanDigests({ layout, meta, files }: OpenReplica, end: number): Promise<Buffer> {
+async function readSpanDigests(
+  { disk, layout, meta, files }: OpenReplica,
+  end: number,
+): Promise<Buffer> {
   const digests = Buffer.alloc(end * spanDigestBytes)
   const together = Math.max(1, Math.floor(stripesReadTogetherBytes / layout.stripeBytes))
   const stripes = Buffer.allocUnsafe(Math.min(together, end) * layout.stripeBytes)
   for (let first = 0; first < end; first += together) {
     const count = Math.min(together, end - first)
     const part = stripes.subarray(0, count * layout.stripeBytes)
-    await readExactlyAt(meta, part, stripeOffset(layout, first), files.meta)
+    await readExactlyAt(disk, meta, part, stripeOffset(layout, first), files.meta)
     for (let index = 0; index < count; index += 1) {
       const at = index * layout.stripeBytes
       part.copy(digests, (first + index) * spanDigestBytes, at, at + spanDigestBytes)
@@ -224,17 +226,17 @@ interface Prefix {
 
 async function verifiedPrefix(replica: OpenReplica): Promise<Prefix> {
   const { layout, files } = replica
-  const dataBytes = await fileBytes(replica.data)
+  const dataBytes = await replica.disk.fileBytes(replica.data)
   const chunks = await storedChunks(replica, dataBytes)
   const vouched = Math.min(dataBytes, chunks * layout.bytesPerChecksum)
   const span = Buffer.alloc(layout.spanBytes)
   const stripe = Buffer.alloc(layout.stripeBytes)
   for (let start = 0; start < vouched; start += layout.spanBytes) {
     const data = span.subarray(0, Math.min(layout.spanBytes, vouched - start))
-    await readExactlyAt(replica.data, data, start, files.data)
+    await readExactlyAt(replica.disk, replica.data, data, start, files.data)
     const at = stripeOffset(layout, Math.floor(start / layout.spanBytes))
     stripe.fill(0)
-    await readAt(replica.meta, stripe, at)
+    await replica.disk.readAt(replica.meta, stripe, at)
     const count = chunkCount(layout, data.length)
     const checksums = stripeChecksums(layout, stripe, 0, count)
     const good = goodChunks(layout, data, checksums)
@@ -253,7 +255,7 @@ async function verifiedPrefix(replica: OpenReplica): Promise<Prefix> {
   if (rest === 0 || layout.checksumBytes === 0) return { length: vouched, chunkChecksum: undefined }
   const stored = Buffer.alloc(4)
   const last = checksumOffset(layout, Math.floor(vouched / layout.bytesPerChecksum))
-  await readExactlyAt(replica.meta, stored, last, files.meta)
+  await readExactlyAt(replica.disk, replica.meta, stored, last, files.meta)
   return { length: vouched, chunkChecksum: stored.readUInt32BE() }
 }
 
@@ -283,7 +285,7 @@ function endInChunk(
 /** Number of chunks whose CRCs the meta file has; for a type without CRCs, those the data has. */
 async function storedChunks(replica: OpenReplica, dataBytes: number): Promise<number> {
   const { layout } = replica
-  const bytes = Math.max(0, (await fileBytes(replica.meta)) - metaHeader.sizeOf)
+  const bytes = Math.max(0, (await replica.disk.fileBytes(replica.meta)) - metaHeader.sizeOf)
   const stripes = Math.floor(bytes / layout.stripeBytes)
   if (layout.checksumBytes === 0) {
     return Math.min(chunkCount(layout, dataBytes), stripes * layout.chunksPerSpan)
@@ -299,29 +301,37 @@ async function rewriteTail(
   length: number,
   chunkChecksum: number | undefined,
 ): Promise<void> {
-  const { layout, data, meta, files } = replica
-  await truncateFile(data, length)
-  await truncateFile(meta, metaFileBytes(layout, length))
+  const { disk, layout, data, meta, files } = replica
+  await disk.truncateFile(data, length)
+  await disk.truncateFile(meta, metaFileBytes(layout, length))
   const span = Math.floor(length / layout.spanBytes)
   const spanData = Buffer.alloc(length - span * layout.spanBytes)
   if (spanData.length > 0) {
-    await readExactlyAt(data, spanData, span * layout.spanBytes, files.data)
+    await readExactlyAt(disk, data, spanData, span * layout.spanBytes, files.data)
     await writeDigest(replica, stripeOffset(layout, span), xxh64(spanData))
   }
   if (chunkChecksum !== undefined) {
     const bytes = Buffer.alloc(4)
     bytes.writeUInt32BE(chunkChecksum)
-    await writeAt(meta, bytes, checksumOffset(layout, Math.floor(length / layout.bytesPerChecksum)))
+    await disk.writeAt(
+      meta,
+      bytes,
+      checksumOffset(layout, Math.floor(length / layout.bytesPerChecksum)),
+    )
   }
   // The marks and the digest behind them speak of what the replica was.
-  await writeAt(meta, Buffer.alloc(metaHeader.sizeOf - metaHeader.syncMarks), metaHeader.syncMarks)
-  await Promise.all([syncFileData(data), syncFileData(meta)])
+  await disk.writeAt(
+    meta,
+    Buffer.alloc(metaHeader.sizeOf - metaHeader.syncMarks),
+    metaHeader.syncMarks,
+  )
+  await Promise.all([disk.syncFileData(data), disk.syncFileData(meta)])
 }
 
 async function writeDigest(replica: OpenReplica, offset: number, digest: bigint): Promise<void> {
   const bytes = Buffer.alloc(8)
   bytes.writeBigUInt64BE(digest)
-  await writeAt(replica.meta, bytes, offset)
+  await replica.disk.writeAt(replica.meta, bytes, offset)
 }
 
 function requireChecksum(

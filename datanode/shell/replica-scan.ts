@@ -1,5 +1,4 @@
-import { constants, type Dirent } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from '../../base/log.ts'
 import { isDfsError } from '../../protocol/errors.ts'
@@ -12,7 +11,7 @@ import {
   parseMetaFileName,
 } from '../format/block-file.ts'
 import { metaHeader } from '../format/block-meta.ts'
-import { closeFile, errnoOf, openFile, readAt, removeFile, renameFile } from './files.ts'
+import { errnoOf, type FileSystem } from './files.ts'
 import { recoverPrefix } from './replica-repair.ts'
 import type { ReplicaFiles, Volume } from './volume.ts'
 
@@ -44,11 +43,13 @@ interface DirectoryContents {
  */
 export async function scanVolume(volume: Volume, logger: Logger): Promise<FoundReplica[]> {
   const found: FoundReplica[] = []
-  const rbw = await readContents(volume.poolPath(beingWrittenDirectoryName))
+  const rbw = await readContents(volume.disk, volume.poolPath(beingWrittenDirectoryName))
   for (const directory of await finalizedDirectories(volume)) {
-    const contents = await readContents(directory)
+    const contents = await readContents(volume.disk, directory)
     await adoptStrays(volume, rbw, contents)
-    found.push(...(await finalizedReplicas(volume, await readContents(directory), logger)))
+    found.push(
+      ...(await finalizedReplicas(volume, await readContents(volume.disk, directory), logger)),
+    )
   }
   const final = new Set(found.map((replica) => replica.blockId))
   for (const [blockId, generationStamp] of rbw.stampByBlock) {
@@ -74,24 +75,25 @@ export function worseReplica(one: FoundReplica, other: FoundReplica): FoundRepli
 async function finalizedDirectories(volume: Volume): Promise<string[]> {
   const found: string[] = []
   const root = volume.poolPath(finalizedDirectoryName)
-  for (const upper of await subdirectories(root)) {
-    for (const lower of await subdirectories(upper)) found.push(lower)
+  for (const upper of await subdirectories(volume.disk, root)) {
+    for (const lower of await subdirectories(volume.disk, upper)) found.push(lower)
   }
   return found
 }
 
-async function subdirectories(directory: string): Promise<string[]> {
-  const entries: Dirent[] = await readdir(directory, { withFileTypes: true })
+async function subdirectories(disk: FileSystem, directory: string): Promise<string[]> {
+  const entries = await disk.listDirectory(directory)
   return entries
     .filter((entry) => entry.isDirectory() && /^subdir\d+$/.test(entry.name))
     .map((entry) => join(directory, entry.name))
     .sort()
 }
 
-async function readContents(directory: string): Promise<DirectoryContents> {
+async function readContents(disk: FileSystem, directory: string): Promise<DirectoryContents> {
   const data: BlockId[] = []
   const stampByBlock = new Map<BlockId, GenerationStamp>()
-  for (const name of (await readdir(directory)).sort()) {
+  const entries = await disk.listDirectory(directory)
+  for (const name of entries.map((entry) => entry.name).sort()) {
     const block = parseBlockFileName(name)
     if (block !== undefined) data.push(block)
     const meta = parseMetaFileName(name)
@@ -115,14 +117,14 @@ async function adoptStrays(
   for (const blockId of finalized.data) {
     const stamp = rbw.stampByBlock.get(blockId)
     if (finalized.stampByBlock.has(blockId) || stamp === undefined) continue
-    await renameFile(
+    await volume.disk.renameFile(
       volume.files('rbw', blockId, stamp).meta,
       volume.files('finalized', blockId, stamp).meta,
     )
   }
   for (const [blockId, stamp] of finalized.stampByBlock) {
     if (inFinalized.has(blockId) || !inRbw.has(blockId)) continue
-    await renameFile(
+    await volume.disk.renameFile(
       volume.files('rbw', blockId, stamp).data,
       volume.files('finalized', blockId, stamp).data,
     )
@@ -144,7 +146,7 @@ async function finalizedReplicas(
         return undefined
       }
       const files = volume.files('finalized', blockId, generationStamp)
-      const { size } = await stat(files.data)
+      const size = await volume.disk.pathBytes(files.data)
       const { storage } = volume
       const digest = await storedDigest(files, size)
       const start = { blockId, generationStamp, length: size, digest }
@@ -156,13 +158,14 @@ async function finalizedReplicas(
 }
 
 async function storedDigest(files: ReplicaFiles, length: number): Promise<bigint | undefined> {
-  const descriptor = await openFile(files.meta, constants.O_RDONLY)
+  const { disk } = files
+  const descriptor = await disk.openFile(files.meta, constants.O_RDONLY)
   try {
     const record = Buffer.alloc(blockDigestBytes)
-    const read = await readAt(descriptor, record, metaHeader.blockDigest)
+    const read = await disk.readAt(descriptor, record, metaHeader.blockDigest)
     return decodeBlockDigest(record.subarray(0, read), length)
   } finally {
-    await closeFile(descriptor)
+    await disk.closeFile(descriptor)
   }
 }
 
@@ -182,7 +185,7 @@ async function unfinishedReplica(
     const reason = isDamaged ? error.message : 'one of its files is missing'
     // The header is written with the first flushed bytes: nothing that was flushed is lost here.
     logger.warn('unfinished-replica-dropped', { blockId, reason })
-    await Promise.all([removeFile(files.data), removeFile(files.meta)])
+    await Promise.all([volume.disk.removeFile(files.data), volume.disk.removeFile(files.meta)])
     return undefined
   }
 }

@@ -2,14 +2,14 @@ import { dirname } from 'node:path'
 import { assert, defined } from '../../base/assert.ts'
 import type { Timers } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
-import { DfsError } from '../../protocol/errors.ts'
+import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
 import type { ReplicaInfo } from '../core/replica.ts'
 import { ReplicaMap } from '../core/replica-map.ts'
 import type { MetaBuilder } from '../format/meta-builder.ts'
 import { BufferPool } from './buffer-pool.ts'
-import { removeFile, renameFile } from './files.ts'
 import { KeyedMutex } from './keyed-mutex.ts'
+import { recoverPrefix } from './replica-repair.ts'
 import { ReplicaWriter } from './replica-writer.ts'
 import type { ReplicaFiles, Volume } from './volume.ts'
 
@@ -35,6 +35,8 @@ interface WriterStart {
   /** True when the files are to be created. */
   readonly isNew: boolean
   readonly wantedDigest?: bigint | undefined
+  /** Bytes the replica may still grow by, as far as is known. */
+  readonly expectedBytes: number
 }
 
 /**
@@ -49,6 +51,7 @@ export class ReplicaShelf {
   readonly logger: Logger
   readonly #timers: Timers
   readonly #writers = new Map<BlockId, ReplicaWriter>()
+  readonly #closing = new Set<Promise<void>>()
   readonly #eventListeners: ((event: ReplicaEventNotice) => void)[] = []
 
   constructor(parts: {
@@ -106,20 +109,45 @@ export class ReplicaShelf {
     const from = this.filesOf(replica)
     const to = volume.files(kind, replica.blockId, stamp)
     if (kind === 'finalized') await volume.ensureDirectory(dirname(to.data))
-    await Promise.all([
-      from.data === to.data ? undefined : renameFile(from.data, to.data),
-      from.meta === to.meta ? undefined : renameFile(from.meta, to.meta),
-    ])
-    await volume.syncer.sync(to.directory)
+    await moveReplica(from, to)
+    try {
+      await volume.syncer.sync(to.directory)
+    } catch (error) {
+      // The map keeps the replica where it was. Should this fail too, the next start finds it complete.
+      await moveReplica(to, from).catch(() => undefined)
+      throw error
+    }
+  }
+
+  /**
+   * Forgets the replicas of a volume that failed; whoever writes one is stopped. The blocks may be created again on other volumes.
+   */
+  retireStorage(storage: StorageUuid): void {
+    for (const { blockId } of [...this.map.values(storage)]) {
+      if (!this.mutex.isHeld(blockId) && !this.#writers.has(blockId)) {
+        this.map.remove(blockId)
+        continue
+      }
+      // An operation under way on the block ends first, well or not.
+      void this.mutex.run(blockId, async () => {
+        if (this.map.find(blockId)?.storage !== storage) return
+        await this.stopWriter(blockId)
+        if (this.map.find(blockId)?.storage === storage) this.map.remove(blockId)
+      })
+    }
+  }
+
+  /** @throws {@link DfsError} IO_ERROR when the volume has failed meanwhile */
+  requireWorking(volume: Volume): void {
+    const { failure, directory } = volume
+    if (failure === undefined) return
+    throw new DfsError('IO_ERROR', `Cannot use "${directory}": it has failed: ${failure.reason}`, {
+      path: directory,
+    })
   }
 
   writerOf(blockId: BlockId): ReplicaWriter | undefined {
     return this.#writers.get(blockId)
-  }
-
-  /** Blocks that are being written. */
-  writtenBlocks(): readonly BlockId[] {
-    return [...this.#writers.keys()]
   }
 
   startWriter(start: WriterStart): ReplicaWriter {
@@ -130,17 +158,52 @@ export class ReplicaShelf {
     return writer
   }
 
-  /** Takes the replica from its writer, if it has one. */
+  /**
+   * Takes the replica from its writer, if it has one. A replica whose writer failed is then as long as the disk
+   * vouches for (D20), and gone when the disk has nothing of it.
+   */
   async stopWriter(blockId: BlockId): Promise<void> {
     const writer = this.#writers.get(blockId)
     if (writer === undefined) return
     this.#writers.delete(blockId)
     await writer.abandon()
+    if (writer.failure !== undefined && !writer.volume.isFailed) await this.#settle(writer)
+  }
+
+  async #settle({ blockId, files, volume }: ReplicaWriter): Promise<void> {
+    const replica = this.map.find(blockId)
+    if (replica?.state !== 'rbw') return
+    try {
+      this.map.setLength(blockId, await recoverPrefix(files, blockId))
+    } catch (error) {
+      const reason = volume.judge(error, `settle block ${blockId}`).message
+      this.logger.warn('replica-unsettled', { blockId, reason })
+      if (!isDfsError(error, 'CORRUPTION')) {
+        // The disk would not even be read: at most what was acknowledged can be there.
+        this.map.setLength(blockId, replica.visibleLength)
+      } else {
+        // Not even the head of the meta file was written.
+        await removeReplica(files).catch(() => undefined)
+        this.map.remove(blockId)
+        volume.spaceChanged()
+      }
+    }
   }
 
   /** Forgets a writer that has finished. */
-  retireWriter({ blockId }: ReplicaWriter): void {
-    this.#writers.delete(blockId)
+  retireWriter(writer: ReplicaWriter): void {
+    this.#writers.delete(writer.blockId)
+    const closing = writer.closed.finally(() => this.#closing.delete(closing))
+    this.#closing.add(closing)
+  }
+
+  /** Stops all writers and waits until their files are closed. */
+  async close(): Promise<void> {
+    for (const blockId of [...this.#writers.keys()]) {
+      await this.mutex.run(blockId, () => this.stopWriter(blockId))
+    }
+    await this.mutex.settled()
+    await Promise.all(this.#closing)
   }
 
   /** True while no recovery, deletion or newer pipeline has taken the replica from `writer`. */
@@ -172,7 +235,24 @@ export class ReplicaShelf {
 }
 
 /** Unlinks both files of a replica; that one is gone already is fine. */
-export async function removeReplica(files: ReplicaFiles): Promise<void> {
-  await removeFile(files.data)
-  await removeFile(files.meta)
+export async function removeReplica({ data, meta, disk }: ReplicaFiles): Promise<void> {
+  await disk.removeFile(data)
+  await disk.removeFile(meta)
+}
+
+/** Renames both files of a replica, or, as far as the disk lets it, none of them (D19). */
+export async function moveReplica(from: ReplicaFiles, to: ReplicaFiles): Promise<void> {
+  const { disk } = from
+  const moves = (['data', 'meta'] as const).filter((which) => from[which] !== to[which])
+  const results = await Promise.allSettled(
+    moves.map((which) => disk.renameFile(from[which], to[which])),
+  )
+  const failed = results.find((result) => result.status === 'rejected')
+  if (failed === undefined) return
+  for (const [index, which] of moves.entries()) {
+    if (results[index]?.status !== 'fulfilled') continue
+    // What cannot be undone either is settled by the next start, which looks on both sides.
+    await disk.renameFile(to[which], from[which]).catch(() => undefined)
+  }
+  throw failed.reason
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock, Timers } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
+import type { DfsError } from '../../protocol/errors.ts'
 import {
   type BlockId,
   type DatanodeUuid,
@@ -11,8 +12,10 @@ import {
 import type { Settings } from '../../protocol/settings.ts'
 import { isReadable, type ReplicaInfo } from '../core/replica.ts'
 import type { ReopenRequest } from '../core/replica-rules.ts'
+import { mayGoOn } from '../core/volume-health.ts'
 import type { DatanodeIdentity } from '../format/version-file.ts'
 import type { BufferPool } from './buffer-pool.ts'
+import { errnoOf, type FileSystem, systemFiles } from './files.ts'
 import { ReplicaDeletion } from './replica-deletion.ts'
 import { identityOfVolumes, loadReplicas, requireSameIdentity } from './replica-loading.ts'
 import { openStoredReplica, type StoredReplica } from './replica-reader.ts'
@@ -26,7 +29,9 @@ import {
   releaseReplica,
   reopenReplica,
 } from './replica-writing.ts'
-import { Volume } from './volume.ts'
+import type { Volume, VolumeFailure } from './volume.ts'
+import { VolumeMonitor } from './volume-monitor.ts'
+import { openVolumes, tooManyFailed } from './volume-opening.ts'
 
 /** One data directory as heartbeats report it. */
 export interface StorageSummary {
@@ -56,27 +61,42 @@ export interface ReplicaStoreOptions {
   readonly logger: Logger
   readonly clock: Clock
   readonly timers: Timers
+  /** The file operations to use; the real ones unless a test gives others. */
+  readonly files?: FileSystem | undefined
+}
+
+/** A data directory that failed, and what it means for the datanode. */
+export interface VolumeLoss {
+  readonly failure: VolumeFailure
+  /** Set when too many have failed: the datanode must stop with this error. */
+  readonly fatal: DfsError | undefined
+}
+
+/** What a store is made of beside its shelf. */
+interface StoreParts {
+  readonly identity: DatanodeIdentity | undefined
+  readonly failures: readonly VolumeFailure[]
+  readonly settings: Settings
+  readonly timers: Timers
 }
 
 /**
  * Opens all data directories of a datanode: locks them, reads who they belong to, and scans them.
  *
  * @throws {@link DfsError} BUSY when another process uses one, UNREGISTERED_NODE when they belong to
- * different datanodes or clusters, UNSUPPORTED_LAYOUT, CORRUPTION
+ * different datanodes or clusters, UNSUPPORTED_LAYOUT, CORRUPTION, IO_ERROR when more disks failed than tolerated
  */
 export async function openReplicaStore(options: ReplicaStoreOptions): Promise<ReplicaStore> {
-  const { settings, logger, clock } = options
-  const volumes: Volume[] = []
+  const { directories, settings, logger, clock, files = systemFiles } = options
+  const { volumes, failures } = await openVolumes(directories, settings, { logger, clock, files })
   try {
-    for (const directory of options.directories) {
-      const reservedBytes = settings['dfs.datanode.reserved-bytes']
-      const useDirectIo = settings['dfs.datanode.direct-io']
-      volumes.push(await Volume.open({ directory, reservedBytes, useDirectIo, logger, clock }))
-    }
     const identity = identityOfVolumes(volumes, options.identity)
     const shelf = new ReplicaShelf({ volumes, logger, timers: options.timers })
+    const store = new ReplicaStore(shelf, { identity, failures, settings, timers: options.timers })
     await loadReplicas(shelf)
-    return new ReplicaStore(shelf, identity)
+    const { fatal } = store
+    if (fatal !== undefined) throw fatal
+    return store
   } catch (error) {
     await Promise.all(volumes.map((volume) => volume.close()))
     throw error
@@ -93,10 +113,31 @@ export class ReplicaStore {
   #identity: DatanodeIdentity | undefined
   readonly #freshUuid = datanodeUuid(randomUUID())
 
+  readonly #monitor: VolumeMonitor
+  readonly #failures: VolumeFailure[]
+  readonly #tolerated: number
+  readonly #failureListeners: ((loss: VolumeLoss) => void)[] = []
+
   /** Use {@link openReplicaStore}. */
-  constructor(shelf: ReplicaShelf, identity: DatanodeIdentity | undefined) {
+  constructor(shelf: ReplicaShelf, parts: StoreParts) {
+    const { identity, failures, settings, timers } = parts
+    const { volumes } = shelf
     this.#shelf = shelf
     this.#identity = identity
+    this.#failures = [...failures]
+    this.#tolerated = settings['dfs.datanode.failed.volumes.tolerated']
+    this.#monitor = new VolumeMonitor({
+      volumes,
+      timers,
+      intervalMs: settings['dfs.datanode.disk.check.interval'],
+      timeoutMs: settings['dfs.datanode.disk.check.timeout'],
+    })
+    for (const volume of volumes) {
+      volume.watch({
+        onFailed: (failure) => this.#volumeFailed(failure),
+        onSuspect: () => this.#monitor.suspect(volume),
+      })
+    }
     this.#deletion = new ReplicaDeletion(shelf)
     this.recovery = new ReplicaRecoveryDesk(shelf)
   }
@@ -137,6 +178,34 @@ export class ReplicaStore {
 
   find(blockId: BlockId): ReplicaInfo | undefined {
     return this.#shelf.find(blockId)
+  }
+
+  /** The data directories that do not work, those that could not be opened at the start first. */
+  volumeFailures(): readonly VolumeFailure[] {
+    return this.#failures
+  }
+
+  /** Why the datanode must stop: more of its directories failed than tolerated. */
+  get fatal(): DfsError | undefined {
+    const failed = this.#failures.length
+    const working = this.#shelf.volumes.filter(({ isFailed }) => !isFailed).length
+    if (mayGoOn(working + failed, failed, this.#tolerated)) return undefined
+    return tooManyFailed(working + failed, this.#failures, this.#tolerated)
+  }
+
+  /** What the file operations of a storage have done so far. */
+  operations(storage: StorageUuid): ReturnType<Volume['operations']> {
+    return this.#shelf.volumeOf(storage).operations()
+  }
+
+  /** Has every volume look now whether its disk works. */
+  async checkVolumes(): Promise<void> {
+    await Promise.all(this.#shelf.volumes.map((volume) => this.#monitor.check(volume)))
+  }
+
+  /** Is told of each volume that fails from now on. */
+  onVolumeFailed(listener: (loss: VolumeLoss) => void): void {
+    this.#failureListeners.push(listener)
   }
 
   onEvent(listener: (event: ReplicaEventNotice) => void): void {
@@ -207,7 +276,11 @@ export class ReplicaStore {
    *
    * @throws {@link DfsError} REPLICA_NOT_FOUND when there is none that may be read with at least this stamp
    */
-  async openForRead(blockId: BlockId, generationStamp: GenerationStamp): Promise<StoredReplica> {
+  async openForRead(
+    blockId: BlockId,
+    generationStamp: GenerationStamp,
+    isRetry?: 'retry',
+  ): Promise<StoredReplica> {
     const shelf = this.#shelf
     const replica = shelf.require(
       blockId,
@@ -222,12 +295,12 @@ export class ReplicaStore {
         writer: state === 'rbw' ? shelf.writerOf(blockId) : undefined,
       })
     } catch (error) {
-      // The files may have been renamed between the look-up and the opening: look once more.
-      const now = shelf.map.find(blockId)
-      if (now === undefined || now.state === state) {
-        throw volume.judge(error, `read block ${blockId}`)
+      // The files may be on their way to another name, or to nowhere: look again when that is settled.
+      if (errnoOf(error) === 'ENOENT' && isRetry === undefined) {
+        await shelf.mutex.run(blockId, () => Promise.resolve())
+        return this.openForRead(blockId, generationStamp, 'retry')
       }
-      return this.openForRead(blockId, generationStamp)
+      throw volume.judge(error, `read block ${blockId}`)
     }
   }
 
@@ -242,13 +315,19 @@ export class ReplicaStore {
     }
   }
 
+  #volumeFailed(failure: VolumeFailure): void {
+    this.#failures.push(failure)
+    if (failure.storage !== undefined) this.#shelf.retireStorage(failure.storage)
+    const { fatal } = this
+    for (const listener of this.#failureListeners) listener({ failure, fatal })
+  }
+
   /** Ends all writers as after {@link release}, and unlocks the directories. */
   async close(): Promise<void> {
     const shelf = this.#shelf
-    for (const blockId of shelf.writtenBlocks()) {
-      await shelf.mutex.run(blockId, () => shelf.stopWriter(blockId))
-    }
+    await shelf.close()
     await this.#deletion.settled()
+    await this.#monitor.close()
     await Promise.all(shelf.volumes.map((volume) => volume.close()))
   }
 }

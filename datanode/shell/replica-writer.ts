@@ -3,6 +3,7 @@ import { assert } from '../../base/assert.ts'
 import type { TimerHandle, Timers } from '../../base/clock.ts'
 import type { DfsError } from '../../protocol/errors.ts'
 import type { BlockId } from '../../protocol/ids.ts'
+import type { SpacePromise } from '../core/space-ledger.ts'
 import { encodeBlockDigest } from '../format/block-digest.ts'
 import {
   encodeMetaHeader,
@@ -12,7 +13,7 @@ import {
 } from '../format/block-meta.ts'
 import type { MetaBuilder, MetaWrite } from '../format/meta-builder.ts'
 import { type BufferPool, largeBufferBytes, pageBytes, smallBufferBytes } from './buffer-pool.ts'
-import { closeFile, openFile, syncFileData, writeAt } from './files.ts'
+import type { FileSystem } from './files.ts'
 import type { ReplicaFiles, Volume } from './volume.ts'
 import { WriteWindow } from './write-window.ts'
 
@@ -36,6 +37,8 @@ export interface ReplicaWriterOptions {
   readonly isNew: boolean
   /** Digest that the block must end with, when its sender said so. */
   readonly wantedDigest?: bigint | undefined
+  /** Bytes the replica may still grow by: the volume keeps room for them. */
+  readonly expectedBytes: number
 }
 
 /**
@@ -54,6 +57,8 @@ export class ReplicaWriter {
   readonly meta: MetaBuilder
   readonly volume: Volume
   readonly wantedDigest: bigint | undefined
+  readonly #disk: FileSystem
+  readonly #space: SpacePromise
   readonly #pool: BufferPool
   readonly #timers: Timers
   readonly #data: Promise<number>
@@ -77,6 +82,7 @@ export class ReplicaWriter {
   #lengthAtTimer = 0
   #failure: DfsError | undefined
   #isClosed = false
+  #closing: Promise<void> = Promise.resolve()
   #onAbandoned: (() => void) | undefined
   #onSpace: (() => boolean) | undefined
 
@@ -86,13 +92,15 @@ export class ReplicaWriter {
     this.meta = options.meta
     this.volume = options.volume
     this.wantedDigest = options.wantedDigest
+    this.#disk = options.files.disk
+    this.#space = options.volume.promise(options.expectedBytes)
     this.#pool = options.pool
     this.#timers = options.timers
     this.#landed = options.meta.length
     this.#flushedLength = options.meta.length
     const creation = options.isNew ? constants.O_CREAT | constants.O_TRUNC : 0
-    this.#data = openFile(options.files.data, constants.O_RDWR | creation)
-    this.#metaFile = openFile(options.files.meta, constants.O_RDWR | creation)
+    this.#data = this.#disk.openFile(options.files.data, constants.O_RDWR | creation)
+    this.#metaFile = this.#disk.openFile(options.files.meta, constants.O_RDWR | creation)
     for (const opened of [this.#data, this.#metaFile]) {
       opened.catch((error: unknown) => this.#fail(error))
     }
@@ -111,6 +119,11 @@ export class ReplicaWriter {
   /** Bytes received and verified. */
   get length(): number {
     return this.meta.length
+  }
+
+  /** Resolves when the descriptors of a finished writer are closed. */
+  get closed(): Promise<void> {
+    return this.#closing
   }
 
   get failure(): DfsError | undefined {
@@ -232,12 +245,13 @@ export class ReplicaWriter {
       throw this.#fail(error)
     }
     // Everything is durable: nobody need wait for the descriptors.
-    void this.#close()
+    this.#closing = this.#close()
     return digest
   }
 
   /** Ends in mid-block: keeps what was received, as far as the disk lets it, and closes the files. */
   async abandon(): Promise<void> {
+    if (this.#isClosed) return
     const stop = this.#onAbandoned
     this.#onAbandoned = undefined
     stop?.()
@@ -256,7 +270,7 @@ export class ReplicaWriter {
     const base = Math.floor(this.#landed / pageBytes) * pageBytes
     const end = (Math.floor(this.#landed / size) + 1) * size
     const window = new WriteWindow(buffer, { base, end, written: this.#landed })
-    this.volume.consume(end - this.#landed)
+    this.#space.spend(end - this.#landed)
     this.#windows.push(window)
     return window
   }
@@ -303,19 +317,19 @@ export class ReplicaWriter {
     const alignedTo = Math.floor(to / pageBytes) * pageBytes
     const isDirect = this.volume.supportsDirectIo && alignedTo - alignedFrom >= directMin
     if (!isDirect) {
-      await writeAt(await this.#data, window.view(from, to), from)
+      await this.#disk.writeAt(await this.#data, window.view(from, to), from)
     } else {
       const data = from < alignedFrom || alignedTo < to ? await this.#data : -1
-      if (from < alignedFrom) await writeAt(data, window.view(from, alignedFrom), from)
+      if (from < alignedFrom) await this.#disk.writeAt(data, window.view(from, alignedFrom), from)
       const direct = await this.#openDirect()
-      await writeAt(direct, window.view(alignedFrom, alignedTo), alignedFrom)
-      if (alignedTo < to) await writeAt(data, window.view(alignedTo, to), alignedTo)
+      await this.#disk.writeAt(direct, window.view(alignedFrom, alignedTo), alignedFrom)
+      if (alignedTo < to) await this.#disk.writeAt(data, window.view(alignedTo, to), alignedTo)
     }
     window.written = to
   }
 
   #openDirect(): Promise<number> {
-    this.#direct ??= openFile(this.files.data, constants.O_WRONLY | constants.O_DIRECT)
+    this.#direct ??= this.#disk.openFile(this.files.data, constants.O_WRONLY | constants.O_DIRECT)
     return this.#direct
   }
 
@@ -355,7 +369,7 @@ export class ReplicaWriter {
     const before = this.#metaWrites
     const write = async (): Promise<void> => {
       const [descriptor] = await Promise.all([this.#metaFile, before, after])
-      await writeAt(descriptor, bytes, offset)
+      await this.#disk.writeAt(descriptor, bytes, offset)
     }
     this.#metaWrites = write()
     this.#metaWrites.catch((error: unknown) => this.#fail(error))
@@ -373,7 +387,10 @@ export class ReplicaWriter {
   }
 
   async #syncFiles(): Promise<void> {
-    await Promise.all([syncFileData(await this.#data), syncFileData(await this.#metaFile)])
+    await Promise.all([
+      this.#disk.syncFileData(await this.#data),
+      this.#disk.syncFileData(await this.#metaFile),
+    ])
   }
 
   #track(operation: Promise<void>): void {
@@ -422,10 +439,11 @@ export class ReplicaWriter {
     assert(!this.#isClosed, `writer of block ${this.blockId} must be closed once`)
     this.#isClosed = true
     this.#idleTimer?.cancel()
+    this.#space.end()
     await Promise.allSettled([...this.#inFlight, this.#metaWrites])
     for (const window of this.#windows) window.release()
     this.#windows = []
     const opened = [this.#data, this.#metaFile, this.#direct].filter((file) => file !== undefined)
-    await Promise.allSettled(opened.map(async (file) => closeFile(await file)))
+    await Promise.allSettled(opened.map(async (file) => this.#disk.closeFile(await file)))
   }
 }

@@ -18,6 +18,8 @@ export interface NewReplica {
   readonly storage: string | undefined
   /** `true` for a copy from another datanode: temporary until complete. */
   readonly isCopy: boolean
+  /** Bytes the replica may come to, as its sender says; room for them is kept. */
+  readonly expectedBytes?: number | undefined
   /** Digest that a copy must end with. */
   readonly wantedDigest?: bigint | undefined
 }
@@ -31,13 +33,15 @@ export function createReplica(shelf: ReplicaShelf, request: NewReplica): Replica
   const { blockId, generationStamp, layout, isCopy } = request
   const event = isCopy ? 'create-copy' : 'create'
   shelf.map.check(blockId, event)
-  const volume = chooseVolume(shelf.volumes, request.storage)
+  const { expectedBytes = 0, storage: wish } = request
+  const volume = chooseVolume(shelf.volumes, { blockId, wish, expectedBytes })
   const kind = isCopy ? 'temporary' : 'rbw'
   const files = volume.files(kind, blockId, generationStamp)
   shelf.map.start({ blockId, generationStamp, length: 0, storage: volume.storage }, event)
   const meta = new MetaBuilder(layout)
   const { wantedDigest } = request
-  const writer = shelf.startWriter({ volume, files, blockId, meta, isNew: true, wantedDigest })
+  const start = { volume, files, blockId, meta, wantedDigest, expectedBytes }
+  const writer = shelf.startWriter({ ...start, isNew: true })
   if (!isCopy) shelf.notify('receiving', defined(shelf.map.find(blockId), 'new replica'))
   return writer
 }
@@ -72,6 +76,7 @@ export function reopenReplica(
       // Its writer was stopped, which syncs nothing: what is final must be durable and whole (D8).
       if (event === 'close') digest = await sealReplica(shelf.filesOf(replica), blockId, length)
       await shelf.relocate(replica, target, newStamp)
+      shelf.requireWorking(volume)
     } catch (error) {
       throw volume.judge(error, `reopen block ${blockId}`)
     }
@@ -85,7 +90,7 @@ export function reopenReplica(
     const files = shelf.filesOf(replica)
     const meta = await resumeMeta(files, blockId, length)
     if (event !== 'resume') shelf.notify('receiving', replica)
-    return shelf.startWriter({ volume, files, blockId, meta, isNew: false })
+    return shelf.startWriter({ volume, files, blockId, meta, isNew: false, expectedBytes: 0 })
   })
 }
 
@@ -106,14 +111,16 @@ export function finalizeReplica(
     shelf.requireCurrent(writer)
     requireWanted(writer, as)
     const digest = await writer.finish()
-    shelf.retireWriter(writer)
     const replica = shelf.require(blockId)
     map.setLength(blockId, writer.length)
     try {
       await shelf.relocate(replica, as, replica.generationStamp)
+      shelf.requireWorking(volume)
     } catch (error) {
+      // The writer stays: its release drops a copy, and keeps what a client wrote for recovery.
       throw volume.judge(error, `finalize block ${blockId}`)
     }
+    shelf.retireWriter(writer)
     map.move(blockId, as === 'finalized' ? 'finalize' : 'convert')
     if (as !== 'finalized') return
     map.setDigest(blockId, digest)
@@ -142,9 +149,14 @@ export function releaseReplica(shelf: ReplicaShelf, writer: ReplicaWriter): Prom
     if (!shelf.isCurrent(writer)) return
     await shelf.stopWriter(blockId)
     const replica = shelf.map.find(blockId)
-    const isEmpty = writer.length === 0 && writer.failure !== undefined
-    if (replica?.state !== 'temporary' && !isEmpty) return
-    await removeReplica(writer.files)
+    if (replica === undefined) return
+    const isEmpty = replica.length === 0 && writer.failure !== undefined
+    if (replica.state !== 'temporary' && !isEmpty) return
+    await removeReplica(writer.files).catch((error: unknown) => {
+      const reason = writer.volume.judge(error, `remove what is left of block ${blockId}`).message
+      shelf.logger.warn('replica-remains', { blockId, reason })
+    })
     shelf.map.remove(blockId)
+    writer.volume.spaceChanged()
   })
 }

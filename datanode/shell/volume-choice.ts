@@ -1,13 +1,23 @@
 import { DfsError } from '../../protocol/errors.ts'
+import type { BlockId } from '../../protocol/ids.ts'
 import { largeBufferBytes } from './buffer-pool.ts'
 import type { Volume } from './volume.ts'
 
-/** Space a volume must have left to be given a new replica. */
+/** Space a volume must have left to be given a new replica, however small that is to be. */
 const remainingBytesMin = largeBufferBytes
 /** Volumes whose remaining space differs by less than this count as equally full. */
 const balancedBytes = 1024 * 1024 * 1024
 
 let turn = 0
+
+/** The replica a volume is looked for. */
+export interface VolumeRequest {
+  readonly blockId: BlockId
+  /** The storage the namenode chose, if it is ours; only a wish. */
+  readonly wish: string | undefined
+  /** Bytes the replica may come to. */
+  readonly expectedBytes: number
+}
 
 /**
  * Chooses the volume of a new replica: the wished one when it has room, else one with the most room;
@@ -15,8 +25,10 @@ let turn = 0
  *
  * @throws {@link DfsError} DISK_FULL when none has room
  */
-export function chooseVolume(volumes: readonly Volume[], wish: string | undefined): Volume {
-  const open = volumes.filter(({ remainingBytes }) => remainingBytes >= remainingBytesMin)
+export function chooseVolume(volumes: readonly Volume[], request: VolumeRequest): Volume {
+  const { blockId, wish, expectedBytes } = request
+  const needed = Math.max(remainingBytesMin, expectedBytes)
+  const open = volumes.filter(({ remainingBytes }) => remainingBytes >= needed)
   const wished = open.find(({ storage }) => storage === wish)
   if (wished !== undefined) return wished
   const most = Math.max(...open.map(({ remainingBytes }) => remainingBytes))
@@ -30,7 +42,8 @@ export function chooseVolume(volumes: readonly Volume[], wish: string | undefine
   )
   throw new DfsError(
     'DISK_FULL',
-    `No data directory has room for a new replica, need ${remainingBytesMin} bytes: ` +
-      report.join(', '),
+    `No data directory has room for a replica of block ${blockId}, need ${needed} bytes: ` +
+      `${report.join(', ')}; free space, add a directory or lower dfs.datanode.reserved-bytes`,
+    { blockId },
   )
 }

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { readFile, rename, rm, statfs, unlink } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { unreachable } from '../../base/assert.ts'
+import type { Millis } from '../../base/brand.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
 import { DfsError } from '../../protocol/errors.ts'
@@ -11,6 +13,8 @@ import {
   type StorageUuid,
   storageUuid,
 } from '../../protocol/ids.ts'
+import { SpaceLedger, type SpacePromise } from '../core/space-ledger.ts'
+import { type DiskOperation, VolumeHealth } from '../core/volume-health.ts'
 import {
   beingCopiedDirectoryName,
   beingWrittenDirectoryName,
@@ -30,7 +34,8 @@ import {
 import { allocateAligned, pageBytes } from './buffer-pool.ts'
 import { type DirectoryLock, lockDirectory } from './directory-lock.ts'
 import { DirectorySyncer } from './directory-sync.ts'
-import { closeFile, errnoOf, makeDirectory, openFile, syncFile, writeAt } from './files.ts'
+import { errnoOf, type FileSystem, readExactlyAt } from './files.ts'
+import { ObservedFiles, type OperationTotals } from './observed-files.ts'
 
 /** How long a figure from statfs is believed; what we write meanwhile is subtracted. */
 const spaceFigureMs = 1000
@@ -40,6 +45,8 @@ export interface ReplicaFiles {
   readonly directory: string
   readonly data: string
   readonly meta: string
+  /** The file operations to use on them. */
+  readonly disk: FileSystem
 }
 
 export interface VolumeOptions {
@@ -48,21 +55,39 @@ export interface VolumeOptions {
   readonly useDirectIo: boolean
   readonly logger: Logger
   readonly clock: Clock
+  readonly files: FileSystem
+}
+
+/** A data directory that was taken out of service. */
+export interface VolumeFailure {
+  readonly directory: string
+  /** Absent when the directory could not even be opened. */
+  readonly storage: StorageUuid | undefined
+  readonly reason: string
+  /** When it was noticed, by the wall clock. */
+  readonly failedAt: Millis
+  /** Bytes it could hold. */
+  readonly capacityBytes: number
 }
 
 /** One data directory: its lock, its identity, its space, where its files are, and whether it works. */
 export class Volume {
   readonly directory: string
   readonly storage: StorageUuid
-  readonly syncer = new DirectorySyncer()
+  /** File operations here, observed. */
+  readonly disk: FileSystem
+  readonly syncer: DirectorySyncer
   readonly #options: VolumeOptions
   readonly #lock: DirectoryLock
   readonly #knownDirectories = new Set<string>()
   #version: VersionFile | undefined
   #supportsDirectIo = false
-  #failure: string | undefined
-  #capacityBytes = 0
-  #availableBytes = 0
+  #failure: VolumeFailure | undefined
+  #onFailed: ((failure: VolumeFailure) => void) | undefined
+  #onSuspect: (() => void) | undefined
+  readonly #observed: ObservedFiles
+  readonly #health = new VolumeHealth()
+  readonly #space: SpaceLedger
   #figuresFrom = Number.NEGATIVE_INFINITY
 
   private constructor(
@@ -72,6 +97,15 @@ export class Volume {
   ) {
     this.#options = options
     this.directory = options.directory
+    const { files, clock } = options
+    this.#observed = new ObservedFiles({
+      files,
+      clock,
+      onError: (operation, errno, error) => this.#judged(operation, errno, error),
+    })
+    this.disk = this.#observed
+    this.syncer = new DirectorySyncer(this.disk)
+    this.#space = new SpaceLedger(options.reservedBytes)
     this.#lock = lock
     this.#version = version
     this.storage = version?.storage ?? storageUuid(`DS-${randomUUID()}`)
@@ -84,10 +118,11 @@ export class Volume {
    * its VERSION file
    */
   static async open(options: VolumeOptions): Promise<Volume> {
-    await makeDirectory(join(options.directory, currentDirectoryName))
-    const lock = await lockDirectory(options.directory)
+    const { directory, files } = options
+    await files.makeDirectory(join(directory, currentDirectoryName))
+    const lock = await lockDirectory(directory)
     try {
-      const volume = new Volume(options, lock, await readVersion(options.directory))
+      const volume = new Volume(options, lock, await readVersion(files, directory))
       await volume.#detectDirectIo()
       await volume.refreshSpace()
       return volume
@@ -110,15 +145,33 @@ export class Volume {
     return this.#failure !== undefined
   }
 
-  /** Size of the disk less what is reserved for others. */
-  get capacityBytes(): number {
-    return Math.max(0, this.#capacityBytes - this.#options.reservedBytes)
+  /** Why and when it was taken out of service, if it was. */
+  get failure(): VolumeFailure | undefined {
+    return this.#failure
   }
 
-  /** Bytes that may still be written here. */
+  /** What its file operations have done so far. */
+  operations(): Readonly<Record<DiskOperation, OperationTotals>> {
+    return this.#observed.totals()
+  }
+
+  /** Says who is told when the disk fails, and when it should be looked at because an operation failed. */
+  watch(watchers: {
+    readonly onFailed: (failure: VolumeFailure) => void
+    readonly onSuspect: () => void
+  }): void {
+    this.#onFailed = watchers.onFailed
+    this.#onSuspect = watchers.onSuspect
+  }
+
+  /** Size of the disk less what is reserved for others. */
+  get capacityBytes(): number {
+    return this.#space.capacityBytes
+  }
+
+  /** Bytes that may still be promised to replicas here. */
   get remainingBytes(): number {
-    if (this.isFailed) return 0
-    return Math.max(0, this.#availableBytes - this.#options.reservedBytes)
+    return this.isFailed ? 0 : this.#space.remainingBytes
   }
 
   /** Asks the file system again, unless its last answer is fresh. */
@@ -126,14 +179,20 @@ export class Volume {
     const now = this.#options.clock.monotonic()
     if (now - this.#figuresFrom < spaceFigureMs) return
     this.#figuresFrom = now
-    const figures = await statfs(this.directory)
-    this.#capacityBytes = figures.blocks * figures.bsize
-    this.#availableBytes = figures.bavail * figures.bsize
+    const { totalBytes, availableBytes } = await this.disk.spaceOf(this.directory)
+    this.#space.measured(totalBytes, availableBytes)
   }
 
-  /** Counts `bytes` about to be written against the space left. */
-  consume(bytes: number): void {
-    this.#availableBytes -= bytes
+  /** Files were removed: the next look at the space asks the file system again. */
+  spaceChanged(): void {
+    this.#figuresFrom = Number.NEGATIVE_INFINITY
+    // Whoever asks next gets the new figure; an error is judged where it happens.
+    this.refreshSpace().catch(() => undefined)
+  }
+
+  /** Sets `bytes` of the space aside for a replica that is being written. */
+  promise(bytes: number): SpacePromise {
+    return this.#space.promise(bytes)
   }
 
   /** Binds the directory to a cluster: writes VERSION and makes the block pool's directories. */
@@ -143,15 +202,16 @@ export class Volume {
     this.#version = version
     await this.prepare()
     const draft = join(current, `${versionFileName}.tmp`)
-    await rm(draft, { force: true })
-    const descriptor = await openFile(draft, constants.O_CREAT | constants.O_WRONLY)
+    const { disk } = this
+    await disk.removeFile(draft)
+    const descriptor = await disk.openFile(draft, constants.O_CREAT | constants.O_WRONLY)
     try {
-      await writeAt(descriptor, Buffer.from(encodeVersionFile(version)), 0)
-      await syncFile(descriptor)
+      await disk.writeAt(descriptor, Buffer.from(encodeVersionFile(version)), 0)
+      await disk.syncFile(descriptor)
     } finally {
-      await closeFile(descriptor)
+      await disk.closeFile(descriptor)
     }
-    await rename(draft, join(current, versionFileName))
+    await disk.renameFile(draft, join(current, versionFileName))
     await this.syncer.sync(current)
     await this.syncer.sync(this.directory)
   }
@@ -160,7 +220,7 @@ export class Volume {
   async prepare(): Promise<void> {
     await rm(this.poolPath(beingCopiedDirectoryName), { recursive: true, force: true })
     const names = [finalizedDirectoryName, beingWrittenDirectoryName, beingCopiedDirectoryName]
-    for (const name of names) await makeDirectory(this.poolPath(name))
+    for (const name of names) await this.disk.makeDirectory(this.poolPath(name))
     await this.syncer.sync(this.poolPath(''))
   }
 
@@ -190,36 +250,69 @@ export class Volume {
       directory,
       data: join(directory, blockFileName(id)),
       meta: join(directory, metaFileName(id, generationStamp)),
+      disk: this.disk,
     }
   }
 
   /** Makes sure, durably, that the directory of a finalized replica exists. */
   async ensureDirectory(directory: string): Promise<void> {
     if (this.#knownDirectories.has(directory)) return
-    await makeDirectory(directory)
+    await this.disk.makeDirectory(directory)
     const upper = join(directory, '..')
     await this.syncer.sync(upper)
     await this.syncer.sync(join(upper, '..'))
     this.#knownDirectories.add(directory)
   }
 
-  /**
-   * Judges a failed file operation: a full disk is the operation's own trouble; anything else means
-   * that the disk cannot be trusted, and the volume is taken out of service. Returns the error to pass on.
-   */
+  /** Wraps the error of a failed file operation for whoever asked for it; what it means was judged before. */
   judge(error: unknown, what: string): DfsError {
     if (error instanceof DfsError) return error
     const errno = errnoOf(error)
     const reason = error instanceof Error ? error.message : String(error)
     const message = `Cannot ${what} in "${this.directory}": ${reason}`
-    if (errno === 'ENOSPC' || errno === 'EDQUOT') {
-      this.#availableBytes = 0
-      return new DfsError('DISK_FULL', message, { path: this.directory, cause: error })
+    const isFull = errno === 'ENOSPC' || errno === 'EDQUOT'
+    const code = isFull ? 'DISK_FULL' : 'IO_ERROR'
+    return new DfsError(code, message, { path: this.directory, cause: error })
+  }
+
+  /**
+   * Looks whether the disk still works: its VERSION file is there, a file can be written, synced and
+   * removed, its directories can be listed. Takes it out of service when not; a full disk is fine.
+   */
+  async check(): Promise<void> {
+    if (this.isFailed) return
+    const current = join(this.directory, currentDirectoryName)
+    try {
+      const version = await readVersion(this.disk, this.directory)
+      if (this.#version !== undefined && version?.storage !== this.storage) {
+        const found = version === undefined ? 'it is gone' : `it names ${version.storage}`
+        this.fail(`its VERSION file is not the one of ${this.storage}: ${found}`)
+        return
+      }
+      await this.disk.listDirectory(current)
+      await this.#probe(join(current, 'disk.probe'))
+      this.#figuresFrom = Number.NEGATIVE_INFINITY
+      await this.refreshSpace()
+    } catch (error) {
+      const errno = errnoOf(error)
+      if (errno === 'ENOSPC' || errno === 'EDQUOT') return
+      this.fail(error instanceof Error ? error.message : String(error))
     }
-    if (errno === 'EIO' || errno === 'EROFS' || errno === 'ENODEV' || errno === 'ENXIO') {
-      this.#fail(message)
-    }
-    return new DfsError('IO_ERROR', message, { path: this.directory, cause: error })
+  }
+
+  /** Takes the volume out of service, for good. */
+  fail(reason: string): void {
+    if (this.isFailed) return
+    const { directory, storage, capacityBytes } = this
+    const failedAt = this.#options.clock.wall()
+    this.#failure = { directory, storage, reason, failedAt, capacityBytes }
+    this.#options.logger.error('volume-failed', {
+      directory,
+      storage,
+      reason,
+      effect: 'its replicas are no longer served or reported; replace the disk and restart',
+    })
+    this.#onFailed?.(this.#failure)
   }
 
   async close(): Promise<void> {
@@ -227,15 +320,34 @@ export class Volume {
     await this.#lock.release()
   }
 
-  #fail(reason: string): void {
-    if (this.isFailed) return
-    this.#failure = reason
-    this.#options.logger.error('volume-failed', {
-      directory: this.directory,
-      storage: this.storage,
-      reason,
-      effect: 'its replicas are no longer served or reported; replace the disk and restart',
-    })
+  #judged(operation: DiskOperation, errno: string, error: Error): void {
+    const verdict = this.#health.judge(this.#options.clock.monotonic(), operation, errno)
+    switch (verdict) {
+      case 'nothing':
+        return
+      case 'full':
+        this.#space.exhausted()
+        return
+      case 'check':
+        this.#onSuspect?.()
+        return
+      case 'failed':
+        this.fail(error.message)
+        return
+      default:
+        unreachable(verdict)
+    }
+  }
+
+  async #probe(path: string): Promise<void> {
+    const descriptor = await this.disk.openFile(path, constants.O_CREAT | constants.O_WRONLY)
+    try {
+      await this.disk.writeAt(descriptor, Buffer.from('trefoil'), 0)
+      await this.disk.syncFile(descriptor)
+    } finally {
+      await this.disk.closeFile(descriptor)
+    }
+    await this.disk.removeFile(path)
   }
 
   async #detectDirectIo(): Promise<void> {
@@ -244,11 +356,11 @@ export class Volume {
     const page = Buffer.from(allocateAligned(pageBytes), 0, pageBytes)
     const flags = constants.O_CREAT | constants.O_TRUNC | constants.O_WRONLY | constants.O_DIRECT
     try {
-      const descriptor = await openFile(path, flags)
+      const descriptor = await this.disk.openFile(path, flags)
       try {
-        await writeAt(descriptor, page, 0)
+        await this.disk.writeAt(descriptor, page, 0)
       } finally {
-        await closeFile(descriptor)
+        await this.disk.closeFile(descriptor)
       }
       this.#supportsDirectIo = true
     } catch (error) {
@@ -257,14 +369,21 @@ export class Volume {
       }
       this.#options.logger.info('direct-io-unsupported', { directory: this.directory })
     }
-    await unlink(path).catch(() => undefined)
+    await this.disk.removeFile(path)
   }
 }
 
-async function readVersion(directory: string): Promise<VersionFile | undefined> {
+async function readVersion(disk: FileSystem, directory: string): Promise<VersionFile | undefined> {
   const path = join(directory, currentDirectoryName, versionFileName)
   try {
-    return decodeVersionFile(await readFile(path, 'utf8'), path)
+    const descriptor = await disk.openFile(path, constants.O_RDONLY)
+    try {
+      const bytes = Buffer.alloc(await disk.fileBytes(descriptor))
+      await readExactlyAt(disk, descriptor, bytes, 0, path)
+      return decodeVersionFile(bytes.toString('utf8'), path)
+    } finally {
+      await disk.closeFile(descriptor)
+    }
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined
     throw error

@@ -138,6 +138,7 @@ async function openReplica(
         storage: operation.storageId,
         isCopy: mode.isCopy,
         wantedDigest: operation.blockDigest,
+        expectedBytes: block.numBytes,
       })
     : await store.reopen({
         blockId: id,

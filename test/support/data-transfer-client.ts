@@ -3,6 +3,7 @@ import { crc32, crc32c } from '../../base/checksum.ts'
 import type { Clock } from '../../base/clock.ts'
 import { type Logger, silentLogger } from '../../base/log.ts'
 import { systemClock, systemTimers } from '../../base/system.ts'
+import type { FileSystem } from '../../datanode/shell/files.ts'
 import { openReplicaStore, type ReplicaStore } from '../../datanode/shell/replica-store.ts'
 import { startTransferServer, type TransferServer } from '../../datanode/shell/transfer-server.ts'
 import {
@@ -46,14 +47,21 @@ export interface DataServer {
   close(): Promise<void>
 }
 
+/** What a test puts in the place of the real parts. */
+export interface DataServerParts {
+  readonly logger?: Logger
+  readonly clock?: Clock
+  readonly files?: FileSystem
+}
+
 export async function startDataServer(
   directories: readonly string[],
   settings: Partial<Settings> = {},
-  { logger = silentLogger, clock = systemClock }: { logger?: Logger; clock?: Clock } = {},
+  { logger = silentLogger, clock = systemClock, files }: DataServerParts = {},
 ): Promise<DataServer> {
   const all = withSettings({ 'dfs.datanode.reserved-bytes': 0, ...settings })
   const parts = { settings: all, logger, clock, timers: systemTimers }
-  const store = await openReplicaStore({ directories, ...parts })
+  const store = await openReplicaStore({ directories, files, ...parts })
   await store.bindTo(testIdentity)
   const id = { ...nobodyId }
   const server = await startTransferServer({
@@ -189,6 +197,8 @@ export interface TestWrite {
   readonly poolId?: string
   /** Digest that the block must end with. */
   readonly blockDigest?: bigint
+  /** Bytes that the block may come to. */
+  readonly expectedBytes?: number
 }
 
 /** A plain client of one datanode: sends what it is told, reads one thing at a time. */
@@ -224,7 +234,7 @@ export class DataConnection {
               poolId: write.poolId ?? testPool,
               blockId,
               generationStamp: stamp,
-              numBytes: 0,
+              numBytes: write.expectedBytes ?? 0,
             },
           },
           clientName: write.clientName ?? 'client',

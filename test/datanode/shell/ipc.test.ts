@@ -1,3 +1,5 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { silentLogger } from '../../../base/log.ts'
 import { systemClock, systemTimers } from '../../../base/system.ts'
@@ -70,6 +72,10 @@ class ScriptedNamenode {
         this.#called('blockReceivedAndDeleted')
         return {}
       },
+      errorReport: () => {
+        this.#called('errorReport')
+        return {}
+      },
       commitBlockSynchronization: () => {
         this.#called('commitBlockSynchronization')
         return {}
@@ -137,18 +143,19 @@ function clientOf(t: Test, address: string | undefined): RpcClient {
 async function start(
   t: Test,
   namenode: ScriptedNamenode,
-  { directory = t.testdir(), onRefused }: StartOptions = {},
+  { directory, directories, onRefused }: StartOptions = {},
 ): Promise<RunningDatanode> {
   const datanode = await runDatanode(
     settingsWith({
       'fs.defaultFS': namenode.address,
       'dfs.heartbeat.interval': 50,
       'dfs.datanode.reserved-bytes': 0,
+      'dfs.datanode.disk.check.interval': 100,
       'dfs.datanode.port': 0,
       'dfs.datanode.ipc-port': 0,
       'dfs.datanode.http-port': 0,
     }),
-    { directories: [directory], logger: silentLogger, onRefused },
+    { directories: directories ?? [directory ?? t.testdir()], logger: silentLogger, onRefused },
   )
   running.add(datanode)
   return datanode
@@ -170,6 +177,7 @@ function datanodeTest(name: string, body: (t: Test) => Promise<void>): void {
 
 interface StartOptions {
   readonly directory?: string
+  readonly directories?: readonly string[]
   readonly onRefused?: (error: DfsError) => void
 }
 
@@ -236,6 +244,33 @@ datanodeTest('status, health and metrics are served over HTTP', async (t) => {
   const metrics = await (await fetch(`${url}/metrics`)).text()
   t.match(metrics, /^trefoil_datanode_registered 1$/m)
   t.match(metrics, /^trefoil_datanode_storage_replicas\{storage=".*"\} 0$/m)
+})
+
+datanodeTest('a failed disk is told at once, and the last one ends the datanode', async (t) => {
+  const namenode = await namenodeFor(t)
+  const reported = namenode.next('blockReport')
+  const root = t.testdir()
+  const directories = [join(root, 'one'), join(root, 'two')]
+  const datanode = await start(t, namenode, { directories })
+  await reported
+  t.match(namenode.heartbeats.at(-1), { failedVolumes: 0, volumeFailureSummary: undefined })
+  const again = namenode.next('blockReport')
+  await rm(join(root, 'one', 'current'), { recursive: true })
+  await namenode.next('errorReport')
+  await again
+  t.match(namenode.heartbeats.at(-1), {
+    failedVolumes: 1,
+    reports: [{ failed: true, remaining: 0 }, { failed: false }],
+    volumeFailureSummary: { failedStorageLocations: [directories[0]] },
+  })
+  t.match(datanode.status().storages, [{ failed: true }, { failed: false }])
+  const metrics = await fetch(`http://${datanode.addresses['http'] ?? ''}/metrics`)
+  t.match(
+    await metrics.text(),
+    /^trefoil_datanode_storage_io_operations_total\{storage=".*two",operation="sync"\} [1-9]/m,
+  )
+  await rm(join(root, 'two', 'current'), { recursive: true })
+  t.match(await datanode.failure, { code: 'IO_ERROR', message: /2 of 2 data directories failed/ })
 })
 
 datanodeTest('a namenode that comes back is told everything within a second', async (t) => {
