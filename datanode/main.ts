@@ -126,6 +126,9 @@ async function compose(
   })
   closers.push(() => wiring.datanode.stop())
   watchVolumes(composition, store, wiring)
+  const periodMs = composition.settings['dfs.datanode.scan.period.hours'] * 3_600_000
+  const isBusy = (): boolean => listeners.activeTransfers() > 0
+  if (periodMs > 0) store.startScrubbing({ periodMs, isBusy })
   const addresses = Object.fromEntries(
     Object.entries(listeners.ports).map(([name, port]) => [name, `${config.bindHost}:${port}`]),
   )
@@ -282,5 +285,6 @@ function storageStatus(store: ReplicaStore, storage: StorageSummary): StorageSta
     usedBytes: used,
     remainingBytes: remaining,
     operations: store.operations(uuid),
+    scrub: store.scrubStatus(uuid),
   }
 }

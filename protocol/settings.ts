@@ -146,6 +146,11 @@ export const settings = {
     100,
     'Milliseconds without an answer after which a data directory has failed',
   ),
+  'dfs.datanode.scan.period.hours': integer(
+    336,
+    0,
+    'Hours within which every stored byte is verified; 0 is never',
+  ),
   'dfs.datanode.max.transfer.threads': integer(
     limits.transfersPerDatanodeMax,
     1,

@@ -14,6 +14,7 @@
  * 3. `usedBytes` of a storage is the sum of its replicas' lengths.
  */
 import { assert, defined } from '../../base/assert.ts'
+import { type Millis, millis } from '../../base/brand.ts'
 import { DfsError, type ErrorCode } from '../../protocol/errors.ts'
 import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
 import type { ReplicaState } from '../../protocol/states.ts'
@@ -159,6 +160,7 @@ interface ReplicaRecord {
   state: ReplicaState
   readonly storage: StorageUuid
   digest: bigint | undefined
+  verifiedAt: Millis
   recovery: ReplicaRecovery | undefined
 }
 
@@ -169,6 +171,7 @@ export interface ReplicaStart {
   readonly length: number
   readonly storage: StorageUuid
   readonly digest?: bigint | undefined
+  readonly verifiedAt?: Millis
 }
 
 /** See the head of this file. */
@@ -271,6 +274,11 @@ export class ReplicaMap {
     this.#record(blockId).digest = digest
   }
 
+  /** Records that the replica's bytes were right at `at`. */
+  setVerified(blockId: BlockId, at: Millis): void {
+    this.#record(blockId).verifiedAt = at
+  }
+
   /** Records that `length` bytes are acknowledged; never goes back. */
   acknowledge(blockId: BlockId, length: number): void {
     const record = this.#record(blockId)
@@ -280,7 +288,7 @@ export class ReplicaMap {
 
   #insert(start: ReplicaStart, state: ReplicaState): ReplicaInfo {
     assert(!this.#records.has(start.blockId), `replica ${start.blockId} must be new`)
-    const { blockId, generationStamp, length, storage, digest } = start
+    const { blockId, generationStamp, length, storage, digest, verifiedAt = millis(0) } = start
     const record: ReplicaRecord = {
       blockId,
       generationStamp,
@@ -289,6 +297,7 @@ export class ReplicaMap {
       state,
       storage,
       digest,
+      verifiedAt,
       recovery: undefined,
     }
     this.#records.set(blockId, record)

@@ -8,6 +8,7 @@
  * 2. `length` counts bytes that were received in order and passed the writer's checksums (D2).
  * 3. A generation stamp only grows (D5).
  */
+import type { Millis } from '../../base/brand.ts'
 import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
 import type { ReplicaState } from '../../protocol/states.ts'
 
@@ -23,6 +24,8 @@ export interface ReplicaInfo {
   readonly storage: StorageUuid
   /** Digest of the whole block (docs/formats/block-files.md); only finalized replicas have one, old ones may not. */
   readonly digest: bigint | undefined
+  /** When the bytes were last known to be right, by the wall clock; 0 is never. */
+  readonly verifiedAt: Millis
   /** Set exactly while `state` is `rur`. */
   readonly recovery: ReplicaRecovery | undefined
 }

@@ -111,6 +111,21 @@ export function listDirectory(path: string): Promise<Dirent[]> {
   })
 }
 
+/** When an open file was last changed, in milliseconds of the wall clock. */
+export function fileModifiedAt(descriptor: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.fstat(descriptor, (error, stats) => {
+      if (error === null) resolve(Math.floor(stats.mtimeMs))
+      else reject(error)
+    })
+  })
+}
+
+/** Sets the time at which the file at `path` was last changed. */
+export function touchFile(path: string, atMs: number): Promise<void> {
+  return run((done) => fs.utimes(path, atMs / 1000, atMs / 1000, done))
+}
+
 /** Size of the file at `path`. */
 export function pathBytes(path: string): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -152,6 +167,8 @@ export interface FileSystem {
   makeDirectory(path: string): Promise<void>
   listDirectory(path: string): Promise<Dirent[]>
   fileBytes(descriptor: number): Promise<number>
+  fileModifiedAt(descriptor: number): Promise<number>
+  touchFile(path: string, atMs: number): Promise<void>
   pathBytes(path: string): Promise<number>
   spaceOf(path: string): Promise<DiskSpace>
   writeAt(descriptor: number, bytes: Uint8Array, position: number): Promise<void>
@@ -170,6 +187,8 @@ export const systemFiles: FileSystem = {
   makeDirectory,
   listDirectory,
   fileBytes,
+  fileModifiedAt,
+  touchFile,
   pathBytes,
   spaceOf,
   writeAt,

@@ -6,6 +6,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { DfsError } from '../../protocol/errors.ts'
 import { type DiskOperation, diskOperations } from '../core/volume-health.ts'
 import type { OperationTotals } from './observed-files.ts'
+import type { ScrubStatus } from './scrub-worker.ts'
 
 /** One data directory. */
 export interface StorageStatus {
@@ -18,6 +19,8 @@ export interface StorageStatus {
   readonly replicas: number
   /** What file operations did since the start, by kind. */
   readonly operations: Readonly<Record<DiskOperation, OperationTotals>>
+  /** What verifying stored bytes has done; absent while it is off. */
+  readonly scrub: ScrubStatus | undefined
 }
 
 /** What the status document and the metrics show. */
@@ -99,6 +102,9 @@ const storageGauges: readonly Reading<StorageStatus>[] = [
   ['remaining_bytes', 'Bytes free for replicas', (now) => now.remainingBytes],
   ['replicas', 'Replicas stored', (now) => now.replicas],
   ['failed', '1 when the directory failed', (now) => flag(now.failed)],
+  ['oldest_unverified_seconds', 'Age of the byte not verified for longest', oldestUnverified],
+  ['scrubbed_bytes', 'Bytes verified since the start', (now) => now.scrub?.verifiedBytes ?? 0],
+  ['scrubbed_corrupt', 'Corrupt replicas it found', (now) => now.scrub?.corruptReplicas ?? 0],
 ]
 
 /** Per directory and kind of file operation. */
@@ -108,6 +114,10 @@ const operationCounters: readonly Reading<OperationTotals>[] = [
   ['bytes', 'Bytes read or written', (now) => now.bytes],
   ['seconds', 'Time that file operations took', (now) => now.elapsedMs / 1000],
 ]
+
+function oldestUnverified({ scrub }: StorageStatus): number {
+  return (scrub?.oldestAgeMs ?? 0) / 1000
+}
 
 type Reading<Subject> = readonly [name: string, help: string, read: (subject: Subject) => number]
 

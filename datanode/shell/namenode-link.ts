@@ -2,13 +2,19 @@
 import { unreachable } from '../../base/assert.ts'
 import { encodeBlockList, type ListedReplica } from '../../protocol/block-list.ts'
 import { DfsError, type ErrorCode, isDfsError } from '../../protocol/errors.ts'
-import type { DatanodeUuid, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
+import {
+  type DatanodeUuid,
+  type GenerationStamp,
+  type StorageUuid,
+  storageUuid,
+} from '../../protocol/ids.ts'
 import type { EncodableOf } from '../../protocol/message.ts'
 import {
   type DatanodeRegistration,
   datanodeErrorCodes,
   datanodeProtocol,
   type NamespaceInfo,
+  namenodeCapabilities,
   type storageBlockReport,
   type storageReceivedDeletedBlocks,
   type volumeFailureSummary,
@@ -21,6 +27,7 @@ import type {
 import type { RpcClient } from '../../transport/rpc-client.ts'
 import { ordersOfCommand } from '../core/orders.ts'
 import { reportedState } from '../core/replica.ts'
+import { bucketsOf, listBuckets } from '../core/report-buckets.ts'
 import type { ReplicaEvent } from '../core/report-queue.ts'
 import type {
   BadReplica,
@@ -37,8 +44,6 @@ export const hdfsSoftwareVersion = '3.5.0'
 
 /** DataNodeLayoutVersion -57 as HDFS writes it into an unsigned field. */
 const datanodeLayoutVersion = 2 ** 32 - 57
-/** Bit of NamespaceInfo.capabilities: block reports may carry buffers. */
-const capabilityBlockBuffers = 1
 /** Beyond this, storages report in a call each (dfs.blockreport.split.threshold). */
 const replicasPerReportMax = 1_000_000
 
@@ -101,6 +106,8 @@ export class NamenodeLink {
   #client: NamenodeConnection | undefined
   #self: DatanodeID
   #identity: NamespaceIdentity | undefined
+  /** The namenode compares digests of buckets. */
+  #takesBuckets = false
 
   constructor(options: NamenodeLinkOptions) {
     this.#options = options
@@ -188,6 +195,7 @@ export class NamenodeLink {
 
   async #askVersion(): Promise<NamespaceIdentity> {
     const { info } = await this.#rpc().call(datanodeProtocol, 'versionRequest', {})
+    this.#takesBuckets = hasCapability(info, namenodeCapabilities.replicaBuckets)
     return identityOf(info)
   }
 
@@ -224,6 +232,52 @@ export class NamenodeLink {
   }
 
   async #reportBlocks(leaseId: bigint, reportId: number): Promise<SessionAnswer> {
+    return this.#takesBuckets
+      ? this.#reportDifferences(leaseId, reportId)
+      : this.#reportWhole(leaseId, reportId)
+  }
+
+  /** Tells the digests of all buckets, then lists the replicas of those that differ. */
+  async #reportDifferences(leaseId: bigint, reportId: number): Promise<SessionAnswer> {
+    const id = BigInt(reportId)
+    const head = { registration: this.#registration(), blockPoolId: this.blockPoolId }
+    const first = await this.#rpc().call(datanodeProtocol, 'blockReport', {
+      ...head,
+      reports: this.#store.storages().map(({ uuid }) => ({
+        storage: { storageUuid: uuid, state: 'NORMAL', storageType: 'DISK' },
+        blocksBuffers: [],
+        buckets: bucketsOf(reportableReplicas(this.#store, uuid)),
+      })),
+      context: { totalRpcs: 1, curRpc: 0, id, leaseId },
+    })
+    const orders = first.cmd === undefined ? [] : [...ordersOfCommand(first.cmd)]
+    const known = new Set(this.#store.storages().map(({ uuid }) => uuid))
+    const listings = first.wanted.flatMap(({ storageUuid: wanted, buckets }) => {
+      const uuid = storageUuid(wanted)
+      const replicas = known.has(uuid) ? reportableReplicas(this.#store, uuid) : []
+      return listBuckets(replicas, buckets).map((listing) => ({ uuid, ...listing }))
+    })
+    const totalRpcs = 1 + listings.length
+    for (const [index, { uuid, buckets, replicas }] of listings.entries()) {
+      const { count, pieces, digests } = encodeBlockList(replicas)
+      const report = {
+        storage: { storageUuid: uuid, state: 'NORMAL', storageType: 'DISK' },
+        numberOfBlocks: count,
+        blocksBuffers: pieces,
+        buckets,
+        ...(digests === undefined ? {} : { digests }),
+      } as const
+      const { cmd } = await this.#rpc().call(datanodeProtocol, 'blockReport', {
+        ...head,
+        reports: [report],
+        context: { totalRpcs, curRpc: index + 1, id, leaseId: 0n },
+      })
+      if (cmd !== undefined) orders.push(...ordersOfCommand(cmd))
+    }
+    return { kind: 'reported', orders }
+  }
+
+  async #reportWhole(leaseId: bigint, reportId: number): Promise<SessionAnswer> {
     const reports = this.#store.storages().map(({ uuid }) => this.#listReplicas(uuid))
     const total = reports.reduce((sum, { numberOfBlocks }) => sum + (numberOfBlocks ?? 0), 0)
     const calls = total > replicasPerReportMax ? reports.map((report) => [report]) : [reports]
@@ -333,8 +387,12 @@ export function* reportableReplicas(
   }
 }
 
+function hasCapability({ capabilities }: NamespaceInfo, bit: number): boolean {
+  return Math.floor(capabilities / bit) % 2 === 1
+}
+
 function identityOf(info: NamespaceInfo): NamespaceIdentity {
-  if (info.capabilities % 2 !== capabilityBlockBuffers) {
+  if (!hasCapability(info, namenodeCapabilities.blockBuffers)) {
     throw new DfsError(
       'UNSUPPORTED_OPERATION',
       `Namenode of version ${info.softwareVersion} does not take block lists as buffers: 2.7 or later is needed`,

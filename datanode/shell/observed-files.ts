@@ -76,6 +76,14 @@ export class ObservedFiles implements FileSystem {
     return this.#observe('metadata', this.#options.files.fileBytes(descriptor))
   }
 
+  fileModifiedAt(descriptor: number): Promise<number> {
+    return this.#observe('metadata', this.#options.files.fileModifiedAt(descriptor))
+  }
+
+  touchFile(path: string, atMs: number): Promise<void> {
+    return this.#observe('metadata', this.#options.files.touchFile(path, atMs))
+  }
+
   pathBytes(path: string): Promise<number> {
     return this.#observe('metadata', this.#options.files.pathBytes(path))
   }

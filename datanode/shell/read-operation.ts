@@ -53,7 +53,8 @@ export async function readBlock(
         chunkOffset: plan.start,
       },
     })
-    verdict = new ReadVerdict(connection)
+    const { replica } = stored
+    verdict = new ReadVerdict(connection, () => store.suspect(replica.blockId))
     const { socket } = connection
     await sendBlock({ stored, plan, pool: store.pool, socket, verifiesDigests: false }, preface)
   } finally {
@@ -110,10 +111,12 @@ function extentOf({ layout, length }: StoredReplica): {
 class ReadVerdict implements ByteSink {
   readonly given: Promise<'next' | 'close'>
   readonly #connection: TransferConnection
+  readonly #onBadChecksum: () => void
   #settle: (then: 'next' | 'close') => void = () => undefined
 
-  constructor(connection: TransferConnection) {
+  constructor(connection: TransferConnection, onBadChecksum: () => void) {
     this.#connection = connection
+    this.#onBadChecksum = onBadChecksum
     this.given = new Promise((resolve) => {
       this.#settle = resolve
     })
@@ -131,6 +134,7 @@ class ReadVerdict implements ByteSink {
       return 0
     }
     reader.pause()
+    if (taken.value.status === 'ERROR_CHECKSUM') this.#onBadChecksum()
     this.#settle('next')
     return taken.next
   }

@@ -204,7 +204,7 @@ async function readSpanDigests(
 }
 
 /** Number of leading chunks of `data` that match `checksums`, one CRC each; the last may be short. */
-function goodChunks(layout: MetaLayout, data: Buffer, checksums: Buffer): number {
+export function goodChunks(layout: MetaLayout, data: Buffer, checksums: Buffer): number {
   const { bytesPerChecksum, checksumType } = layout
   const count = Math.ceil(data.length / bytesPerChecksum)
   if (checksumType === 'null' || count === 0) return count

@@ -1,5 +1,6 @@
 import { constants } from 'node:fs'
 import { join } from 'node:path'
+import { type Millis, millis } from '../../base/brand.ts'
 import type { Logger } from '../../base/log.ts'
 import { isDfsError } from '../../protocol/errors.ts'
 import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
@@ -27,6 +28,7 @@ export interface FoundReplica {
   readonly storage: StorageUuid
   readonly files: ReplicaFiles
   readonly digest: bigint | undefined
+  readonly verifiedAt: Millis
 }
 
 interface DirectoryContents {
@@ -57,6 +59,8 @@ export async function scanVolume(volume: Volume, logger: Logger): Promise<FoundR
     const replica = await unfinishedReplica(volume, { blockId, generationStamp }, logger)
     if (replica !== undefined) found.push(replica)
   }
+  // What is reported from now on must survive a power failure, also if its entry was not synced when written.
+  await volume.syncer.sync(rbw.directory)
   return found
 }
 
@@ -148,8 +152,10 @@ async function finalizedReplicas(
       const files = volume.files('finalized', blockId, generationStamp)
       const size = await volume.disk.pathBytes(files.data)
       const { storage } = volume
-      const digest = await storedDigest(files, size)
-      const start = { blockId, generationStamp, length: size, digest }
+      const stored = await storedDigest(files, size)
+      // A time from the future would keep the replica from ever being verified.
+      const verifiedAt = millis(Math.min(stored.modifiedAt, volume.wallTime()))
+      const start = { blockId, generationStamp, length: size, digest: stored.digest, verifiedAt }
       return { ...start, state: 'finalized', storage, files } as const
     })
     for (const replica of await Promise.all(batch)) if (replica !== undefined) found.push(replica)
@@ -157,17 +163,24 @@ async function finalizedReplicas(
   return found
 }
 
-async function storedDigest(files: ReplicaFiles, length: number): Promise<bigint | undefined> {
+/** The digest in a meta file, and when the file was last changed: written, or touched by the scrubber. */
+async function storedDigest(
+  files: ReplicaFiles,
+  length: number,
+): Promise<{ readonly digest: bigint | undefined; readonly modifiedAt: number }> {
   const { disk } = files
   const descriptor = await disk.openFile(files.meta, constants.O_RDONLY)
   try {
     const record = Buffer.alloc(blockDigestBytes)
     const read = await disk.readAt(descriptor, record, metaHeader.blockDigest)
-    return decodeBlockDigest(record.subarray(0, read), length)
+    const modifiedAt = await disk.fileModifiedAt(descriptor)
+    return { digest: decodeBlockDigest(record.subarray(0, read), length), modifiedAt }
   } finally {
     await disk.closeFile(descriptor)
   }
 }
+
+const unverified = { digest: undefined, verifiedAt: millis(0) } as const
 
 async function unfinishedReplica(
   volume: Volume,
@@ -178,7 +191,7 @@ async function unfinishedReplica(
   const { storage } = volume
   try {
     const length = await recoverPrefix(files, blockId)
-    return { blockId, generationStamp, length, state: 'rwr', storage, files, digest: undefined }
+    return { blockId, generationStamp, length, state: 'rwr', storage, files, ...unverified }
   } catch (error) {
     const isDamaged = isDfsError(error, 'CORRUPTION')
     if (!isDamaged && errnoOf(error) !== 'ENOENT') throw error

@@ -29,6 +29,7 @@ import {
   releaseReplica,
   reopenReplica,
 } from './replica-writing.ts'
+import { type ScrubStatus, ScrubWorker } from './scrub-worker.ts'
 import type { Volume, VolumeFailure } from './volume.ts'
 import { VolumeMonitor } from './volume-monitor.ts'
 import { openVolumes, tooManyFailed } from './volume-opening.ts'
@@ -78,6 +79,7 @@ interface StoreParts {
   readonly failures: readonly VolumeFailure[]
   readonly settings: Settings
   readonly timers: Timers
+  readonly clock: Clock
 }
 
 /**
@@ -92,7 +94,8 @@ export async function openReplicaStore(options: ReplicaStoreOptions): Promise<Re
   try {
     const identity = identityOfVolumes(volumes, options.identity)
     const shelf = new ReplicaShelf({ volumes, logger, timers: options.timers })
-    const store = new ReplicaStore(shelf, { identity, failures, settings, timers: options.timers })
+    const { timers } = options
+    const store = new ReplicaStore(shelf, { identity, failures, settings, timers, clock })
     await loadReplicas(shelf)
     const { fatal } = store
     if (fatal !== undefined) throw fatal
@@ -114,13 +117,18 @@ export class ReplicaStore {
   readonly #freshUuid = datanodeUuid(randomUUID())
 
   readonly #monitor: VolumeMonitor
+  readonly #timers: Timers
+  readonly #clock: Clock
+  readonly #scrubbers = new Map<StorageUuid, ScrubWorker>()
   readonly #failures: VolumeFailure[]
   readonly #tolerated: number
   readonly #failureListeners: ((loss: VolumeLoss) => void)[] = []
 
   /** Use {@link openReplicaStore}. */
   constructor(shelf: ReplicaShelf, parts: StoreParts) {
-    const { identity, failures, settings, timers } = parts
+    const { identity, failures, settings, timers, clock } = parts
+    this.#timers = timers
+    this.#clock = clock
     const { volumes } = shelf
     this.#shelf = shelf
     this.#identity = identity
@@ -140,6 +148,13 @@ export class ReplicaStore {
     }
     this.#deletion = new ReplicaDeletion(shelf)
     this.recovery = new ReplicaRecoveryDesk(shelf)
+    shelf.onEvent(({ kind, blockId, storage }) => {
+      if (kind !== 'received') return
+      // It was verified as it came.
+      const now = this.#clock.wall()
+      shelf.map.setVerified(blockId, now)
+      this.#scrubbers.get(storage)?.plan.add(blockId, now)
+    })
   }
 
   /** Memory for data in transit. */
@@ -206,6 +221,37 @@ export class ReplicaStore {
   /** Is told of each volume that fails from now on. */
   onVolumeFailed(listener: (loss: VolumeLoss) => void): void {
     this.#failureListeners.push(listener)
+  }
+
+  /**
+   * Begins to verify the replicas of every volume in the background.
+   *
+   * @param isBusy true while clients or copies use the datanode
+   */
+  startScrubbing({ periodMs, isBusy }: { periodMs: number; isBusy: () => boolean }): void {
+    for (const volume of this.#shelf.volumes) {
+      const worker = new ScrubWorker({
+        ...{ shelf: this.#shelf, volume, periodMs, isBusy },
+        clock: this.#clock,
+        timers: this.#timers,
+        onCorrupt: ({ blockId }, reason) => this.reportCorrupt(blockId, reason),
+      })
+      this.#scrubbers.set(volume.storage, worker)
+      worker.start()
+    }
+  }
+
+  /** What scrubbing has done on a storage; `undefined` while it is off. */
+  scrubStatus(storage: StorageUuid): ScrubStatus | undefined {
+    return this.#scrubbers.get(storage)?.status()
+  }
+
+  /** A reader or a copy found something wrong: the replica is verified before all others. */
+  suspect(blockId: BlockId): void {
+    const replica = this.#shelf.find(blockId)
+    const worker = replica === undefined ? undefined : this.#scrubbers.get(replica.storage)
+    worker?.plan.suspect(blockId)
+    worker?.start()
   }
 
   onEvent(listener: (event: ReplicaEventNotice) => void): void {
@@ -325,6 +371,7 @@ export class ReplicaStore {
   /** Ends all writers as after {@link release}, and unlocks the directories. */
   async close(): Promise<void> {
     const shelf = this.#shelf
+    for (const worker of this.#scrubbers.values()) await worker.close()
     await shelf.close()
     await this.#deletion.settled()
     await this.#monitor.close()

@@ -81,6 +81,8 @@ export class Volume {
   readonly #lock: DirectoryLock
   readonly #knownDirectories = new Set<string>()
   #version: VersionFile | undefined
+  /** Its VERSION file is on disk. */
+  #isFormatted: boolean
   #supportsDirectIo = false
   #failure: VolumeFailure | undefined
   #onFailed: ((failure: VolumeFailure) => void) | undefined
@@ -108,6 +110,7 @@ export class Volume {
     this.#space = new SpaceLedger(options.reservedBytes)
     this.#lock = lock
     this.#version = version
+    this.#isFormatted = version !== undefined
     this.storage = version?.storage ?? storageUuid(`DS-${randomUUID()}`)
   }
 
@@ -214,6 +217,7 @@ export class Volume {
     await disk.renameFile(draft, join(current, versionFileName))
     await this.syncer.sync(current)
     await this.syncer.sync(this.directory)
+    this.#isFormatted = true
   }
 
   /** Makes the directories of the block pool and empties that of unfinished copies. */
@@ -222,6 +226,11 @@ export class Volume {
     const names = [finalizedDirectoryName, beingWrittenDirectoryName, beingCopiedDirectoryName]
     for (const name of names) await this.disk.makeDirectory(this.poolPath(name))
     await this.syncer.sync(this.poolPath(''))
+  }
+
+  /** Now, by the wall clock. */
+  wallTime(): Millis {
+    return this.#options.clock.wall()
   }
 
   /** Absolute path of `name` in the block pool's directory. */
@@ -284,7 +293,7 @@ export class Volume {
     const current = join(this.directory, currentDirectoryName)
     try {
       const version = await readVersion(this.disk, this.directory)
-      if (this.#version !== undefined && version?.storage !== this.storage) {
+      if (this.#isFormatted && version?.storage !== this.storage) {
         const found = version === undefined ? 'it is gone' : `it names ${version.storage}`
         this.fail(`its VERSION file is not the one of ${this.storage}: ${found}`)
         return

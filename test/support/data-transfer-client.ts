@@ -52,17 +52,23 @@ export interface DataServerParts {
   readonly logger?: Logger
   readonly clock?: Clock
   readonly files?: FileSystem
+  readonly identity?: typeof testIdentity
 }
 
 export async function startDataServer(
   directories: readonly string[],
   settings: Partial<Settings> = {},
-  { logger = silentLogger, clock = systemClock, files }: DataServerParts = {},
+  {
+    logger = silentLogger,
+    clock = systemClock,
+    files,
+    identity = testIdentity,
+  }: DataServerParts = {},
 ): Promise<DataServer> {
   const all = withSettings({ 'dfs.datanode.reserved-bytes': 0, ...settings })
   const parts = { settings: all, logger, clock, timers: systemTimers }
   const store = await openReplicaStore({ directories, files, ...parts })
-  await store.bindTo(testIdentity)
+  await store.bindTo(identity)
   const id = { ...nobodyId }
   const server = await startTransferServer({
     store,
@@ -292,6 +298,8 @@ export class DataConnection {
     readonly offset?: number
     readonly length: number
     readonly sendChecksums?: boolean
+    /** What the client says of the bytes. */
+    readonly verdict?: 'CHECKSUM_OK' | 'ERROR_CHECKSUM'
   }): Promise<{ response: BlockOpResponse; packets: Packet[]; data: Buffer }> {
     const { blockId, stamp = 1001, offset = 0, length, sendChecksums = true } = read
     const block = { poolId: testPool, blockId, generationStamp: stamp, numBytes: 0 }
@@ -313,7 +321,8 @@ export class DataConnection {
       packets.push(packet)
       if (packet.header.lastPacketInBlock) break
     }
-    this.socket.write(encodeDelimited(clientReadStatus, { status: 'CHECKSUM_OK' }))
+    const { verdict: status = 'CHECKSUM_OK' } = read
+    this.socket.write(encodeDelimited(clientReadStatus, { status }))
     const start = response.readOpChecksumInfo?.chunkOffset ?? 0
     const sent = Buffer.concat(packets.map(({ data }) => data))
     return { response, packets, data: sent.subarray(offset - start, offset - start + length) }

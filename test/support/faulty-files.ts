@@ -48,6 +48,10 @@ export class FaultyFiles {
         this.#run('listDirectory', path, () => systemFiles.listDirectory(path)),
       fileBytes: (descriptor) =>
         this.#run('fileBytes', at(descriptor), () => systemFiles.fileBytes(descriptor)),
+      fileModifiedAt: (descriptor) =>
+        this.#run('fileModifiedAt', at(descriptor), () => systemFiles.fileModifiedAt(descriptor)),
+      touchFile: (path, atMs) =>
+        this.#run('touchFile', path, () => systemFiles.touchFile(path, atMs)),
       pathBytes: (path) => this.#run('pathBytes', path, () => systemFiles.pathBytes(path)),
       spaceOf: (path) => this.#run('spaceOf', path, () => systemFiles.spaceOf(path)),
       writeAt: (descriptor, bytes, position) =>

@@ -1,11 +1,11 @@
-import { rm } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { silentLogger } from '../../../base/log.ts'
 import { systemClock, systemTimers } from '../../../base/system.ts'
 import { datanodeConfig } from '../../../datanode/config.ts'
 import { type RunningDatanode, runDatanode } from '../../../datanode/main.ts'
-import { decodeBlockList } from '../../../protocol/block-list.ts'
+import { decodeBlockList, listedDigest } from '../../../protocol/block-list.ts'
 import type { DfsError } from '../../../protocol/errors.ts'
 import type { EncodableOf, RequestOf } from '../../../protocol/message.ts'
 import { clientDatanodeProtocol } from '../../../protocol/messages/client-datanode.ts'
@@ -13,12 +13,19 @@ import {
   type DatanodeRegistration,
   type datanodeCommand,
   datanodeProtocol,
+  namenodeCapabilities,
   type namespaceInfo,
 } from '../../../protocol/messages/datanode-namenode.ts'
 import { interDatanodeProtocol } from '../../../protocol/messages/inter-datanode.ts'
+import { blocksPerBucket } from '../../../protocol/replica-buckets.ts'
 import { type SettingName, type Settings, settings } from '../../../protocol/settings.ts'
 import { RpcClient } from '../../../transport/rpc-client.ts'
 import { RpcServer } from '../../../transport/rpc-server.ts'
+import {
+  patternBytes,
+  startDataServer,
+  writeWholeBlock,
+} from '../../support/data-transfer-client.ts'
 
 type Command = EncodableOf<typeof datanodeCommand>
 type Called<N extends keyof (typeof datanodeProtocol)['methods']> = RequestOf<
@@ -33,6 +40,9 @@ class ScriptedNamenode {
   address = ''
   commands: Command[] = []
   readonly calls: string[] = []
+  capabilities: number = namenodeCapabilities.blockBuffers
+  /** Buckets to ask for when a report brings digests. */
+  wantedBuckets: readonly number[] = []
   readonly registrations: DatanodeRegistration[] = []
   readonly heartbeats: Called<'sendHeartbeat'>[] = []
   readonly reports: Called<'blockReport'>[] = []
@@ -66,7 +76,15 @@ class ScriptedNamenode {
         this.reports.push(request)
         this.#called('blockReport')
         const finalizeCmd = { blockPoolId: 'BP-1' }
-        return { cmd: { cmdType: 'FinalizeCommand' as const, finalizeCmd } }
+        const isDigests = request.reports.some((report) => report.numberOfBlocks === undefined)
+        const wanted = request.reports.map(({ storage: { storageUuid } }) => ({
+          storageUuid,
+          buckets: this.wantedBuckets,
+        }))
+        return {
+          cmd: { cmdType: 'FinalizeCommand' as const, finalizeCmd },
+          wanted: isDigests ? wanted : [],
+        }
       },
       blockReceivedAndDeleted: () => {
         this.#called('blockReceivedAndDeleted')
@@ -115,7 +133,7 @@ class ScriptedNamenode {
         cTime: 1,
       },
       softwareVersion: '3.5.0',
-      capabilities: 1,
+      capabilities: this.capabilities,
     }
   }
 }
@@ -231,6 +249,45 @@ datanodeTest(
   },
 )
 
+datanodeTest(
+  'a namenode that compares digests is told of buckets, then of those it wants',
+  async (t) => {
+    const namenode = await namenodeFor(t)
+    const { blockBuffers, replicaBuckets } = namenodeCapabilities
+    namenode.capabilities = blockBuffers + replicaBuckets
+    namenode.wantedBuckets = [5]
+    const directory = join(t.testdir(), 'data')
+    const store = await startDataServer(
+      [directory],
+      {},
+      { identity: { clusterId: 'CID-1', namespaceId: 7, blockPoolId: 'BP-1' } },
+    )
+    for (const id of [1, 2, 5 * blocksPerBucket]) {
+      await writeWholeBlock([store], { blockId: id, data: patternBytes(100, id), poolId: 'BP-1' })
+    }
+    await store.close()
+    const first = namenode.next('blockReport')
+    await start(t, namenode, { directory })
+    await first
+    while (namenode.reports.length < 2) await namenode.next('blockReport')
+    const [digests, lists] = namenode.reports
+    t.match(digests, {
+      context: { totalRpcs: 1, curRpc: 0, leaseId: 2n ** 63n },
+      reports: [{ numberOfBlocks: undefined, buckets: [{ bucket: 0, count: 2 }, { bucket: 5 }] }],
+    })
+    t.same(digests?.reports[0]?.blocksBuffers, [])
+    t.match(lists, {
+      context: { totalRpcs: 2, curRpc: 1, leaseId: 0n, id: digests?.context?.id },
+      reports: [{ numberOfBlocks: 1, buckets: [{ bucket: 5, count: 1 }] }],
+    })
+    const listed: number[] = []
+    const report = lists?.reports[0]
+    decodeBlockList(1, report?.blocksBuffers ?? [], (id) => listed.push(id))
+    t.same(listed, [5 * blocksPerBucket])
+    t.type(listedDigest(report?.digests, 1, 0), 'bigint')
+  },
+)
+
 datanodeTest('status, health and metrics are served over HTTP', async (t) => {
   const namenode = await namenodeFor(t)
   const reported = namenode.next('blockReport')
@@ -255,7 +312,7 @@ datanodeTest('a failed disk is told at once, and the last one ends the datanode'
   await reported
   t.match(namenode.heartbeats.at(-1), { failedVolumes: 0, volumeFailureSummary: undefined })
   const again = namenode.next('blockReport')
-  await rm(join(root, 'one', 'current'), { recursive: true })
+  await rename(join(root, 'one', 'current'), join(root, 'gone-1'))
   await namenode.next('errorReport')
   await again
   t.match(namenode.heartbeats.at(-1), {
@@ -269,7 +326,7 @@ datanodeTest('a failed disk is told at once, and the last one ends the datanode'
     await metrics.text(),
     /^trefoil_datanode_storage_io_operations_total\{storage=".*two",operation="sync"\} [1-9]/m,
   )
-  await rm(join(root, 'two', 'current'), { recursive: true })
+  await rename(join(root, 'two', 'current'), join(root, 'gone-2'))
   t.match(await datanode.failure, { code: 'IO_ERROR', message: /2 of 2 data directories failed/ })
 })
 
