@@ -129,6 +129,8 @@ async function compose(
   const periodMs = composition.settings['dfs.datanode.scan.period.hours'] * 3_600_000
   const isBusy = (): boolean => listeners.activeTransfers() > 0
   if (periodMs > 0) store.startScrubbing({ periodMs, isBusy })
+  const scanMs = composition.settings['dfs.datanode.directoryscan.interval']
+  if (scanMs > 0) store.startDirectoryScans(scanMs)
   const addresses = Object.fromEntries(
     Object.entries(listeners.ports).map(([name, port]) => [name, `${config.bindHost}:${port}`]),
   )
@@ -286,5 +288,6 @@ function storageStatus(store: ReplicaStore, storage: StorageSummary): StorageSta
     remainingBytes: remaining,
     operations: store.operations(uuid),
     scrub: store.scrubStatus(uuid),
+    scan: store.scanTotals(uuid),
   }
 }

@@ -151,6 +151,11 @@ export const settings = {
     0,
     'Hours within which every stored byte is verified; 0 is never',
   ),
+  'dfs.datanode.directoryscan.interval': integer(
+    21_600_000,
+    0,
+    'Milliseconds between comparisons of files with replicas; 0 is never',
+  ),
   'dfs.datanode.max.transfer.threads': integer(
     limits.transfersPerDatanodeMax,
     1,

@@ -186,7 +186,11 @@ export class ExactReader {
     try {
       while (this.#wantsMore() && this.#step());
     } catch (error) {
-      this.socket.destroy(error instanceof Error ? error : new Error(String(error)))
+      const reason = error instanceof Error ? error : new Error(String(error))
+      this.#isPaused = true
+      // Never inside the read callback: a socket destroyed there leaves its handle behind, and a process that
+      // ends by itself then spins while Node waits for that handle (v20).
+      process.nextTick(() => this.socket.destroy(reason))
       if (!(error instanceof DfsError)) throw error
     } finally {
       this.#isDraining = false

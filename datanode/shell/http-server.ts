@@ -4,7 +4,9 @@ import type { AddressInfo } from 'node:net'
 import express from 'express'
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { DfsError } from '../../protocol/errors.ts'
+import { scanFindings } from '../core/directory-diff.ts'
 import { type DiskOperation, diskOperations } from '../core/volume-health.ts'
+import type { ScanTotals } from './directory-scanner.ts'
 import type { OperationTotals } from './observed-files.ts'
 import type { ScrubStatus } from './scrub-worker.ts'
 
@@ -21,6 +23,8 @@ export interface StorageStatus {
   readonly operations: Readonly<Record<DiskOperation, OperationTotals>>
   /** What verifying stored bytes has done; absent while it is off. */
   readonly scrub: ScrubStatus | undefined
+  /** Differences between files and replicas that scans found, by kind; absent while they are off. */
+  readonly scan: ScanTotals | undefined
 }
 
 /** What the status document and the metrics show. */
@@ -154,11 +158,27 @@ function createMetrics(): Metrics {
       }
     }),
   ]
+  updates.push(findingCounter(registers))
   return {
     registry,
     update(status) {
       for (const update of updates) update(status)
     },
+  }
+}
+
+function findingCounter(registers: Registry[]): (status: DatanodeStatus) => void {
+  const counter = new Counter({
+    name: 'trefoil_datanode_storage_scan_findings_total',
+    help: 'Differences between files and replicas that scans found',
+    labelNames: ['storage', 'finding'],
+    registers,
+  })
+  return ({ storages }) => {
+    counter.reset()
+    for (const { path: storage, scan } of storages) {
+      for (const finding of scanFindings) counter.inc({ storage, finding }, scan?.[finding] ?? 0)
+    }
   }
 }
 

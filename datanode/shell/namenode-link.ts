@@ -244,7 +244,7 @@ export class NamenodeLink {
     const first = await this.#rpc().call(datanodeProtocol, 'blockReport', {
       ...head,
       reports: this.#store.storages().map(({ uuid }) => ({
-        storage: { storageUuid: uuid, state: 'NORMAL', storageType: 'DISK' },
+        storage: { storageUuid: uuid, state: 'NORMAL', storageType: 'DISK' } as const,
         blocksBuffers: [],
         buckets: bucketsOf(reportableReplicas(this.#store, uuid)),
       })),

@@ -150,6 +150,10 @@ async function finalizedReplicas(
         return undefined
       }
       const files = volume.files('finalized', blockId, generationStamp)
+      if (files.directory !== contents.directory) {
+        logger.warn('replica-misplaced', { blockId, directory: contents.directory })
+        return undefined
+      }
       const size = await volume.disk.pathBytes(files.data)
       const { storage } = volume
       const stored = await storedDigest(files, size)
@@ -164,7 +168,7 @@ async function finalizedReplicas(
 }
 
 /** The digest in a meta file, and when the file was last changed: written, or touched by the scrubber. */
-async function storedDigest(
+export async function storedDigest(
   files: ReplicaFiles,
   length: number,
 ): Promise<{ readonly digest: bigint | undefined; readonly modifiedAt: number }> {

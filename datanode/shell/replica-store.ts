@@ -15,6 +15,7 @@ import type { ReopenRequest } from '../core/replica-rules.ts'
 import { mayGoOn } from '../core/volume-health.ts'
 import type { DatanodeIdentity } from '../format/version-file.ts'
 import type { BufferPool } from './buffer-pool.ts'
+import { DirectoryScanner, type ScanTotals } from './directory-scanner.ts'
 import { errnoOf, type FileSystem, systemFiles } from './files.ts'
 import { ReplicaDeletion } from './replica-deletion.ts'
 import { identityOfVolumes, loadReplicas, requireSameIdentity } from './replica-loading.ts'
@@ -120,6 +121,7 @@ export class ReplicaStore {
   readonly #timers: Timers
   readonly #clock: Clock
   readonly #scrubbers = new Map<StorageUuid, ScrubWorker>()
+  readonly #scanners = new Map<StorageUuid, DirectoryScanner>()
   readonly #failures: VolumeFailure[]
   readonly #tolerated: number
   readonly #failureListeners: ((loss: VolumeLoss) => void)[] = []
@@ -239,6 +241,29 @@ export class ReplicaStore {
       this.#scrubbers.set(volume.storage, worker)
       worker.start()
     }
+  }
+
+  /** Begins to compare the directories of every volume with its replicas, each once per period. */
+  startDirectoryScans(periodMs: number): void {
+    for (const volume of this.#shelf.volumes) {
+      const scanner = new DirectoryScanner({
+        ...{ shelf: this.#shelf, volume, periodMs },
+        timers: this.#timers,
+        onCorrupt: (blockId, reason) => this.reportCorrupt(blockId, reason),
+      })
+      this.#scanners.set(volume.storage, scanner)
+      scanner.start()
+    }
+  }
+
+  /** Compares all directories with the replicas now. */
+  async scanDirectories(): Promise<void> {
+    for (const scanner of this.#scanners.values()) await scanner.scanAll()
+  }
+
+  /** What scans of a storage found; `undefined` while they are off. */
+  scanTotals(storage: StorageUuid): ScanTotals | undefined {
+    return this.#scanners.get(storage)?.totals()
   }
 
   /** What scrubbing has done on a storage; `undefined` while it is off. */
@@ -372,6 +397,7 @@ export class ReplicaStore {
   async close(): Promise<void> {
     const shelf = this.#shelf
     for (const worker of this.#scrubbers.values()) await worker.close()
+    for (const scanner of this.#scanners.values()) await scanner.close()
     await shelf.close()
     await this.#deletion.settled()
     await this.#monitor.close()

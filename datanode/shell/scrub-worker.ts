@@ -117,7 +117,7 @@ export class ScrubWorker {
     const { blockId, length, bytesPerSecond } = order
     const replica = shelf.map.find(blockId)
     if (replica === undefined || !this.#isSame(order)) return
-    let paidUntil = clock.monotonic()
+    let paidUntil: number = clock.monotonic()
     const pace = (bytes: number): Promise<void> => {
       paidUntil = Math.max(paidUntil, clock.monotonic() - 1000) + (1000 * bytes) / bytesPerSecond
       return this.#sleep(paidUntil - clock.monotonic())
