@@ -216,7 +216,11 @@ export class NamenodeLink {
     const failures = this.#store.volumeFailures?.() ?? []
     const answer = await this.#rpc().call(datanodeProtocol, 'sendHeartbeat', {
       registration: this.#registration(),
-      reports: storages.map(storageReportOf),
+      reports: storages.map((storage) => {
+        const scrub = this.#store.scrubStatus?.(storage.uuid)
+        const report = storageReportOf(storage)
+        return scrub === undefined ? report : { ...report, oldestUnverifiedMs: scrub.oldestAgeMs }
+      }),
       xmitsInProgress: orderedTransfers,
       xceiverCount: activeTransfers,
       failedVolumes: failures.length,

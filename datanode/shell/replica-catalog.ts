@@ -4,6 +4,7 @@ import type { ReplicaEvent } from '../core/report-queue.ts'
 import type { BadReplica, NamespaceIdentity } from '../core/session-events.ts'
 import type { RecoverableReplica } from './replica-recovery.ts'
 import type { StorageSummary } from './replica-store.ts'
+import type { ScrubStatus } from './scrub-worker.ts'
 import type { VolumeFailure } from './volume.ts'
 
 /** This datanode's part in block recoveries. */
@@ -33,6 +34,8 @@ export interface ReplicaCatalog {
   replicas(storage: StorageUuid): Iterable<ReplicaInfo>
   find(blockId: BlockId): ReplicaInfo | undefined
   delete(blockId: BlockId, generationStamp: GenerationStamp): Promise<void>
+  /** What verifying a storage's bytes has done; `undefined` while it is off. */
+  scrubStatus?(storage: StorageUuid): ScrubStatus | undefined
   /** Data directories that do not work. */
   volumeFailures?(): readonly VolumeFailure[]
   bindTo(namespace: NamespaceIdentity): Promise<void>

@@ -1,4 +1,5 @@
 import { constants } from 'node:fs'
+import type { DfsError } from '../../protocol/errors.ts'
 import type { ReplicaInfo } from '../core/replica.ts'
 import {
   decodeMetaHeader,
@@ -36,11 +37,17 @@ export async function openStoredReplica({
   replica,
   files,
   writer,
+  judge,
 }: {
   readonly replica: ReplicaInfo
   readonly files: ReplicaFiles
   readonly writer: ReplicaWriter | undefined
+  /** Makes the error that readers get of one that the disk gave. */
+  readonly judge: (error: unknown) => DfsError
 }): Promise<StoredReplica> {
+  const refuse = (error: unknown): never => {
+    throw judge(error)
+  }
   const { disk } = files
   const length = writer?.length ?? replica.length
   const openChunk = writer === undefined ? undefined : openChunkOf(writer)
@@ -58,12 +65,13 @@ export async function openStoredReplica({
       length,
       path: files.data,
       openChunk,
-      readData: (target, position) => readExactlyAt(disk, data, target, position, files.data),
+      readData: (target, position) =>
+        readExactlyAt(disk, data, target, position, files.data).catch(refuse),
       async readStripes(first, last) {
         const start = stripeOffset(layout, first)
         const end = Math.min(stripeOffset(layout, last + 1), metaFileBytes(layout, length))
         const stripes = Buffer.allocUnsafe(end - start)
-        await readExactlyAt(disk, meta, stripes, start, files.meta)
+        await readExactlyAt(disk, meta, stripes, start, files.meta).catch(refuse)
         return stripes
       },
       async close() {

@@ -16,6 +16,9 @@ import type { ReplicaFiles, Volume } from './volume.ts'
 /** Memory for data on its way between sockets and disks; transfers wait when it is used up. */
 const bufferPoolBytes = 128 * 1024 * 1024
 
+/** Time in which a pipeline recovers without a replica that dropped out of it. */
+const abandonedNoticeMs = 60_000
+
 /** Something the namenode is told at once: org.apache.hadoop.hdfs ReceivedDeletedBlockInfo. */
 export interface ReplicaEventNotice {
   readonly kind: 'receiving' | 'received' | 'deleted'
@@ -220,6 +223,20 @@ export class ReplicaShelf {
       `Cannot go on writing block ${blockId}: a recovery or a newer pipeline took it over`,
       { blockId },
     )
+  }
+
+  /**
+   * Tells the namenode later of a replica whose writer ended in mid-block: if its pipeline went on without it by then it is
+   * stale, and the space it takes comes back without waiting for the next full report.
+   */
+  noticeLater({ blockId, generationStamp }: ReplicaInfo): void {
+    this.#timers.after(abandonedNoticeMs, () => {
+      const replica = this.find(blockId)
+      const isAbandoned = replica?.state === 'rbw' && !this.#writers.has(blockId)
+      if (isAbandoned && replica.generationStamp === generationStamp) {
+        this.notify('receiving', replica)
+      }
+    })
   }
 
   onEvent(listener: (event: ReplicaEventNotice) => void): void {

@@ -297,8 +297,10 @@ export class ReplicaStore {
     const identity = { clusterId, namespaceId, blockPoolId, datanodeUuid: this.datanodeUuid }
     if (this.#identity !== undefined) requireSameIdentity(this.#identity, identity, 'the namenode')
     for (const volume of this.#shelf.volumes) {
-      if (volume.version === undefined) await volume.format(identity)
+      if (volume.version === undefined) await bindVolume(volume, identity)
     }
+    const { fatal } = this
+    if (fatal !== undefined) throw fatal
     this.#identity = identity
   }
 
@@ -364,6 +366,11 @@ export class ReplicaStore {
         replica: { ...replica },
         files: shelf.filesOf(replica),
         writer: state === 'rbw' ? shelf.writerOf(blockId) : undefined,
+        judge: (error) => {
+          // An unreadable sector may be this replica's alone: its turn to be verified has come.
+          if (errnoOf(error) === 'EIO') this.suspect(blockId)
+          return volume.judge(error, `read block ${blockId}`)
+        },
       })
     } catch (error) {
       // The files may be on their way to another name, or to nowhere: look again when that is settled.
@@ -402,5 +409,15 @@ export class ReplicaStore {
     await this.#deletion.settled()
     await this.#monitor.close()
     await Promise.all(shelf.volumes.map((volume) => volume.close()))
+  }
+}
+
+/** Writes on a fresh data directory whose it is; one whose disk does not take that has failed. */
+async function bindVolume(volume: Volume, identity: DatanodeIdentity): Promise<void> {
+  try {
+    await volume.format(identity)
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error
+    volume.fail(volume.judge(error, 'write the VERSION file').message)
   }
 }

@@ -88,7 +88,9 @@ export function reopenReplica(
       return undefined
     }
     const files = shelf.filesOf(replica)
-    const meta = await resumeMeta(files, blockId, length)
+    const meta = await resumeMeta(files, blockId, length).catch((error: unknown) => {
+      throw volume.judge(error, `reopen block ${blockId}`)
+    })
     if (event !== 'resume') shelf.notify('receiving', replica)
     return shelf.startWriter({ volume, files, blockId, meta, isNew: false, expectedBytes: 0 })
   })
@@ -151,7 +153,10 @@ export function releaseReplica(shelf: ReplicaShelf, writer: ReplicaWriter): Prom
     const replica = shelf.map.find(blockId)
     if (replica === undefined) return
     const isEmpty = replica.length === 0 && writer.failure !== undefined
-    if (replica.state !== 'temporary' && !isEmpty) return
+    if (replica.state !== 'temporary' && !isEmpty) {
+      shelf.noticeLater(replica)
+      return
+    }
     await removeReplica(writer.files).catch((error: unknown) => {
       const reason = writer.volume.judge(error, `remove what is left of block ${blockId}`).message
       shelf.logger.warn('replica-remains', { blockId, reason })

@@ -43,6 +43,8 @@ export interface StorageReport {
   readonly remaining: number
   readonly blockPoolUsed: number
   readonly nonDfsUsed: number
+  /** Age of the byte that was not verified for longest; `undefined` when the datanode does not say. */
+  readonly oldestUnverifiedMs?: number | undefined
 }
 
 export interface HeartbeatReport {
@@ -93,6 +95,7 @@ export class StorageRecord {
   remaining = 0
   blockPoolUsed = 0
   nonDfsUsed = 0
+  oldestUnverifiedMs: number | undefined
   replicaCount = 0
   /** Blocks under construction that were promised to this storage and not received yet. */
   scheduledCount = 0
@@ -314,6 +317,7 @@ export class DatanodeRegistry {
       storage.remaining = row.remaining
       storage.blockPoolUsed = row.blockPoolUsed
       storage.nonDfsUsed = row.nonDfsUsed
+      storage.oldestUnverifiedMs = row.oldestUnverifiedMs
     }
     for (const storage of node.storages.values()) {
       if (mentioned.has(storage.uuid) || storage.isFailed) continue
@@ -433,6 +437,7 @@ function storageView(storage: StorageRecord): StorageView {
     remaining: storage.remaining,
     blockPoolUsed: storage.blockPoolUsed,
     nonDfsUsed: storage.nonDfsUsed,
+    oldestUnverifiedMs: storage.oldestUnverifiedMs,
     replicaCount: storage.replicaCount,
     isReported: storage.isReported,
   }

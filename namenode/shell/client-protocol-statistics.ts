@@ -178,6 +178,7 @@ function wireStorageReport(view: StorageView): {
   remaining: number
   blockPoolUsed: number
   nonDfsUsed: number
+  oldestUnverifiedMs?: number
   storage: { storageUuid: string; state: 'NORMAL'; storageType: 'DISK' }
 } {
   return {
@@ -189,6 +190,9 @@ function wireStorageReport(view: StorageView): {
     blockPoolUsed: view.blockPoolUsed,
     nonDfsUsed: view.nonDfsUsed,
     storage: { storageUuid: view.storage, state: 'NORMAL', storageType: 'DISK' },
+    ...(view.oldestUnverifiedMs === undefined
+      ? {}
+      : { oldestUnverifiedMs: view.oldestUnverifiedMs }),
   }
 }
 

@@ -264,6 +264,7 @@ function heartbeatReport(request: HeartbeatRequest): HeartbeatReport {
       blockPoolUsed: report.blockPoolUsed,
       nonDfsUsed:
         report.nonDfsUsed ?? Math.max(0, report.capacity - report.dfsUsed - report.remaining),
+      oldestUnverifiedMs: report.oldestUnverifiedMs,
     })),
     transfers: request.xceiverCount,
     copies: request.xmitsInProgress,

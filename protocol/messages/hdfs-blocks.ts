@@ -157,6 +157,8 @@ export const storageReport = message('StorageReport', {
   storage: optional(7, datanodeStorage),
   nonDfsUsed: optional(8, u64),
   mount: optional(9, str),
+  /** Ours: age of the byte that was not verified for longest. */
+  oldestUnverifiedMs: optional(1000, u64),
 })
 export type StorageReport = MessageOf<typeof storageReport>
 

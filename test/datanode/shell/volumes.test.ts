@@ -339,3 +339,59 @@ t.test('a read that meets a deletion is told that there is no replica', async (t
   await t.rejects(read, { code: 'REPLICA_NOT_FOUND' })
   await deletion
 })
+
+t.test('a replica that its pipeline left behind is told once more, a minute later', async (t) => {
+  const directory = join(t.testdir(), 'data')
+  const notices: (() => void)[] = []
+  const store = await openReplicaStore({
+    directories: [directory],
+    settings: withSettings({ 'dfs.datanode.reserved-bytes': 0 }),
+    logger: silentLogger,
+    clock: systemClock,
+    timers: {
+      every: (...args) => systemTimers.every(...args),
+      after(delayMs, action) {
+        if (delayMs < 60_000) return systemTimers.after(delayMs, action)
+        notices.push(action)
+        return { cancel: () => undefined }
+      },
+    },
+  })
+  t.teardown(() => store.close())
+  await store.bindTo({ clusterId: 'CID-test', namespaceId: 1, blockPoolId: testPool })
+  const layout = metaLayout('crc32c', 512)
+  const start = { generationStamp: stamp, layout, storage: undefined, isCopy: false }
+  for (const id of [1, 2]) {
+    const writer = store.create({ ...start, blockId: blockId(id) })
+    await writer.opened()
+    await store.release(writer)
+  }
+  const events: object[] = []
+  store.onEvent((event) => events.push(event))
+  await store.delete(blockId(2), stamp)
+  for (const notice of notices) notice()
+  t.match(events, [
+    { kind: 'deleted', blockId: 2 },
+    { kind: 'receiving', blockId: 1, generationStamp: 1001 },
+  ])
+  t.equal(notices.length, 2)
+})
+
+t.test('a read that meets a bad sector ends, and the replica is verified at once', async (t) => {
+  const disks = await twoDisks(t)
+  const { server, faults } = disks
+  await writeWholeBlock([server], { blockId: 1, data: patternBytes(5000, 1) })
+  faults.add({ operations: ['readAt'], path: /blk_1$/, errno: 'EIO', times: 2 })
+  server.store.startScrubbing({ periodMs: 3_600_000, isBusy: () => false })
+  const corrupt = new Promise((resolve) => server.store.onCorrupt(resolve))
+  await t.rejects(isReadable(server, 1), /the stream ended|the datanode closed/)
+  t.match(await corrupt, { blockId: 1, reason: /EIO/ })
+  faults.heal()
+  t.ok(await isReadable(server, 1), 'the datanode goes on')
+  faults.add({ operations: ['readAt'], path: /blk_1$/, errno: 'EIO' })
+  const append = new DataConnection(server.server.port)
+  t.teardown(() => append.close())
+  const stage = 'PIPELINE_SETUP_APPEND'
+  append.startWrite({ blockId: 1, stage, min: 5000, max: 5000, newStamp: 1002 })
+  t.equal(await append.response(), undefined, 'so does an append that cannot read the last span')
+})
