@@ -1,62 +1,16 @@
-/**
- * `npm run interop`: Hadoop's own shell, unmodified, against a cluster of ours. Jars come from Maven Central
- * through the pom beside this file and are kept under the user's cache directory.
- */
+/** `npm run interop`: Hadoop's own shell, unmodified, against a cluster of ours. */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import {
-  createReadStream,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { homedir, tmpdir } from 'node:os'
+import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import t from 'tap'
 import { writeRandomFile } from '../../ops/demo/random-file.ts'
 import { startCluster } from '../support/cluster.ts'
-import { repositoryRoot } from '../support/repository.ts'
+import { clientJars, hadoopVersions, javaOptions } from './hadoop-client.ts'
 
-const versions = (process.env['HADOOP_VERSIONS'] ?? '3.4.2,3.5.0').split(',')
 const bulkBytes = Number(process.env['INTEROP_BULK_BYTES'] ?? 2 ** 30)
-
-/** Folder with the client jars of a Hadoop release; downloads them on first use. */
-function clientJars(version: string): string {
-  const folder = join(
-    process.env['HADOOP_JARS'] ?? join(homedir(), '.cache', 'trefoil-interop'),
-    version,
-  )
-  if (existsSync(join(folder, 'complete'))) return folder
-  mkdirSync(folder, { recursive: true })
-  const pom = join(repositoryRoot, 'test/interop/hadoop/pom.xml')
-  const fetched = spawnSync(
-    'mvn',
-    [
-      '-B',
-      '-q',
-      '-f',
-      pom,
-      `-Dhadoop.version=${version}`,
-      'dependency:copy-dependencies',
-      `-DoutputDirectory=${folder}`,
-    ],
-    { stdio: ['ignore', 'inherit', 'inherit'] },
-  )
-  if (fetched.status !== 0)
-    throw new Error(`cannot fetch Hadoop ${version}: install Maven and Java 17`)
-  writeFileSync(join(folder, 'complete'), '')
-  return folder
-}
-
-const opens = [
-  'java.base/java.lang',
-  'java.base/java.net',
-  'java.base/java.nio',
-  'java.base/java.util',
-]
 
 interface ShellResult {
   readonly status: number
@@ -75,13 +29,7 @@ function writeConfiguration(folder: string, uri: string): string {
 function hadoopShell(classPath: string, args: readonly string[]): ShellResult {
   const result = spawnSync(
     'java',
-    [
-      ...opens.flatMap((name) => ['--add-opens', `${name}=ALL-UNNAMED`]),
-      '-cp',
-      classPath,
-      'org.apache.hadoop.fs.FsShell',
-      ...args,
-    ],
+    [...javaOptions, '-cp', classPath, 'org.apache.hadoop.fs.FsShell', ...args],
     { encoding: 'utf8', maxBuffer: 2 ** 28 },
   )
   return { status: result.status ?? -1, stdout: result.stdout, stderr: result.stderr }
@@ -93,7 +41,7 @@ async function sha256(path: string): Promise<string> {
   return hash.digest('hex')
 }
 
-for (const version of versions) {
+for (const version of hadoopVersions) {
   t.test(`Hadoop ${version}: FsShell works unmodified`, async (t) => {
     t.setTimeout(1_200_000)
     const jars = clientJars(version)

@@ -1,0 +1,55 @@
+/**
+ * Hadoop's own client, unmodified. Jars come from Maven Central through the pom beside this file and are
+ * kept under the user's cache directory.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { repositoryRoot } from '../support/repository.ts'
+
+/** Releases whose client is tried. */
+export const hadoopVersions = (process.env['HADOOP_VERSIONS'] ?? '3.4.2,3.5.0').split(',')
+
+/** Folder with the client jars of a Hadoop release; downloads them on first use. */
+export function clientJars(version: string): string {
+  const folder = join(
+    process.env['HADOOP_JARS'] ?? join(homedir(), '.cache', 'trefoil-interop'),
+    version,
+  )
+  if (existsSync(join(folder, 'complete'))) return folder
+  mkdirSync(folder, { recursive: true })
+  const pom = join(repositoryRoot, 'test/interop/hadoop/pom.xml')
+  const fetched = spawnSync(
+    'mvn',
+    [
+      '-B',
+      '-q',
+      '-f',
+      pom,
+      `-Dhadoop.version=${version}`,
+      'dependency:copy-dependencies',
+      `-DoutputDirectory=${folder}`,
+    ],
+    { stdio: ['ignore', 'inherit', 'inherit'] },
+  )
+  if (fetched.status !== 0)
+    throw new Error(`cannot fetch Hadoop ${version}: install Maven and Java 17`)
+  writeFileSync(join(folder, 'complete'), '')
+  return folder
+}
+
+/** Compiles `NAME.java` beside the pom against the jars; the classes go to `folder`. */
+export function compileJava(name: string, jars: string, folder: string): void {
+  const source = join(repositoryRoot, 'test/interop/hadoop', `${name}.java`)
+  const { status } = spawnSync('javac', ['-d', folder, '-cp', `${jars}/*`, source], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+  if (status !== 0) throw new Error(`cannot compile ${source}: install a Java 17 compiler`)
+}
+
+/** What Hadoop's client needs of a Java 17 virtual machine. */
+export const javaOptions = ['java.lang', 'java.net', 'java.nio', 'java.util'].flatMap((name) => [
+  '--add-opens',
+  `java.base/${name}=ALL-UNNAMED`,
+])
