@@ -8,7 +8,12 @@
  *    writes that were acknowledged.
  * 2. The chosen length is never below what was acknowledged to a writer: acknowledged bytes are in every
  *    replica of the pipeline, so each candidate has them, and a finalized replica has them all.
- * 3. A block is deleted only when it is proved that no byte of it was acknowledged: every location
+ * 3. A finalized replica that is shorter than an open one of its stamp or a later one is from before an
+ *    append: it lacks what was acknowledged since and takes no part.
+ * 4. Among finalized replicas of different lengths those with the newest stamp decide: an earlier
+ *    recovery chose their length, and its report to the namenode was lost. In a truncate every one that is
+ *    long enough takes part, since some may have been cut by an earlier attempt.
+ * 5. A block is deleted only when it is proved that no byte of it was acknowledged: every location
  *    answered and none has data, or one that belonged to the pipeline holds an empty replica. (HDFS deletes
  *    it as soon as the locations that answered have nothing, whatever those that did not answer hold.)
  */
@@ -55,6 +60,7 @@ export interface RecoveryQuestion {
 
 interface Candidate {
   readonly index: number
+  readonly generationStamp: GenerationStamp
   readonly state: 'finalized' | 'rbw' | 'rwr'
   readonly length: number
 }
@@ -71,15 +77,22 @@ export function chooseRecovery(question: RecoveryQuestion): RecoveryDecision {
   }
   const candidates = candidatesOf(question)
   if (candidates.length === 0) return withoutCandidates(question, failures)
-  const decision = chooseAmong(candidates)
-  if (decision.kind !== 'update' || truncateLength === undefined) return decision
-  if (truncateLength > decision.newLength) {
-    return {
-      kind: 'abort',
-      reason: `cannot cut to ${truncateLength} bytes: the replicas have ${decision.newLength}`,
-    }
+  return truncateLength === undefined
+    ? chooseAmong(candidates)
+    : chooseForTruncate(candidates, truncateLength)
+}
+
+/** The block was complete, so whatever has enough bytes has the right ones; finalized replicas come first. */
+function chooseForTruncate(candidates: readonly Candidate[], newLength: number): RecoveryDecision {
+  const enough = candidates.filter(({ length }) => length >= newLength)
+  if (enough.length === 0) {
+    const lengths = candidates.map(({ length }) => length).join(', ')
+    const reason = `cannot cut to ${newLength} bytes: the replicas have ${lengths}`
+    return { kind: 'abort', reason }
   }
-  return { ...decision, newLength: truncateLength }
+  const finalized = enough.filter(({ state }) => state === 'finalized')
+  const chosen = finalized.length > 0 ? finalized : enough
+  return { kind: 'update', newLength, participants: chosen.map(({ index }) => index) }
 }
 
 function candidatesOf({ answers, generationStamp }: RecoveryQuestion): readonly Candidate[] {
@@ -91,7 +104,12 @@ function candidatesOf({ answers, generationStamp }: RecoveryQuestion): readonly 
       case 'finalized':
       case 'rbw':
       case 'rwr':
-        candidates.push({ index, state: answer.state, length: answer.length })
+        candidates.push({
+          index,
+          generationStamp: answer.generationStamp,
+          state: answer.state,
+          length: answer.length,
+        })
         break
       case 'rur':
       case 'temporary':
@@ -104,9 +122,12 @@ function candidatesOf({ answers, generationStamp }: RecoveryQuestion): readonly 
 }
 
 function withoutCandidates(
-  { answers, generationStamp }: RecoveryQuestion,
+  { answers, generationStamp, truncateLength }: RecoveryQuestion,
   failures: readonly string[],
 ): RecoveryDecision {
+  if (truncateLength !== undefined) {
+    return { kind: 'abort', reason: `no replica to cut to ${truncateLength} bytes was found` }
+  }
   const hasUnusableData = answers.some(
     (answer) =>
       answer.kind === 'found' && answer.generationStamp >= generationStamp && answer.length > 0,
@@ -125,10 +146,10 @@ function withoutCandidates(
   }
 }
 
-function chooseAmong(candidates: readonly Candidate[]): RecoveryDecision {
+function chooseAmong(all: readonly Candidate[]): RecoveryDecision {
+  const candidates = all.filter((candidate) => !isFromBeforeAppend(candidate, all))
   const finalized = candidates.filter(({ state }) => state === 'finalized')
-  const [first] = finalized
-  if (first !== undefined) return chooseFinalized(candidates, finalized, first.length)
+  if (finalized.length > 0) return chooseFinalized(candidates, newestOf(finalized))
   const open = candidates.filter(({ state }) => state === 'rbw')
   const chosen = open.length > 0 ? open : candidates
   return {
@@ -138,18 +159,38 @@ function chooseAmong(candidates: readonly Candidate[]): RecoveryDecision {
   }
 }
 
+function isFromBeforeAppend(
+  { state, generationStamp, length }: Candidate,
+  candidates: readonly Candidate[],
+): boolean {
+  if (state !== 'finalized') return false
+  return candidates.some(
+    (other) =>
+      other.state !== 'finalized' &&
+      other.generationStamp >= generationStamp &&
+      other.length > length,
+  )
+}
+
+/** All of them when they agree in length, else those with the newest stamp. */
+function newestOf(finalized: readonly Candidate[]): readonly Candidate[] {
+  if (finalized.every(({ length }) => length === finalized[0]?.length)) return finalized
+  const newest = Math.max(...finalized.map(({ generationStamp }) => generationStamp))
+  return finalized.filter(({ generationStamp }) => generationStamp === newest)
+}
+
 function chooseFinalized(
   candidates: readonly Candidate[],
   finalized: readonly Candidate[],
-  length: number,
 ): RecoveryDecision {
+  const length = finalized[0]?.length ?? 0
   if (finalized.some((candidate) => candidate.length !== length)) {
     const lengths = finalized.map((candidate) => candidate.length).join(', ')
     return { kind: 'abort', reason: `finalized replicas differ in length: ${lengths}` }
   }
   const participants = candidates.filter(
     (candidate) =>
-      candidate.state === 'finalized' || (candidate.state === 'rbw' && candidate.length === length),
+      finalized.includes(candidate) || (candidate.state === 'rbw' && candidate.length === length),
   )
   return { kind: 'update', newLength: length, participants: participants.map(({ index }) => index) }
 }

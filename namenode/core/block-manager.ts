@@ -40,10 +40,12 @@ import { type GuardView, guardView, MassFailureGuard } from './mass-failure-guar
 import {
   countFinalized,
   expectPipeline,
+  isRecoveryLed,
   locationOf,
   orderBlockRecovery,
   type PipelineParts,
   pipelineOf,
+  recoverySources,
 } from './open-pipelines.ts'
 import type { DatanodeOrder } from './orders.ts'
 import { choosePlacement } from './placement.ts'
@@ -206,7 +208,17 @@ export class BlockManager implements BlockSide {
   }
 
   orderRecovery(block: BlockRow, recoveryStamp: GenerationStamp): boolean {
-    return orderBlockRecovery(block, recoveryStamp, this.#parts)
+    const sources = recoverySources(block.id, this.mayBeReportedLater(block.id), this.#parts)
+    return orderBlockRecovery(block, recoveryStamp, { ...this.#parts, sources })
+  }
+
+  isRecoverable(id: BlockId): boolean {
+    const { storages } = recoverySources(id, this.mayBeReportedLater(id), this.#parts)
+    return storages.some(({ counts }) => counts)
+  }
+
+  isRecoveryLed(id: BlockId): boolean {
+    return isRecoveryLed(id, this.#parts)
   }
 
   // Datanodes.
@@ -221,6 +233,7 @@ export class BlockManager implements BlockSide {
     if (hasMoreRacks && this.#start.isSettled) this.#scan.requestAll()
     for (const other of replaced) this.#nodeDied(now, other)
     node.orders.clear()
+    this.#ledger.open.primaryLost(node)
     this.#repair.nodeLost(now, node)
     this.#guard.returned(node.uuid)
   }

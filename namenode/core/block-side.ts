@@ -81,6 +81,14 @@ export interface BlockSide {
    * nobody reports must not be given up before that is over.
    */
   mayBeReportedLater(id: BlockId): boolean
+  /**
+   * True when a replica that a recovery can go on from is on a datanode that is not dead: one with the block's stamp or a later one;
+   * when all that could be reported is and there is none, the newest older one, which has what was
+   * acknowledged before its datanode fell out of the pipeline.
+   */
+  isRecoverable(id: BlockId): boolean
   /** Queues the recovery of a block, to its `truncateLength` if it has one, at a live expected location; false when there is none. */
   orderRecovery(block: BlockRow, recoveryStamp: GenerationStamp): boolean
+  /** True while the datanode that was asked last has neither died nor started over. */
+  isRecoveryLed(id: BlockId): boolean
 }

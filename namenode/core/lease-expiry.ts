@@ -6,7 +6,7 @@ import type { InodeId } from '../../protocol/ids.ts'
 import type { Context } from './context.ts'
 import type { Draft } from './draft.ts'
 import { namenodeHolder } from './lease-manager.ts'
-import { releaseLease } from './release-lease.ts'
+import { isRecovering, releaseLease } from './release-lease.ts'
 import type { MissCollector } from './row-miss.ts'
 
 /** Rows to load for one tick at most; the rest follows with the next. */
@@ -37,9 +37,10 @@ export function expireLeases(
     if (isFull()) return
     step(id, true)
   }
-  for (const id of leases.overdueRecoveries(now)) {
+  for (const [block, { inode, stamp, overdueAt }] of leases.recoveries()) {
     if (isFull()) return
-    step(id, false)
+    const isUnderWay = stamp === undefined ? now < overdueAt : isRecovering(context, block)
+    if (!isUnderWay) step(inode, false)
   }
   for (const id of options.unseen) {
     if (isFull()) return
@@ -64,7 +65,7 @@ function resumeRecovery(context: Context, draft: Draft, id: InodeId): boolean {
   const file = context.rows.inode(id)
   if (file?.lease === undefined || context.rows.ancestors(file) === undefined) return true
   const last = context.rows.blocks(id).at(-1)
-  if (last?.state === 'under-recovery' && !context.leases.isRecovering(context.now, last.id)) {
+  if (last?.state === 'under-recovery' && !isRecovering(context, last.id)) {
     releaseLease(context, draft, file)
   }
   return true

@@ -32,12 +32,15 @@ interface Holder {
   readonly files: Set<InodeId>
 }
 
-/** A block recovery that datanodes were asked for and have not finished. */
+/** A block recovery that datanodes were asked for and have not finished, or that waits for one to ask. */
 export interface Recovery {
   readonly inode: InodeId
-  readonly stamp: GenerationStamp
+  /** Absent while it waits for somebody to be asked. */
+  readonly stamp: GenerationStamp | undefined
   /** Monotonic time from which it counts as failed. */
   readonly overdueAt: Millis
+  /** False when no datanode could be asked. */
+  readonly isOrdered: boolean
 }
 
 export class LeaseManager {
@@ -116,11 +119,11 @@ export class LeaseManager {
   /** @param isOrdered false when no datanode could be asked: tried again soon. */
   recoveryStarted(
     block: BlockId,
-    start: { inode: InodeId; stamp: GenerationStamp; at: Millis; isOrdered: boolean },
+    start: Pick<Recovery, 'inode' | 'stamp' | 'isOrdered'> & { at: Millis },
   ): void {
     const { inode, stamp, at, isOrdered } = start
     const overdueAt = millis(at + (isOrdered ? this.#recoveryMs : this.#recoveryMs / 10))
-    this.#recoveryByBlock.set(block, { inode, stamp, overdueAt })
+    this.#recoveryByBlock.set(block, { inode, stamp, overdueAt, isOrdered })
   }
 
   recoveryFinished(block: BlockId): void {
@@ -138,17 +141,9 @@ export class LeaseManager {
     return this.#recoveryByBlock.get(block)
   }
 
-  /** True while the datanodes may still finish a recovery that was asked for. */
-  isRecovering(now: Millis, block: BlockId): boolean {
-    const recovery = this.#recoveryByBlock.get(block)
-    return recovery !== undefined && now < recovery.overdueAt
-  }
-
-  /** Files with a recovery that took too long. */
-  *overdueRecoveries(now: Millis): Generator<InodeId, undefined> {
-    for (const { inode, overdueAt } of this.#recoveryByBlock.values()) {
-      if (now >= overdueAt) yield inode
-    }
+  /** Recoveries that have not finished, with their blocks. */
+  recoveries(): Iterable<readonly [BlockId, Recovery]> {
+    return this.#recoveryByBlock
   }
 
   *all(): Generator<LeaseView, undefined> {

@@ -327,6 +327,11 @@ export class Namesystem {
         this.#leases.recoveryStarted(block.id, { inode: block.inode, stamp, at, isOrdered })
         break
       }
+      case 'recovery.postponed': {
+        const { block, inode, at } = effect
+        this.#leases.recoveryStarted(block, { inode, stamp: undefined, at, isOrdered: false })
+        break
+      }
       case 'recovery.finished':
         this.#leases.recoveryFinished(effect.block)
         break

@@ -7,7 +7,7 @@
  * a pipeline recovery before the namenode does; such a report is kept until the row catches up.
  */
 import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
-import type { StorageRecord } from './datanode-registry.ts'
+import type { DatanodeRecord, StorageRecord } from './datanode-registry.ts'
 
 /** `writing`: rbw; `waiting`: rwr, its datanode restarted; `finalized`: complete in its datanode's eyes. */
 export type OpenReplicaState = 'writing' | 'waiting' | 'finalized'
@@ -24,6 +24,10 @@ export interface OpenBlock {
   expected: readonly StorageRecord[]
   /** At most one a datanode. */
   replicas: OpenReplica[]
+  /** Leads its recovery; absent when nobody was asked, or who was asked has died or started over since. */
+  primary: DatanodeRecord | undefined
+  /** Who has led it so far, each once before anybody twice. */
+  formerPrimaries: readonly DatanodeRecord[]
 }
 
 /** Block → pipeline and reported replicas, for blocks that are not complete. */
@@ -49,7 +53,12 @@ export class OpenBlocks {
   ensure(id: BlockId): OpenBlock {
     const known = this.#blocks.get(id)
     if (known !== undefined) return known
-    const block: OpenBlock = { expected: [], replicas: [] }
+    const block: OpenBlock = {
+      expected: [],
+      replicas: [],
+      primary: undefined,
+      formerPrimaries: [],
+    }
     this.#blocks.set(id, block)
     return block
   }
@@ -85,6 +94,13 @@ export class OpenBlocks {
       if (isPromised(block, expected)) expected.scheduledCount += 1
     }
     return true
+  }
+
+  /** A datanode started over or died: recoveries that it led have to be led by another. */
+  primaryLost(node: DatanodeRecord): void {
+    for (const block of this.#blocks.values()) {
+      if (block.primary === node) block.primary = undefined
+    }
   }
 
   /** Removes and returns a block. */

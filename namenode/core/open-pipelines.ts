@@ -3,7 +3,7 @@
  * when the writer is gone. Functions over the ledger; they hold nothing.
  */
 import type { Millis } from '../../base/brand.ts'
-import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
+import { type BlockId, firstGenerationStamp, type GenerationStamp } from '../../protocol/ids.ts'
 import { isBeingWritten, isGoing, storageOf } from './block-map.ts'
 import type { BlockRow } from './changes.ts'
 import type { DatanodeRecord, DatanodeRegistry, StorageRecord } from './datanode-registry.ts'
@@ -29,17 +29,25 @@ export function locationOf({ node, uuid }: StorageRecord): ReplicaLocation {
   return { datanode: node.uuid, storage: uuid }
 }
 
-/** The pipeline of an open block: as ordered, then what was reported with its stamp or a later one. */
+/**
+ * The pipeline of an open block: as ordered, then what was reported with its stamp or a later one. A replica
+ * outside a known pipeline that is finalized at the block's own stamp is from before an append and lacks what
+ * was written since.
+ */
 export function pipelineOf(id: BlockId, parts: PipelineParts): readonly StorageRecord[] {
   const { map, open } = parts.ledger
   const at = map.find(id)
   const block = open.find(id)
   if (at === undefined) return []
   const found = new Map<DatanodeRecord, StorageRecord>()
+  const hasPipeline = (block?.expected.length ?? 0) > 0
   for (const storage of block?.expected ?? []) found.set(storage.node, storage)
   for (const replica of block?.replicas ?? []) {
     if (replica.generationStamp < map.generationStamp(at) || replica.isCorrupt) continue
-    if (!found.has(replica.storage.node)) found.set(replica.storage.node, replica.storage)
+    if (found.has(replica.storage.node)) continue
+    const isOld = replica.generationStamp === map.generationStamp(at)
+    if (hasPipeline && isOld && replica.state === 'finalized') continue
+    found.set(replica.storage.node, replica.storage)
   }
   for (const word of map.replicas(at)) {
     const storage = parts.registry.storage(storageOf(word))
@@ -100,25 +108,70 @@ export function countFinalized(version: BlockVersion, parts: PipelineParts): num
     ).length
 }
 
-/** Queues the recovery of a block at the member of its pipeline heard of last; false when there is none. */
+/** Replicas that a recovery goes on from, and the least stamp among them. */
+export interface RecoverySources {
+  readonly generationStamp: GenerationStamp
+  readonly storages: readonly StorageRecord[]
+}
+
+/**
+ * The pipeline of a block; when nothing of it is left anywhere, those that fell out of it last. A datanode
+ * that is dead but may have a replica still counts as having one.
+ */
+export function recoverySources(
+  id: BlockId,
+  mayBeReportedLater: boolean,
+  parts: PipelineParts,
+): RecoverySources {
+  const { map, open } = parts.ledger
+  const at = map.find(id)
+  const stamp = at === undefined ? firstGenerationStamp : map.generationStamp(at)
+  const storages = pipelineOf(id, parts)
+  if (storages.length > 0 || mayBeReportedLater) return { generationStamp: stamp, storages }
+  const older = (open.find(id)?.replicas ?? []).filter(({ isCorrupt }) => !isCorrupt)
+  const newest = older.reduce((most, { generationStamp }) => Math.max(most, generationStamp), 0)
+  const left = older.filter(({ generationStamp }) => generationStamp === newest)
+  const [first] = left
+  return {
+    generationStamp: first?.generationStamp ?? stamp,
+    storages: left.map(({ storage }) => storage),
+  }
+}
+
+/**
+ * Queues the recovery of a block at a live member of its pipeline: the one heard of last among those that
+ * have not led it yet, so that one that cannot do it does not stop the others. False when there is none.
+ */
 export function orderBlockRecovery(
   block: BlockRow,
   recoveryStamp: GenerationStamp,
-  parts: PipelineParts,
+  parts: PipelineParts & { readonly sources: RecoverySources },
 ): boolean {
-  const storages = pipelineOf(block.id, parts).filter((storage) => storage.counts)
+  const storages = parts.sources.storages.filter((storage) => storage.counts)
   for (const { orders } of parts.registry.nodes()) orders.withdrawRecovery(block.id)
-  let primary: DatanodeRecord | undefined
-  for (const { node } of storages) {
-    if (node.liveness !== 'live') continue
-    if (primary === undefined || node.lastSeen > primary.lastSeen) primary = node
-  }
-  primary?.orders.recover({
+  const live = storages.map(({ node }) => node).filter(({ liveness }) => liveness === 'live')
+  if (live.length === 0) return false
+  const open = parts.ledger.open.ensure(block.id)
+  const fresh = live.filter((node) => !open.formerPrimaries.includes(node))
+  const candidates = fresh.length > 0 ? fresh : live
+  const primary = candidates.reduce((best, node) => (node.lastSeen > best.lastSeen ? node : best))
+  open.formerPrimaries = fresh.length > 0 ? [...open.formerPrimaries, primary] : [primary]
+  open.primary = primary
+  primary.orders.recover({
     kind: 'recover',
-    block: { id: block.id, generationStamp: block.generationStamp, length: block.length },
+    block: {
+      id: block.id,
+      generationStamp: parts.sources.generationStamp,
+      length: block.length,
+    },
     recoveryStamp,
     locations: storages.map(locationOf),
     truncateLength: block.truncateLength,
   })
-  return primary !== undefined
+  return true
+}
+
+/** True while the datanode that leads the recovery of a block can still finish it. */
+export function isRecoveryLed(id: BlockId, { ledger }: PipelineParts): boolean {
+  return ledger.open.find(id)?.primary?.liveness === 'live'
 }

@@ -5,7 +5,7 @@
  */
 import type { Millis } from '../../base/brand.ts'
 import type { DfsError } from '../../protocol/errors.ts'
-import type { BlockId, ClientName, GenerationStamp } from '../../protocol/ids.ts'
+import type { BlockId, ClientName, GenerationStamp, InodeId } from '../../protocol/ids.ts'
 import type { BlockRow, NamespaceChange } from './changes.ts'
 import type { Miss, ReplicaLocation } from './requests.ts'
 
@@ -22,6 +22,13 @@ export type Effect =
       readonly kind: 'recovery.started'
       readonly block: BlockRow
       readonly recoveryStamp: GenerationStamp
+      readonly at: Millis
+    }
+  /** A recovery cannot start yet, because no datanode with a replica is known. */
+  | {
+      readonly kind: 'recovery.postponed'
+      readonly block: BlockId
+      readonly inode: InodeId
       readonly at: Millis
     }
   | { readonly kind: 'recovery.finished'; readonly block: BlockId }

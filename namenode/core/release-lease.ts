@@ -6,12 +6,13 @@
  *     all blocks complete                        → close
  *     last committed, every block has a replica  → close
  *     last committed otherwise                   → wait for the replicas
- *     last empty, its replicas may yet be reported → wait for the replicas
- *     last empty and never reported              → drop it, close
+ *     no datanode with the last can be asked:
+ *       it is empty, and none can have it        → drop it, close
+ *       otherwise                                → wait for one that has it
  *     otherwise                                  → new stamp, under recovery, ask the datanodes
  */
 
-import type { ClientName } from '../../protocol/ids.ts'
+import type { BlockId, ClientName } from '../../protocol/ids.ts'
 import type { BlockRow, InodeRow } from './changes.ts'
 import { completedIfReplicated } from './commit-block.ts'
 import type { Context } from './context.ts'
@@ -44,23 +45,47 @@ export function releaseLease(
   const areEarlierComplete = earlier.every((row) => row.state === 'complete')
   if (last === undefined || last.state === 'committed' || !areEarlierComplete) {
     putChanged(draft, file, { before: rows, after: known })
-    reassign(context, draft, file, newHolder)
-    return 'waiting-for-replicas'
+    return postpone(context, draft, file, newHolder)
   }
   putChanged(draft, file, { before: rows, after: earlier })
-  if (last.length === 0 && context.blocks.expectedLocations(last.id).length === 0) {
-    if (context.blocks.mayBeReportedLater(last.id)) {
-      reassign(context, draft, file, newHolder)
-      return 'waiting-for-replicas'
-    }
+  if (!context.blocks.isRecoverable(last.id)) {
+    if (mayBeHeld(context, last)) return postpone(context, draft, file, newHolder)
     draft.deleteBlock(last)
     draft.effects.push({ kind: 'recovery.finished', block: last.id })
     closeFile(context, draft, file, 0)
     return 'closed'
   }
-  if (!context.leases.isRecovering(context.now, last.id)) startRecovery(context, draft, file, last)
+  if (!isRecovering(context, last.id)) startRecovery(context, draft, file, last)
   reassign(context, draft, file, newHolder)
   return 'recovering'
+}
+
+/** True unless nothing of the block was acknowledged, as far as is known, and no datanode can have any of it. */
+function mayBeHeld({ blocks }: Context, { id, length }: BlockRow): boolean {
+  return length > 0 || blocks.expectedLocations(id).length > 0 || blocks.mayBeReportedLater(id)
+}
+
+/** True while the datanodes may still finish the recovery of a block that was asked for. */
+export function isRecovering({ leases, blocks, now }: Context, id: BlockId): boolean {
+  const recovery = leases.recovery(id)
+  if (recovery?.stamp === undefined || now >= recovery.overdueAt) return false
+  return !recovery.isOrdered || blocks.isRecoveryLed(id)
+}
+
+/** Nobody can be asked yet: a client that took the lease over only polls, so `tick` looks again for it. */
+function postpone(
+  context: Context,
+  draft: Draft,
+  file: InodeRow,
+  newHolder: ClientName | undefined,
+): Release {
+  reassign(context, draft, file, newHolder)
+  const last = context.rows.blocks(file.id).at(-1)
+  if (newHolder !== undefined && last !== undefined) {
+    const { id: block, inode } = last
+    draft.effects.push({ kind: 'recovery.postponed', block, inode, at: context.now })
+  }
+  return 'waiting-for-replicas'
 }
 
 /** The blocks of a file as {@link releaseLease} leaves them when it answers `closed`. */

@@ -71,6 +71,8 @@ export class FakeBlocks implements BlockSide {
   readonly expected = new Map<BlockId, readonly ReplicaLocation[]>()
   /** A datanode can be asked for recoveries. */
   hasPrimary = true
+  /** The datanode that was asked last goes on with it. */
+  isPrimaryAlive = true
   /** The namenode has just started: datanodes have not reported everything. */
   isStarting = false
   readonly recoveries: { block: BlockRow; recoveryStamp: GenerationStamp }[] = []
@@ -110,6 +112,14 @@ export class FakeBlocks implements BlockSide {
 
   locate(row: BlockRow): BlockLocations {
     return { locations: this.expected.get(row.id) ?? [], isCorrupt: false }
+  }
+
+  isRecoverable(id: BlockId): boolean {
+    return this.hasPrimary && this.expectedLocations(id).length > 0
+  }
+
+  isRecoveryLed(): boolean {
+    return this.isPrimaryAlive
   }
 
   reopenLocations(row: BlockRow): readonly ReplicaLocation[] {

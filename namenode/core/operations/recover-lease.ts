@@ -54,8 +54,8 @@ export function takeOverFrom(
   }
   const owner = `${holder} on ${file.lease?.clientHost ?? ''}`
   if (!context.leases.isSoftExpired(context.now, holder)) {
-    const isRecovering = context.rows.blocks(file.id).at(-1)?.state === 'under-recovery'
-    throw isRecovering
+    const isUnderRecovery = context.rows.blocks(file.id).at(-1)?.state === 'under-recovery'
+    throw isUnderRecovery
       ? new DfsError(
           'RECOVERY_IN_PROGRESS',
           `${prefix} another recovery is in progress by ${owner}`,

@@ -42,6 +42,30 @@ const table: readonly Row[] = [
     decision: update(1000, 0, 1),
   },
   {
+    name: 'a finalized replica that missed an append without a new stamp does not decide',
+    answers: [found('finalized', 500), found('rbw', 900), found('rwr', 800), found('rbw', 950)],
+    decision: update(900, 1, 3),
+  },
+  {
+    name: 'nor when everything that was written since waits for recovery',
+    answers: [found('finalized', 500), found('rwr', 900), found('rwr', 800)],
+    decision: update(800, 1, 2),
+  },
+  {
+    name: 'a finalized replica beside open ones of an append that carried nothing yet',
+    answers: [found('finalized', 500), found('rbw', 500, 1007), found('rwr', 500)],
+    decision: update(500, 0, 1),
+  },
+  {
+    name: 'finalized replicas that differ: an earlier recovery has decided',
+    answers: [
+      found('finalized', 1000),
+      found('finalized', 900, 1007),
+      found('finalized', 900, 1007),
+    ],
+    decision: update(900, 1, 2),
+  },
+  {
     name: 'waiting replicas do not count beside one being written',
     answers: [found('rwr', 500), found('rbw', 1000), found('rwr', 1000)],
     decision: update(1000, 1),
@@ -123,7 +147,17 @@ t.test(
   async (t) => {
     t.same(choose([found('finalized', 4732), found('finalized', 4732)], 1234), update(1234, 0, 1))
     t.match(choose([found('finalized', 100)], 101), { kind: 'abort', reason: /cut to 101 bytes/ })
-    t.same(choose([absent], 5), { kind: 'delete' })
+    t.match(choose([absent], 5), { kind: 'abort', reason: /no replica to cut/ })
+    t.same(
+      choose(
+        [found('finalized', 4732), found('finalized', 1234), found('finalized', 1234, 1007)],
+        1234,
+      ),
+      update(1234, 0, 1, 2),
+      'an earlier attempt got half-way',
+    )
+    t.same(choose([found('finalized', 1233), found('finalized', 4732)], 1234), update(1234, 1))
+    t.same(choose([found('rwr', 4732), found('finalized', 1233)], 1234), update(1234, 0))
   },
 )
 

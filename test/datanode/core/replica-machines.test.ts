@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import {
   BlockReceiver,
@@ -15,6 +17,7 @@ import {
 } from '../../../datanode/core/replica-map.ts'
 import { blockId, generationStamp, storageUuid } from '../../../protocol/ids.ts'
 import { replicaStates } from '../../../protocol/states.ts'
+import { repositoryRoot } from '../../support/repository.ts'
 
 const storage = storageUuid('DS-1')
 const id = blockId(7)
@@ -38,6 +41,23 @@ t.test('replicaTransitions says what every event does to every state', async (t)
       return outcome.kind === 'become' ? [`${event}>${outcome.next}`] : []
     })
     t.equal(moves.join(' '), allowed[state], state)
+  }
+})
+
+t.test('docs/protocol/write-path.md shows the table as it is', async (t) => {
+  const page = readFileSync(join(repositoryRoot, 'docs/protocol/write-path.md'), 'utf8')
+  const rows = page.split('\n').map((line) => line.split('|').map((cell) => cell.trim()))
+  const start = rows.findIndex(([, first]) => first === 'event')
+  const table = rows.slice(start)
+  const states = table[0]?.slice(2, -1) ?? []
+  t.same(states.toSorted(), Object.keys(replicaTransitions).toSorted())
+  for (const event of replicaEvents) {
+    const row = table.find(([, first]) => first === event) ?? []
+    for (const [index, state] of states.entries()) {
+      const outcome = replicaTransitions[state as ReplicaPresence][event]
+      const cell = outcome.kind === 'become' ? outcome.next : `– ${outcome.code}`
+      t.equal(row[index + 2], cell, `${state} on ${event}`)
+    }
   }
 })
 

@@ -732,8 +732,58 @@ t.test('orderRecovery() goes to the datanode heard of last, and replaces an earl
       locations,
     },
   ])
+  t.equal(world.manager.isRecoveryLed(open.id), true)
+  t.equal(world.manager.orderRecovery(open, stamp(1004)), true)
+  t.equal(ordersOf(world, 0).length, 1, 'the third, because the others have led it before')
+  t.equal(world.manager.orderRecovery(open, stamp(1005)), true)
+  t.equal(ordersOf(world, 0).length, 1, 'all have: again the one heard of last')
+  world.restart(world.at(0))
+  t.equal(world.manager.isRecoveryLed(open.id), false, 'it has started over and knows nothing')
+  t.equal(world.manager.orderRecovery(open, stamp(1006)), true)
+  t.equal(ordersOf(world, 0).length, 0)
   for (const node of world.nodes) world.crash(node)
-  t.equal(world.manager.orderRecovery(open, stamp(1004)), false)
+  t.equal(world.manager.isRecoveryLed(open.id), false)
+  t.equal(world.manager.orderRecovery(open, stamp(1007)), false)
+  t.equal(world.manager.isRecoveryLed(blockId(77)), false)
+  t.end()
+})
+
+t.test('a recovery falls back to an older replica when nothing newer is anywhere', (t) => {
+  const world = new BlockWorld({ datanodes: 2 })
+  const open = blockRow(1, 'under-construction', { stamp: 1005, length: 700 })
+  world.manager.blockPut(open, 2)
+  t.equal(world.manager.isRecoverable(open.id), false, 'nobody has it')
+  world.event(world.at(0), 'receiving', 1, { stamp: 1001, length: 500 })
+  world.event(world.at(1), 'receiving', 1, { stamp: 1003, length: 600 })
+  t.equal(world.manager.isRecoverable(open.id), true)
+  world.manager.orderRecovery({ ...open, state: 'under-recovery' }, stamp(1009))
+  t.match(
+    [0, 1].flatMap((index) => ordersOf(world, index)),
+    [{ block: { generationStamp: 1003 }, locations: [world.at(1).location] }],
+  )
+  world.manager.expectLocations(open.id, stamp(1005), [world.at(0).location])
+  world.crash(world.at(0))
+  world.seconds(100)
+  t.equal(world.manager.isRecoverable(open.id), false)
+  world.manager.orderRecovery({ ...open, state: 'under-recovery' }, stamp(1010))
+  t.same(ordersOf(world, 1), [], 'not while a dead datanode may have it')
+  t.end()
+})
+
+t.test('a replica that missed an append is neither read nor asked in a recovery', (t) => {
+  const world = new BlockWorld({ datanodes: 3 })
+  const row = world.block(1, 2, [0, 1])
+  const open: BlockRow = { ...row, state: 'under-construction', committedLength: row.length }
+  world.manager.blockPut(open, 2)
+  const locations = [0, 1].map((index) => world.at(index).location)
+  world.manager.expectLocations(row.id, row.generationStamp, locations)
+  world.event(world.at(2), 'received', 1)
+  t.same(world.manager.expectedLocations(row.id), locations, 'a copy that came too late')
+  world.manager.orderRecovery({ ...open, state: 'under-recovery' }, stamp(1005))
+  const orders = [0, 1, 2].flatMap((index) => ordersOf(world, index))
+  t.match(orders, [{ kind: 'recover', locations }])
+  world.event(world.at(2), 'received', 1, { stamp: 1004, length: 1500 })
+  t.equal(world.manager.expectedLocations(row.id).length, 3, 'a newer one counts')
   t.end()
 })
 

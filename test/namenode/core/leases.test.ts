@@ -268,6 +268,52 @@ eachWay('create() by a third client says what it waits for', (t, world) => {
   )
 })
 
+eachWay(
+  'a block with bytes that nobody has is neither given up nor asked for in vain',
+  (t, world) => {
+    const block = openFile(world, '/f')
+    const locations = world.blocks.expected.get(block.id) ?? []
+    world.blocks.expected.delete(block.id)
+    t.equal(world.run({ kind: 'recoverLease', path: '/f', clientName: other }), false)
+    const changes = world.journal.length
+    for (let second = 0; second < 30; second += 1) {
+      world.pass(1000)
+      world.settle()
+    }
+    t.equal(world.journal.length, changes, 'waiting costs nothing')
+    world.blocks.expected.set(block.id, locations)
+    world.pass(3000)
+    world.settle()
+    t.equal(
+      world.blocks.recoveries.length,
+      1,
+      'a datanode came back: the poller need not ask again',
+    )
+    commitSynchronization(world, block.id)
+    t.equal(world.run({ kind: 'isFileClosed', path: '/f' }), true)
+  },
+)
+
+eachWay('a recovery whose primary died is ordered anew at once', (t, world) => {
+  const block = openFile(world, '/f')
+  world.run({ kind: 'recoverLease', path: '/f', clientName: other })
+  const first = world.blocks.recoveries[0]?.recoveryStamp ?? generationStamp(0)
+  world.settle()
+  t.equal(world.blocks.recoveries.length, 1)
+  world.blocks.isPrimaryAlive = false
+  world.tick()
+  world.blocks.isPrimaryAlive = true
+  world.settle()
+  t.equal(world.blocks.recoveries.length, 2)
+  t.equal(
+    code(() => commitSynchronization(world, block.id, { newGenerationStamp: first })),
+    'IO_ERROR',
+    'what the first one may still say does not count',
+  )
+  commitSynchronization(world, block.id)
+  t.match(inodeOf(world, '/f'), { lease: undefined, length: 1500 })
+})
+
 eachWay('a recovery that no datanode could be asked for is tried again soon', (t, world) => {
   openFile(world, '/f')
   world.blocks.hasPrimary = false
