@@ -143,6 +143,22 @@ with c.read("/n/a/file") as r:
 s = c.get_file_info("/n/a/file")
 assert s.length == len(data), s.length
 assert sorted(x.path for x in c.list_status("/n", True)) == ["/n/a", "/n/a/file"]
+# One partial chunk, over a chunk's end, to a block's end and behind it.
+for size in (777, 513, 2 * 1024 * 1024, 7):
+    more = os.urandom(size)
+    with c.append("/n/a/file") as w:
+        w.write(more)
+    data += more
+    assert c.get_file_info("/n/a/file").length == len(data)
+    with c.read("/n/a/file") as r:
+        assert r.read() == data, "read what was appended"
+with c.create("/n/a/filled", WriteOptions(block_size=1024 * 1024)) as w:
+    w.write(data[:1024 * 1024])
+with c.append("/n/a/filled") as w:
+    w.write(data[1024 * 1024:1024 * 1024 + 10])
+with c.read("/n/a/filled") as r:
+    assert r.read() == data[:1024 * 1024 + 10], "behind a full block"
+assert c.delete("/n/a/filled", False)
 assert c.rename("/n/a/file", "/n/moved") is None
 c.set_permission("/n/moved", 0o600)
 assert c.get_file_info("/n/moved").permission & 0o777 == 0o600

@@ -48,6 +48,13 @@ export function compileJava(name: string, jars: string, folder: string): void {
   if (status !== 0) throw new Error(`cannot compile ${source}: install a Java 17 compiler`)
 }
 
+/** Writes the one configuration file without which Hadoop's shell does not start; returns its folder. */
+export function writeConfiguration(folder: string, uri: string): string {
+  const property = `<property><name>fs.defaultFS</name><value>${uri}</value></property>`
+  writeFileSync(join(folder, 'core-site.xml'), `<configuration>${property}</configuration>\n`)
+  return folder
+}
+
 /** What Hadoop's client needs of a Java 17 virtual machine. */
 export const javaOptions = ['java.lang', 'java.net', 'java.nio', 'java.util'].flatMap((name) => [
   '--add-opens',

@@ -9,7 +9,13 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type RealCluster, startCluster } from '../support/cluster.ts'
 import { run } from '../support/foreign-program.ts'
-import { clientJars, compileJava, hadoopVersions, javaOptions } from './hadoop-client.ts'
+import {
+  clientJars,
+  compileJava,
+  hadoopVersions,
+  javaOptions,
+  writeConfiguration,
+} from './hadoop-client.ts'
 
 const followTimeoutMs = 60_000
 const versionTimeoutMs = 1_200_000
@@ -60,6 +66,7 @@ class Hadoop {
 }
 
 async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
   const gone = new Promise((resolve) => child.once('exit', resolve))
   child.kill('SIGKILL')
   await gone
@@ -88,8 +95,7 @@ async function crash(
 async function followsGrowingFile(t: Test, hadoop: Hadoop): Promise<void> {
   const [path, step, steps] = ['/followed', 4000, 300]
   const writer = await hadoop.starts('grown 1\n', 'grow', path, String(step), String(steps))
-  const options = ['-D', `fs.defaultFS=${hadoop.cluster.uri}`]
-  const tail = hadoop.spawn(['org.apache.hadoop.fs.FsShell', ...options, '-tail', '-f', path])
+  const tail = hadoop.spawn(['org.apache.hadoop.fs.FsShell', '-tail', '-f', path])
   const seen: Buffer[] = []
   tail.stdout?.on('data', (chunk: Buffer) => seen.push(chunk))
   const written = new Promise((resolve) => writer.once('exit', resolve))
@@ -119,6 +125,7 @@ for (const version of hadoopVersions) {
       rmSync(classes, { recursive: true, force: true })
     })
     compileJava('WritePath', jars, classes)
+    writeConfiguration(classes, cluster.uri)
     const hadoop = new Hadoop(cluster, `${classes}:${jars}/*`)
     await hadoop.succeeds(t, 'suite')
 

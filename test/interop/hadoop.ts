@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises'
 import t from 'tap'
 import { writeRandomFile } from '../../ops/demo/random-file.ts'
 import { startCluster } from '../support/cluster.ts'
-import { clientJars, hadoopVersions, javaOptions } from './hadoop-client.ts'
+import { clientJars, hadoopVersions, javaOptions, writeConfiguration } from './hadoop-client.ts'
 
 const bulkBytes = Number(process.env['INTEROP_BULK_BYTES'] ?? 2 ** 30)
 
@@ -16,13 +16,6 @@ interface ShellResult {
   readonly status: number
   readonly stdout: string
   readonly stderr: string
-}
-
-/** Writes the one configuration file without which Hadoop's shell does not start; returns its folder. */
-function writeConfiguration(folder: string, uri: string): string {
-  const property = `<property><name>fs.defaultFS</name><value>${uri}</value></property>`
-  writeFileSync(join(folder, 'core-site.xml'), `<configuration>${property}</configuration>\n`)
-  return folder
 }
 
 /** Runs `hadoop fs ARGUMENTS` with the jars and the configuration of a class path. */
