@@ -26,7 +26,12 @@ export {
   type RmOptions,
   type VerbOptions,
 } from './namespace.ts'
-export { Operator, type RepairGuard } from './operator.ts'
+export {
+  type BlockExplanation,
+  type DatanodeExplanation,
+  Operator,
+  type RepairGuard,
+} from './operator.ts'
 export {
   DfsWriteStream,
   type OpenForWriteOptions,

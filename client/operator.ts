@@ -1,5 +1,9 @@
 import type { EncodableRequestOf, MethodsOf, ResponseOf } from '../protocol/message.ts'
 import { operatorProtocol } from '../protocol/messages/operator.ts'
+import type {
+  ExplainBlockResponse,
+  ExplainDatanodeResponse,
+} from '../protocol/messages/operator-explain.ts'
 import type { RepairGuardResponse } from '../protocol/messages/operator-nodes.ts'
 import { withFsErrors } from './errors.ts'
 import type { NamenodeProxy } from './namenode-proxy.ts'
@@ -15,6 +19,10 @@ export type OperatorReply<N extends OperatorMethod> = ResponseOf<Protocol, N>
 
 /** Why repair waits, or that it does not; times in milliseconds since the epoch. */
 export type RepairGuard = RepairGuardResponse
+/** A block explained; `block` is absent when nobody knows it. */
+export type BlockExplanation = ExplainBlockResponse
+/** A datanode explained; `datanode` is absent when nobody knows it. */
+export type DatanodeExplanation = ExplainDatanodeResponse
 
 /**
  * What an operator asks of a namenode beyond HDFS's own protocols. Apache's namenode does not know it and
@@ -35,6 +43,16 @@ export class Operator {
   /** Accepts that those datanodes stay away: repair goes on. Answers what it waited for until now. */
   resumeRepair(options?: VerbOptions): Promise<RepairGuard> {
     return this.#call('resumeRepair', {}, options)
+  }
+
+  /** Why a block is as it is: its replicas and what each is worth, what is being done, until when. */
+  explainBlock(blockId: number, options?: VerbOptions): Promise<BlockExplanation> {
+    return this.#call('explainBlock', { blockId }, options)
+  }
+
+  /** What a datanode holds and has to do. */
+  explainDatanode(uuid: string, options?: VerbOptions): Promise<DatanodeExplanation> {
+    return this.#call('explainDatanode', { uuid }, options)
   }
 
   #call<N extends OperatorMethod>(

@@ -71,6 +71,10 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
     summary: 'check that every block has its replicas',
     load: () => import('./commands/fsck.ts'),
   },
+  explain: {
+    summary: 'say why a path, block or datanode is not healthy',
+    load: () => import('./commands/explain.ts'),
+  },
   gateway: {
     summary: 'serve files over HTTP',
     load: () => import('./commands/gateway.ts'),

@@ -12,6 +12,7 @@ import { deletePath } from './operations/delete.ts'
 import { fsync } from './operations/fsync.ts'
 import { getAdditionalDatanode } from './operations/get-additional-datanode.ts'
 import { getBlockLocations } from './operations/get-block-locations.ts'
+import { getBlockPath } from './operations/get-block-path.ts'
 import {
   checkAccess,
   getFileInfo,
@@ -51,6 +52,8 @@ export function planRequest(
       return getLinkTarget(context, request)
     case 'getAdditionalDatanode':
       return getAdditionalDatanode(context, request)
+    case 'getBlockPath':
+      return getBlockPath(context, request)
     case 'summarizeDirectory':
       return summarizeDirectory(context, request)
     case 'mkdirs':
@@ -107,6 +110,7 @@ const readKinds: ReadonlySet<string> = new Set<ReadRequest['kind']>([
   'checkAccess',
   'getLinkTarget',
   'getAdditionalDatanode',
+  'getBlockPath',
   'summarizeDirectory',
 ])
 

@@ -136,6 +136,7 @@ export type ReadRequest =
       readonly excluded: readonly DatanodeUuid[]
       readonly count: number
     })
+  | { readonly kind: 'getBlockPath'; readonly block: BlockId }
   /** Totals of the directory's direct files plus the ids of its subdirectories; the shell adds up a tree page by page. */
   | { readonly kind: 'summarizeDirectory'; readonly path: string; readonly startAfter: string }
 
@@ -236,6 +237,7 @@ export interface ReplyByKind {
   readonly checkAccess: undefined
   readonly getLinkTarget: string
   readonly getAdditionalDatanode: LocatedBlockView
+  readonly getBlockPath: string | undefined
   readonly summarizeDirectory: DirectorySummary
   readonly mkdirs: boolean
   readonly create: FileStatusView

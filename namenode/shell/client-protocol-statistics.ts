@@ -7,7 +7,7 @@ import type {
 } from '../../protocol/messages/client-namenode.ts'
 import type { fsServerDefaults, openFilesBatchResponse } from '../../protocol/messages/hdfs.ts'
 import type { Settings } from '../../protocol/settings.ts'
-import type { RpcHandlers } from '../../transport/rpc-server.ts'
+import type { RpcCall, RpcHandlers } from '../../transport/rpc-server.ts'
 import type { BlockManager } from '../core/block-manager.ts'
 import type { DatanodeView, StorageView } from '../core/datanode-registry.ts'
 import { type ClientContext, mapReply } from './client-context.ts'
@@ -94,7 +94,7 @@ export function administrationHandlers(
     },
     listCorruptFileBlocks: async ({ path, cookie }, call) => {
       await context.requireSuperuser(call)
-      return { corrupt: await corruptFiles(context, path, cookie) }
+      return { corrupt: await corruptFiles(context, call, path, cookie) }
     },
     listOpenFiles: async ({ id, path }, call) => {
       await context.requireSuperuser(call)
@@ -199,6 +199,7 @@ function wireStorageReport(view: StorageView): {
 /** Files with a block that no good replica is left of, a page at a time. */
 async function corruptFiles(
   context: ClientContext,
+  call: RpcCall,
   path: string,
   cookie = '0',
 ): Promise<{ files: string[]; cookie: string }> {
@@ -209,7 +210,7 @@ async function corruptFiles(
     .slice(Number.isSafeInteger(from) ? from : 0)
   const files = new Set<string>()
   for (const id of ids) {
-    const file = await namenode.pathOfBlock(id)
+    const file = await context.execute(call, { kind: 'getBlockPath', block: id })
     if (file !== undefined && isAtOrBelow(file, path)) files.add(file)
   }
   return { files: [...files], cookie: String(from + ids.length) }

@@ -4,7 +4,7 @@ import type { Clock, TimerHandle, Timers } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Prng } from '../../base/prng.ts'
 import { isDfsError } from '../../protocol/errors.ts'
-import { type BlockId, rootInodeId } from '../../protocol/ids.ts'
+import type { BlockId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { BlockManager } from '../core/block-manager.ts'
@@ -180,22 +180,6 @@ export class Namenode {
     const { journal } = this
     if (journal.waitingCount === 0) return value
     return journal.flushed().then(() => value)
-  }
-
-  /** Path of the file that a block belongs to, by the rows in the store; for reports. */
-  async pathOfBlock(id: BlockId): Promise<string | undefined> {
-    const [found] = await this.store.load([{ kind: 'block', id }])
-    if (found?.kind !== 'block' || found.block === undefined) return undefined
-    const names: string[] = []
-    let current = found.block.inode
-    while (current !== rootInodeId) {
-      const [loaded] = await this.store.load([{ kind: 'inode', id: current }])
-      if (loaded?.kind !== 'inode' || loaded.inode === undefined) return undefined
-      if (loaded.inode.parent === current) return undefined
-      names.unshift(loaded.inode.name)
-      current = loaded.inode.parent
-    }
-    return `/${names.join('/')}`
   }
 
   /** Replicas of these blocks changed: requests that wait for them are proposed again. */

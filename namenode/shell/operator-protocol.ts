@@ -1,11 +1,13 @@
 import type { operatorProtocol } from '../../protocol/messages/operator.ts'
 import type { RpcHandlers } from '../../transport/rpc-server.ts'
 import type { ClientContext } from './client-context.ts'
+import { explainHandlers } from './operator-explain.ts'
 import { repairGuardHandlers } from './operator-nodes.ts'
 
 /** All methods of OperatorProtocol, one file of handlers per subject. */
 export function operatorHandlers(context: ClientContext): RpcHandlers<typeof operatorProtocol> {
   return {
     ...repairGuardHandlers(context),
+    ...explainHandlers(context),
   }
 }

@@ -7,10 +7,18 @@
  * superuser; a field is only ever added, with a number of its own. See docs/protocol/operator.md.
  */
 import { method, service } from '../message.ts'
+import {
+  explainBlockRequest,
+  explainBlockResponse,
+  explainDatanodeRequest,
+  explainDatanodeResponse,
+} from './operator-explain.ts'
 import { repairGuardResponse } from './operator-nodes.ts'
 import { emptyMessage } from './rpc.ts'
 
 export const operatorProtocol = service('trefoil.OperatorProtocol', {
   getRepairGuard: method(emptyMessage, repairGuardResponse, 'read'),
   resumeRepair: method(emptyMessage, repairGuardResponse, 'idempotent'),
+  explainBlock: method(explainBlockRequest, explainBlockResponse, 'read'),
+  explainDatanode: method(explainDatanodeRequest, explainDatanodeResponse, 'read'),
 })

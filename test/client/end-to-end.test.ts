@@ -126,10 +126,41 @@ async function exercise(t: Test, cluster: InProcessCluster, client: DfsClient): 
   await Promise.all(waiting)
   t.equal(await client.readFile('/a/late', 'utf8'), 'late', 'a restart is a pause')
 
+  await explains(t, client, '/a/late')
+  await keepsTrash(t, client)
+
   await client.rename('/a/late', '/a/log')
   t.equal((await client.stat('/a/log')).size, 4)
   await client.rm('/a', { recursive: true })
   t.notOk(await client.exists('/a'))
+}
+
+async function explains(t: Test, client: DfsClient, path: string): Promise<void> {
+  const [location] = await client.blockLocations(path)
+  const { block } = await client.operator.explainBlock(location?.blockId ?? 0)
+  t.match(block, { path, state: 'complete', wanted: 3, generationStamp: location?.generationStamp })
+  t.ok((block?.replicas ?? []).some(({ worth }) => worth === 'GOOD' || worth === 'UNCONFIRMED'))
+  t.same(await client.operator.explainBlock(1), {}, 'a block that nobody knows')
+  const [node] = await client.datanodes('live')
+  const { datanode } = await client.operator.explainDatanode(node?.uuid ?? '')
+  t.match(datanode, { uuid: node?.uuid, liveness: 'live', storages: 1 })
+}
+
+async function keepsTrash(t: Test, client: DfsClient): Promise<void> {
+  t.equal((await client.serverDefaults()).trashInterval, 1440, 'told to shells of HDFS as well')
+  await client.mkdir('/t')
+  await client.writeFile('/t/x', 'precious')
+  const moved = await client.trash.moveIn('/t/x')
+  t.equal(moved, `/user/${client.user}/.Trash/Current/t/x`)
+  t.notOk(await client.exists('/t/x'))
+  t.equal((await client.stat(`/user/${client.user}/.Trash/Current/t`)).mode, 0o700)
+  const { value: entry } = await client.trash.list().next()
+  t.match(entry, { originalPath: '/t/x', checkpoint: 'Current' })
+  await client.trash.restore('/t/x')
+  t.equal(await client.readFile('/t/x', 'utf8'), 'precious')
+  await client.rm(client.trash.root, { recursive: true })
+  await t.rejects(client.trash.moveIn('/nope'), { code: 'ENOENT' })
+  t.notOk(await client.exists(client.trash.root), 'nothing was made for a path that does not exist')
 }
 
 async function live(client: DfsClient, count: number): Promise<void> {

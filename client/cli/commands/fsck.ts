@@ -1,11 +1,11 @@
-import type { LocatedFileStatus } from '../../index.ts'
 import { type CommandContext, defineCommand } from '../command.ts'
-import { isMissing, UsageError } from '../failures.ts'
+import { UsageError } from '../failures.ts'
 import type { FileSystem } from '../file-system.ts'
 import { copyToLostFound } from '../fsck-salvage.ts'
 import { type FileHealth, FsckTally } from '../fsck-tally.ts'
 import { blockLines, fileLine, summaryLines, verdictLines } from '../fsck-text.ts'
 import { flag, type OptionValues } from '../options.ts'
+import { walkLocated } from '../remote-walk.ts'
 
 const options = {
   files: flag('files', 'name every file that is checked'),
@@ -83,7 +83,7 @@ class Check {
     if (isText)
       out.line(`FSCK started by ${session.user} for path ${path} at ${new Date().toString()}`)
     const tally = new FsckTally(path, { racks, withOpen: this.#options.open })
-    for await (const status of walk(this.#fs, path, signal)) {
+    for await (const status of walkLocated(this.#fs, path, signal)) {
       await out.ready()
       if (status.isDirectory()) tally.directories += 1
       else if (status.isSymbolicLink()) tally.symlinks += 1
@@ -142,28 +142,5 @@ class Check {
       await this.#fs.rm(path, { force: true, signal })
       if (isText) out.line(`${path}: deleted`)
     })
-  }
-}
-
-/** Parents before what is in them; a file that goes away meanwhile is not visited. */
-async function* walk(
-  fs: FileSystem,
-  path: string,
-  signal: AbortSignal,
-): AsyncIterable<LocatedFileStatus> {
-  const pending = [await fs.statWithLocations(path, { signal })]
-  for (let status = pending.pop(); status !== undefined; status = pending.pop()) {
-    yield status
-    if (!status.isDirectory()) continue
-    const directories: LocatedFileStatus[] = []
-    try {
-      for await (const child of fs.listWithLocations(status.path, { signal })) {
-        if (child.isDirectory()) directories.push(child)
-        else yield child
-      }
-    } catch (error) {
-      if (!isMissing(error)) throw error
-    }
-    pending.push(...directories.reverse())
   }
 }

@@ -722,6 +722,110 @@ t.test('fsck -move salvages what can be read, -delete gives corrupt files up', a
   t.equal((await dfs(fs, ['fsck', '/data'])).code, 0)
 })
 
+t.test('explain says what is wrong with a block, and what happens next', async (t) => {
+  const fs = sample()
+  fs.addFile('/data/few', 'few', { replicas: 1 })
+  const nowMs = Date.now()
+  const replica = {
+    ...{ datanode: 'node-0', rack: '/default-rack', liveness: 'live', adminState: 'normal' },
+    ...{ storage: 'DS-0', generationStamp: 1001, length: 3, counts: false },
+  }
+  const block = {
+    ...{ blockId: 7, generationStamp: 1001, length: 3, state: 'complete', wanted: 3, good: 1 },
+    ...{ isHealthy: false, isDeletionPostponed: true, queue: 'last-replica', path: '/data/few' },
+    replicas: [
+      { ...replica, name: '10.0.0.1:9866', worth: 'GOOD' as const, counts: true },
+      { ...replica, name: '10.0.0.2:9866', worth: 'UNREACHABLE' as const, liveness: 'dead' },
+      { ...replica, name: '10.0.0.3:9866', worth: 'STALE_STAMP' as const, generationStamp: 1000 },
+      { ...replica, name: '10.0.0.4:9866', worth: 'WRONG_LENGTH' as const, length: 2 },
+    ],
+    copies: [
+      {
+        ...{ from: '10.0.0.1:9866', to: '10.0.0.5:9866', bytes: 3, sentMs: undefined },
+        ...{ sinceMs: nowMs - 5000, untilMs: nowMs + 30_000 },
+      },
+      {
+        ...{ from: undefined, to: '10.0.0.6:9866', bytes: 3, sentMs: undefined },
+        ...{ sinceMs: nowMs, untilMs: nowMs - 1 },
+      },
+    ],
+    hindrance: 'no-target',
+    hindranceMs: nowMs,
+    refusals: [{ datanode: '10.0.0.7:9866', reason: 'has no space' }],
+    nextTryMs: nowMs + 60_000,
+  }
+  const asked: number[] = []
+  fs.fakeOperator.answers = {
+    explainBlock: ({ blockId }) => {
+      asked.push(blockId)
+      return { block, paused: 'mass-failure' }
+    },
+  }
+  const { code, out } = await dfs(fs, ['explain', '/data'])
+  t.equal(code, 1)
+  t.equal(asked.length, 1, 'blocks with all their replicas are not asked about')
+  const lines = [
+    /^Nothing is repaired: many datanodes vanished at once/,
+    /^blk_7_1001 \(block 0 of \/data\/few, 3B\): under-replicated: 1 of 3 replicas good$/,
+    /^ {2}10\.0\.0\.1:9866 \/default-rack: good$/,
+    /^ {2}10\.0\.0\.2:9866 \/default-rack: does not count: its datanode is dead$/,
+    /^ {2}10\.0\.0\.3:9866 \/default-rack: STALE: it missed later writes, stamp 1000 instead of 1001$/,
+    /^ {2}10\.0\.0\.4:9866 \/default-rack: CORRUPT: it has the wrong length, 2 bytes instead of 3$/,
+    /^ {2}being copied from 10\.0\.0\.1:9866 to 10\.0\.0\.5:9866 \(3B\), since \d\.\d s, waits for its heartbeat; given up in \d+\.\d s$/,
+    /^ {2}10\.0\.0\.6:9866 is about to report its replica from the write pipeline, .*; given up any moment$/,
+    /^ {2}queued for repair as "last-replica", tried in (59\.\d s|60\.0 s|1 min 0 s)$/,
+    /^ {2}not copied yet: no datanode can take another replica:$/,
+    /^ {4}10\.0\.0\.7:9866 has no space$/,
+    /^ {2}something is deleted as soon as enough other replicas are confirmed/,
+    /^4 blocks of 4 files: 1 not healthy$/,
+  ]
+  const printed = out.trimEnd().split('\n')
+  t.equal(printed.length, lines.length)
+  for (const [index, line] of lines.entries()) t.match(printed[index], line)
+  t.match((await dfs(fs, ['explain', 'blk_7_1001'])).out, /blk_7_1001 \(\/data\/few, 3B\)/)
+  t.match(JSON.parse((await dfs(fs, ['explain', '--json', 'blk_7'])).out), { block: { good: 1 } })
+  fs.fakeOperator.answers = { explainBlock: () => ({ block: undefined, paused: undefined }) }
+  t.match(await dfs(fs, ['explain', 'blk_8']), { code: 1, err: /No such block/ })
+  t.match(await dfs(fs, ['explain', '/nope']), { code: 1, err: /No such file/ })
+  t.equal((await dfs(fs, ['explain'])).code, 2)
+})
+
+t.test('explain finds a datanode by host, address or uuid', async (t) => {
+  const fs = sample()
+  const datanode = {
+    ...{ uuid: 'node-1', name: '127.0.0.1:9001', liveness: 'live', adminState: 'normal' },
+    ...{ silenceMs: 1500, replicas: 2, storages: 2, failedStorages: 1, unconfirmedStorages: 1 },
+    ...{
+      queuedTransfers: 3,
+      queuedDeletions: 2,
+      sentDeletions: 1,
+      copiesOut: 4,
+      copyBytesOut: 2048,
+    },
+    ...{ copiesIn: 0, copyBytesIn: 0, outBytesPerSecond: 1024, inBytesPerSecond: undefined },
+  }
+  fs.fakeOperator.answers = {
+    explainDatanode: ({ uuid }) =>
+      uuid === 'node-1'
+        ? { datanode, paused: 'safe-mode' }
+        : { datanode: undefined, paused: undefined },
+  }
+  for (const name of ['node-1', 'host-1', 'host-1:9001', '127.0.0.1:9001']) {
+    const { code, out } = await dfs(fs, ['explain', name])
+    t.equal(code, 0, name)
+    t.match(
+      out,
+      /safe mode[^]*127\.0\.0\.1:9001 \(node-1\): live, in service, last heard of 1\.5 s ago/,
+    )
+    t.match(
+      out,
+      /1 storage FAILED[^]*sends 4 replicas for repair \(2 KB\), at 1 KB\/s[^]*3 deletions to do, 1 of/,
+    )
+  }
+  t.match(await dfs(fs, ['explain', '127.0.0.1']), { code: 1, err: /Several datanodes/ })
+  t.match(await dfs(fs, ['explain', 'node-2']), { code: 1, err: /not known any more/ })
+})
+
 t.test('the cluster is that of --fs, DFS_URI, the configuration, or this machine', async (t) => {
   const fs = sample()
   const local = t.testdir({ 'trefoil.json': '{ "fs.defaultFS": "hdfs://from-file:1" }' })

@@ -745,3 +745,20 @@ t.test('fs.protected.directories are neither deleted nor renamed while in use', 
     message: /fs\.protected\.directories names "a"/,
   })
 })
+
+eachWay('getBlockPath() names the file of a block, also after a rename', (t, world) => {
+  write(world, '/a/f', [10])
+  const [block] = world.run({
+    kind: 'getBlockLocations',
+    path: '/a/f',
+    offset: 0,
+    length: 10,
+  }).blocks
+  const id = block?.block.id ?? blockId(1)
+  t.equal(world.run({ kind: 'getBlockPath', block: id }), '/a/f')
+  world.run({ kind: 'rename', source: '/a', target: '/b' })
+  t.equal(world.run({ kind: 'getBlockPath', block: id }), '/b/f')
+  t.equal(world.run({ kind: 'getBlockPath', block: blockId(5) }), undefined)
+  world.run({ kind: 'delete', path: '/b', recursive: true })
+  t.equal(world.run({ kind: 'getBlockPath', block: id }), undefined)
+})
