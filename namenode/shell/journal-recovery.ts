@@ -104,6 +104,9 @@ class TailReader {
       return false
     }
     if (end.torn !== undefined) await storage.truncate(segment.name, end.validBytes)
+    // A process that was killed leaves records that only the kernel has. From here on they count as
+    // durable: they are answered for and folded into the store, so a power failure must not take them.
+    else await storage.sync(segment.name)
     return true
   }
 

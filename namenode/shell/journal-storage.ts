@@ -20,6 +20,8 @@ export interface JournalStorage {
   /** Creates an empty file, which must not exist; its name survives a power failure from then on. */
   create(name: string): Promise<JournalFile>
   read(name: string): Promise<Uint8Array>
+  /** Resolves when everything in the file is on disk, whoever wrote it. */
+  sync(name: string): Promise<void>
   /** Shortens a file; durable when it resolves. */
   truncate(name: string, lengthBytes: number): Promise<void>
   /** Deletes a file; durable when it resolves. */
@@ -65,6 +67,15 @@ export class DirectoryJournalStorage implements JournalStorage {
 
   async read(name: string): Promise<Uint8Array> {
     return readFile(this.pathOf(name))
+  }
+
+  async sync(name: string): Promise<void> {
+    const handle = await open(this.pathOf(name), 'r+')
+    try {
+      await handle.datasync()
+    } finally {
+      await handle.close()
+    }
   }
 
   async truncate(name: string, lengthBytes: number): Promise<void> {

@@ -82,6 +82,12 @@ export class JournalDisk {
           return this.#open(file, during)
         }),
       read: (name) => during(() => whole(this.#file(name))),
+      sync: (name) =>
+        during(() => {
+          const file = this.#file(name)
+          file.synced = whole(file)
+          file.unsynced = new Uint8Array()
+        }),
       truncate: (name, lengthBytes) =>
         during(() => {
           const file = this.#file(name)

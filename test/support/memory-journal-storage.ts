@@ -42,6 +42,12 @@ export class MemoryJournalStorage implements JournalStorage {
     return Promise.resolve(Uint8Array.from(this.#file(name).bytes))
   }
 
+  sync(name: string): Promise<void> {
+    const file = this.#file(name)
+    file.syncedBytes = file.bytes.length
+    return Promise.resolve()
+  }
+
   truncate(name: string, lengthBytes: number): Promise<void> {
     this.write(name, this.#file(name).bytes.subarray(0, lengthBytes))
     return Promise.resolve()
@@ -56,6 +62,11 @@ export class MemoryJournalStorage implements JournalStorage {
   /** Puts `bytes` on the disk as they are, synced. */
   write(name: string, bytes: Uint8Array): void {
     this.#files.set(name, { bytes: Uint8Array.from(bytes), syncedBytes: bytes.length })
+  }
+
+  /** The process ends and the machine goes on: handles opened before are dead, the kernel keeps every byte. */
+  kill(): void {
+    this.#crashes += 1
   }
 
   /** The machine stops: handles opened before are dead, and unsynced bytes are torn. */

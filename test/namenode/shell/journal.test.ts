@@ -118,6 +118,24 @@ t.test('recoverJournal() replays what the store does not have', async (t) => {
   t.equal(all.nextTxid, 7)
 })
 
+t.test(
+  'sim seed 1238: what recoverJournal() replays survives a power failure from then on',
+  async (t) => {
+    const storage = new MemoryJournalStorage()
+    const journal = openJournal(storage)
+    await appendEach(journal, 1, 2)
+    storage.beforeWrite = (action) =>
+      action === 'sync' ? new Promise(() => undefined) : Promise.resolve()
+    void journal.append(creation(3, 3, 'f3'))
+    await new Promise((resolve) => setImmediate(resolve))
+    storage.kill()
+    t.same(txids((await recover(storage)).replayed), [1, 2, 3], 'the kernel had the third')
+    storage.crash('nothing')
+    t.same(txids((await recover(storage)).replayed), [1, 2, 3])
+    t.equal((await recover(storage, 3)).nextTxid, 4, 'a store that folded it still fits')
+  },
+)
+
 t.test('recoverJournal() cuts a tail torn at any byte and appends behind it', async (t) => {
   const storage = new MemoryJournalStorage()
   const journal = openJournal(storage)
