@@ -4,11 +4,23 @@ import type { NetworkFaults } from './network.ts'
 
 /** What may go wrong, besides the network; see `faults.ts`. */
 export const faultKinds = [
-  'crash-datanode',
+  'kill-datanode',
+  'power-datanode',
+  'freeze-datanode',
+  'slow-datanode',
+  'disk-error',
+  'disk-full',
+  'lose-disk',
   'rot',
-  'crash-namenode',
+  'misdirect',
+  'kill-namenode',
+  'power-namenode',
+  'freeze-namenode',
+  'kill-all',
+  'power-all',
   'partition-namenode',
   'partition-peers',
+  'jump-clock',
   'crash-client',
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
@@ -41,6 +53,8 @@ export interface SimConfig {
   readonly blocksMax: number
   /** Bytes of all packets but the last of a block. */
   readonly packetBytes: number
+  /** Of a hundred packets so many end an hflush or an hsync. */
+  readonly safetyPercent: number
   /** Mean pause between two faults; 0 for none. */
   readonly faultEveryMs: number
   /** The first so many faults happen. */
@@ -58,12 +72,24 @@ const mebibyte = 1024 * 1024
 const unlimited = 1_000_000
 
 const faultWeights: Weights<FaultKind> = {
-  'crash-datanode': 35,
+  'kill-datanode': 12,
+  'power-datanode': 12,
+  'freeze-datanode': 6,
+  'slow-datanode': 5,
+  'disk-error': 4,
+  'disk-full': 3,
+  'lose-disk': 2,
   rot: 5,
-  'crash-namenode': 20,
-  'partition-namenode': 15,
-  'partition-peers': 15,
-  'crash-client': 10,
+  misdirect: 2,
+  'kill-namenode': 9,
+  'power-namenode': 12,
+  'freeze-namenode': 4,
+  'kill-all': 2,
+  'power-all': 3,
+  'partition-namenode': 10,
+  'partition-peers': 12,
+  'jump-clock': 3,
+  'crash-client': 8,
 }
 const operationWeights: Weights<OperationKind> = {
   write: 40,
@@ -94,6 +120,7 @@ export function drawConfig(seed: number): SimConfig {
     blockBytes: mebibyte,
     blocksMax: between(1, isBig ? 3 : 2),
     packetBytes: mebibyte / (isBig ? 4 : 2),
+    safetyPercent: prng.pick([0, 10, 30]),
     faultEveryMs: prng.chance(1, 10) ? 0 : between(600, isBig ? 6000 : 3000),
     faultsMax: unlimited,
     faults: varied(prng, faultWeights),

@@ -1,13 +1,9 @@
 /**
- * Simulated disks. The atlas of faults that may be injected, because the design promises to survive them:
+ * The simulated disk of the namenode: bytes appended and not synced are lost when power is, or a prefix of
+ * them stays, and the last bytes of that prefix may be garbage (a torn sector). What the process only
+ * appended survives the end of the process. See `faults.ts` for when that happens.
  *
- *   crash of the namenode    bytes appended and not synced are lost, or a prefix of them stays, and the last
- *                            bytes of that prefix may be garbage (a torn sector)
- *   crash of a datanode      the same for replicas being written; finalized replicas are synced
- *   bit rot                  of a finalized replica of which another intact one exists
- *   at most replication - 1  datanodes down at once, so that one holder of every acknowledged block lives
- *
- * Not injected: lying fsync, misdirected writes, loss of a synced file, a full disk.
+ * Not injected: a sync that lies, the loss of a synced file, a bad byte in the middle of the journal.
  */
 import type { Prng } from '../../base/prng.ts'
 import type { JournalFile, JournalStorage } from '../../namenode/shell/journal-storage.ts'
@@ -30,7 +26,12 @@ export class JournalDisk {
   readonly #prng: Prng
   readonly #files = new Map<string, SimFile>()
   #syncCount = 0
-  #atNextAppend: (() => void) | undefined
+  /** Effects left until `action`, which comes right before that one or right after it. */
+  #ambush:
+    | { left: number; readonly side: 'before' | 'after'; readonly action: () => void }
+    | undefined
+  /** Every segment that was ever dropped, as it was then. */
+  readonly dropped = new Map<string, Uint8Array>()
 
   constructor(scheduler: Scheduler, prng: Prng) {
     this.#scheduler = scheduler
@@ -46,14 +47,31 @@ export class JournalDisk {
     return new Map([...this.#files].map(([name, file]) => [name, whole(file)]))
   }
 
-  /** Calls `action` right after the next append, before it can be synced. */
-  atNextAppend(action: () => void): void {
-    this.#atNextAppend = action
+  /**
+   * Calls `action` at the `count`-th effect from now on: an append, a sync, a file made, cut or removed, a
+   * load or a fold of the store.
+   */
+  atEffect(count: number, side: 'before' | 'after', action: () => void): void {
+    this.#ambush = { left: count, side, action }
   }
 
-  /** What the power failure leaves: call it when the process is dead. */
-  crash(): void {
-    this.#atNextAppend = undefined
+  /** Counts an effect that is about to happen. Returns what to call when it has. */
+  effect(): () => void {
+    const ambush = this.#ambush
+    if (ambush === undefined) return nothing
+    ambush.left -= 1
+    if (ambush.left > 0) return nothing
+    this.#ambush = undefined
+    if (ambush.side === 'after') return ambush.action
+    // Not at once: the caller is in the middle of asking for the effect.
+    this.#scheduler.after(0, ambush.action)
+    return nothing
+  }
+
+  /** What the end of the process leaves, and, when that is why it ended, of power: call it when it is dead. */
+  crash(how: 'kill' | 'power'): void {
+    this.#ambush = undefined
+    if (how === 'kill') return
     for (const file of this.#files.values()) {
       const { unsynced } = file
       const kept = unsynced.slice(0, this.#prng.below(unsynced.length + 1))
@@ -96,7 +114,7 @@ export class JournalDisk {
         }),
       remove: (name) =>
         during(() => {
-          this.#file(name)
+          this.dropped.set(name, whole(this.#file(name)))
           this.#files.delete(name)
         }),
     }
@@ -107,9 +125,6 @@ export class JournalDisk {
       append: (bytes) =>
         during(() => {
           file.unsynced = Buffer.concat([file.unsynced, bytes])
-          const action = this.#atNextAppend
-          this.#atNextAppend = undefined
-          if (action !== undefined) this.#scheduler.after(0, action)
         }),
       sync: () =>
         during(() => {
@@ -122,14 +137,19 @@ export class JournalDisk {
   }
 
   #during<Result>(life: Lifetime, action: () => Result): Promise<Result> {
+    const afterwards = this.effect()
     return new Promise((resolve, reject) => {
       this.#scheduler.after(this.#prng.below(diskDelayMsMax + 1), () => {
         if (!life.isAlive) return
         try {
-          resolve(action())
+          const result = action()
+          this.#scheduler.within(life, () => {
+            resolve(result)
+          })
         } catch (error) {
           reject(error instanceof Error ? error : new Error(String(error)))
         }
+        afterwards()
       })
     })
   }
@@ -143,4 +163,8 @@ export class JournalDisk {
 
 function whole(file: SimFile): Uint8Array {
   return Buffer.concat([file.synced, file.unsynced])
+}
+
+function nothing(): void {
+  // No ambush.
 }

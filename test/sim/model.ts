@@ -1,4 +1,12 @@
-import { type Content, digestsOf, isPrefix, isSame } from './content.ts'
+import { type Content, contentLength, describeContent, isPrefix, isSame } from './content.ts'
+
+/** How much of a file that is being written must stay, whatever happens to its writer. */
+export interface Floor {
+  /** Bytes that were flushed to the end of some packet: they survive the end of every process. */
+  flushed: number
+  /** Bytes that were synced: they survive everything. */
+  synced: number
+}
 
 /** What may be at a path. */
 export type Expectation =
@@ -6,8 +14,8 @@ export type Expectation =
   | { readonly kind: 'directory' }
   /** A completed file: all of it, for ever. */
   | { readonly kind: 'file'; readonly content: Content }
-  /** A file whose writer did not get to the end: any beginning of the content. */
-  | { readonly kind: 'partial'; readonly content: Content }
+  /** A file whose writer did not get to the end: any beginning of the content down to the floor. */
+  | { readonly kind: 'partial'; readonly content: Content; readonly floor: Floor }
 
 /** What somebody found at a path. */
 export type Finding =
@@ -51,6 +59,15 @@ export class FileSystemModel {
     for (const [path, expectations] of changes) this.#possible.set(path, expectations)
   }
 
+  /** A machine lost power: what was flushed and not synced may be gone. */
+  powerLost(): void {
+    for (const expectations of this.#possible.values()) {
+      for (const expectation of expectations) {
+        if (expectation.kind === 'partial') expectation.floor.flushed = expectation.floor.synced
+      }
+    }
+  }
+
   /** Paths at or below `root` that may exist. */
   below(root: string): readonly string[] {
     return this.paths.filter((path) => path === root || path.startsWith(`${root}/`))
@@ -74,8 +91,14 @@ function allows(expectation: Expectation, finding: Finding): boolean {
       return (
         finding.kind === 'file' && !finding.isOpen && isSame(finding.content, expectation.content)
       )
-    case 'partial':
-      return finding.kind === 'file' && isPrefix(finding.content, expectation.content)
+    case 'partial': {
+      const { content, floor } = expectation
+      if (finding.kind !== 'file' || !isPrefix(finding.content, content)) return false
+      // Of an open file a reader may see less: the length of its last block is what a datanode says.
+      return (
+        finding.isOpen || contentLength(finding.content) >= Math.max(floor.flushed, floor.synced)
+      )
+    }
   }
 }
 
@@ -93,13 +116,16 @@ function describeExpectation(expectation: Expectation): string {
     case 'directory':
       return expectation.kind
     case 'file':
-    case 'partial':
-      return `${expectation.kind} [${digestsOf(expectation.content).join(' ')}]`
+      return `file [${describeContent(expectation.content)}]`
+    case 'partial': {
+      const { content, floor } = expectation
+      return `at least ${floor.flushed} (synced ${floor.synced}) bytes of [${describeContent(content)}]`
+    }
   }
 }
 
 function describeFinding(finding: Finding): string {
   if (finding.kind !== 'file') return finding.kind
   const state = finding.isOpen ? 'open file' : 'file'
-  return `${state} [${digestsOf(finding.content).join(' ')}]`
+  return `${state} [${describeContent(finding.content)}]`
 }

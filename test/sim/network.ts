@@ -48,6 +48,7 @@ export class Network {
   readonly #prng: Prng
   #faults: NetworkFaults
   readonly #partitioned = new Set<string>()
+  readonly #slowness = new Map<string, number>()
   /** Latest arrival per connection: messages on one do not overtake each other. */
   readonly #latestArrival = new Map<string, number>()
   #messageCount = 0
@@ -67,24 +68,31 @@ export class Network {
     this.#faults = faults
   }
 
-  /** Cuts both directions between two processes. */
-  partition(left: string, right: string): void {
-    this.#partitioned.add(pairOf(left, right))
+  /** Lets nothing through from one process to another. */
+  cut(from: string, to: string): void {
+    this.#partitioned.add(`${from}>${to}`)
   }
 
-  /** Ends a partition. */
-  join(left: string, right: string): void {
-    this.#partitioned.delete(pairOf(left, right))
+  /** Ends what {@link cut} began. */
+  join(from: string, to: string): void {
+    this.#partitioned.delete(`${from}>${to}`)
+  }
+
+  /** Makes everything that a process sends or gets slower by up to so much; 0 ends it. */
+  slowDown(name: string, delayMsMax: number): void {
+    if (delayMsMax === 0) this.#slowness.delete(name)
+    else this.#slowness.set(name, delayMsMax)
   }
 
   /** Restores all connections and stops losing and delaying messages. */
   heal(): void {
     this.#partitioned.clear()
+    this.#slowness.clear()
     this.#faults = { ...this.#faults, lateOneIn: 0, lossOneIn: 0 }
   }
 
-  isPartitioned(left: string, right: string): boolean {
-    return this.#partitioned.has(pairOf(left, right))
+  isCut(from: string, to: string): boolean {
+    return this.#partitioned.size > 0 && this.#partitioned.has(`${from}>${to}`)
   }
 
   /**
@@ -110,7 +118,7 @@ export class Network {
         call.failAfter(this.#prng.below(answerTimeoutMs), lost)
         if (!strays) return
         this.#scheduler.after(this.#prng.below(strayMsMax), () => {
-          if (to.life.isAlive) void answerOf(handler)
+          this.#scheduler.within(to.life, () => void answerOf(handler))
         })
         return
       }
@@ -118,9 +126,10 @@ export class Network {
         call.failAfter(this.delay(), new LostCall(`${to.name} went away`, false))
       })
       this.#deliver(from, to, () => {
-        if (!to.life.isAlive) return
-        void answerOf(handler).then((answer) => {
-          this.#answer(call, from, to, answer)
+        this.#scheduler.within(to.life, () => {
+          void answerOf(handler).then((answer) => {
+            this.#answer(call, from, to, answer)
+          })
         })
       })
     })
@@ -139,11 +148,12 @@ export class Network {
     const far = new StreamEnd<Message>(this, to)
     near.join(far)
     far.join(near)
-    if (!to.life.isAlive || this.isPartitioned(from.name, to.name)) near.breakLater()
+    const isCut = this.isCut(from.name, to.name) || this.isCut(to.name, from.name)
+    if (!to.life.isAlive || isCut) near.breakLater()
     else {
-      near.inOrder(this.delay(), () => {
+      near.inOrder(this.delayBetween(from, to), () => {
         if (!to.life.isAlive) near.breakLater()
-        else if (far.isOpen) accept(far)
+        else if (far.isOpen) this.#scheduler.within(to.life, () => accept(far))
       })
     }
     return near
@@ -152,7 +162,7 @@ export class Network {
   /** For streams: when the next message from one peer to another arrives, or that it never does. */
   transit(from: Peer, to: Peer): number | undefined {
     this.#messageCount += 1
-    return this.#isLost(from, to) ? undefined : this.delay()
+    return this.#isLost(from, to) ? undefined : this.delayBetween(from, to)
   }
 
   /** A number no other connection of this world has. */
@@ -183,18 +193,26 @@ export class Network {
     })
   }
 
-  #deliver(from: Peer, to: Peer, action: () => void, channel = ''): void {
+  #deliver(from: Peer, to: Peer, action: () => void): void {
     this.#messageCount += 1
-    const key = `${from.name}>${to.name}#${channel}`
-    const arrival = Math.max(this.#scheduler.now + this.delay(), this.#latestArrival.get(key) ?? 0)
+    const key = `${from.name}>${to.name}`
+    const earliest = this.#scheduler.now + this.delayBetween(from, to)
+    const arrival = Math.max(earliest, this.#latestArrival.get(key) ?? 0)
     this.#latestArrival.set(key, arrival)
     this.#scheduler.after(arrival - this.#scheduler.now, action)
   }
 
   #isLost(from: Peer, to: Peer): boolean {
-    if (this.isPartitioned(from.name, to.name)) return true
+    if (this.isCut(from.name, to.name)) return true
     const { lossOneIn } = this.#faults
     return lossOneIn > 0 && this.#prng.chance(1, lossOneIn)
+  }
+
+  /** How long a message takes, with what slows either process down. */
+  delayBetween(from: Peer, to: Peer): number {
+    if (this.#slowness.size === 0) return this.delay()
+    const extraMsMax = (this.#slowness.get(from.name) ?? 0) + (this.#slowness.get(to.name) ?? 0)
+    return this.delay() + (extraMsMax === 0 ? 0 : this.#prng.below(extraMsMax))
   }
 
   /** How long a message takes. */
@@ -243,7 +261,9 @@ export class StreamEnd<Message> {
       return
     }
     this.inOrder(delayMs, () => {
-      if (other.#isOpen && other.#owner.life.isAlive) other.onMessage(message)
+      this.#network.scheduler.within(other.#owner.life, () => {
+        if (other.#isOpen) other.onMessage(message)
+      })
     })
   }
 
@@ -276,7 +296,10 @@ export class StreamEnd<Message> {
 
   /** The other side closed, or the stream broke. */
   closedByPeer(): void {
-    if (this.#shut() && this.#owner.life.isAlive) this.onClose()
+    if (!this.#shut()) return
+    this.#network.scheduler.within(this.#owner.life, () => {
+      this.onClose()
+    })
   }
 
   #shut(): boolean {
@@ -315,9 +338,10 @@ class Call<Reply> {
   settle(answer: Answer<Reply>): void {
     if (this.#isSettled) return
     this.#isSettled = true
-    if (!this.#from.life.isAlive) return
-    if (answer.kind === 'reply') this.#resolve(answer.reply)
-    else this.#reject(answer.error)
+    this.#scheduler.within(this.#from.life, () => {
+      if (answer.kind === 'reply') this.#resolve(answer.reply)
+      else this.#reject(answer.error)
+    })
   }
 
   failAfter(delayMs: number, error: DfsError): void {
@@ -335,9 +359,4 @@ async function answerOf<Reply>(handler: () => Reply | Promise<Reply>): Promise<A
     if (isDfsError(error)) return { kind: 'error', error }
     throw error
   }
-}
-
-/** Names two processes in either order. */
-function pairOf(left: string, right: string): string {
-  return left < right ? `${left}|${right}` : `${right}|${left}`
 }

@@ -5,7 +5,7 @@ import type { Status } from '../../protocol/messages/data-transfer.ts'
 /** OP_WRITE_BLOCK in the simulator's words. */
 export interface WriteOperation {
   /** `copy`: another datanode sends a finalized replica; nothing goes back. */
-  readonly stage: 'create' | 'resume' | 'close' | 'copy'
+  readonly stage: 'create' | 'append' | 'resume' | 'close' | 'copy'
   readonly blockId: BlockId
   /** The stamp the sender knows. */
   readonly generationStamp: GenerationStamp
@@ -22,5 +22,11 @@ export type PipelineMessage =
   | { readonly kind: 'operation'; readonly operation: WriteOperation }
   /** Answer to the operation; `badNode` names the one that failed. */
   | { readonly kind: 'answer'; readonly badNode: string | undefined }
-  | { readonly kind: 'packet'; readonly shape: PacketShape; readonly digest: number }
+  | {
+      readonly kind: 'packet'
+      readonly shape: PacketShape
+      /** What stands for the bytes; see `Stretch`. */
+      readonly source: number
+      readonly from: number
+    }
   | { readonly kind: 'ack'; readonly seqno: number; readonly statuses: readonly Status[] }

@@ -1,14 +1,17 @@
+import { assert } from '../../base/assert.ts'
 import type { Prng } from '../../base/prng.ts'
 import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
 
-/** A stretch of block data: what stands for its bytes is their digest. */
+/** A stretch of block data: what stands for its bytes is where they come from. */
 export interface Stretch {
+  /** In the block. */
   readonly offset: number
   readonly length: number
-  /** Of the bytes as they are. */
-  readonly digest: number
-  /** Of the bytes as they were written, as the checksums beside them say. */
-  readonly checksum: number
+  /** Which drawn data the bytes are of, and from where in it on. */
+  readonly source: number
+  readonly from: number
+  /** The bytes on the disk are not those that the checksums beside them are of. */
+  readonly isRotten: boolean
 }
 
 /** One replica on a simulated disk. */
@@ -17,16 +20,29 @@ export interface ReplicaFile {
   readonly storage: StorageUuid
   generationStamp: GenerationStamp
   place: 'rbw' | 'finalized' | 'temporary'
-  stretches: Stretch[]
+  stretches: readonly Stretch[]
+  /** Bytes that are with the kernel, and so survive the end of the process. */
+  flushedLength: number
   /** Bytes that survive a power failure. */
   syncedLength: number
 }
+
+/** What every operation on a storage is answered with, for a while. */
+export type DiskFailure = 'EIO' | 'ENOSPC'
+
+/** Unsynced data is torn at a multiple of this: what is recovered ends with the last whole chunk. */
+const tearBytes = 512
 
 /** The disks of one datanode; they outlive its processes. */
 export class ReplicaDisk {
   readonly #prng: Prng
   readonly storages: readonly StorageUuid[]
   readonly files = new Map<BlockId, ReplicaFile>()
+  /** Deleted, but the directory was not synced since: a power failure may bring them back. */
+  readonly #unlinked = new Map<BlockId, ReplicaFile>()
+  readonly failures = new Map<StorageUuid, DiskFailure>()
+  /** Added to every operation, milliseconds. */
+  slowMsMax = 0
   /** Cluster and pool the directories are bound to, once they are. */
   boundTo: string | undefined
 
@@ -35,14 +51,28 @@ export class ReplicaDisk {
     this.#prng = prng
   }
 
-  /** Flips bits in one stretch of a finalized replica. */
+  /** Unlinks a replica's files. */
+  remove(blockId: BlockId): void {
+    const file = this.files.get(blockId)
+    if (file === undefined) return
+    this.files.delete(blockId)
+    if (file.place === 'finalized') this.#unlinked.set(blockId, file)
+  }
+
+  /** Changes bytes of one stretch of a finalized replica. */
   rot(blockId: BlockId): void {
     const file = this.files.get(blockId)
     if (file?.place !== 'finalized' || file.stretches.length === 0) return
     const index = this.#prng.below(file.stretches.length)
     file.stretches = file.stretches.map((stretch, at) =>
-      at === index ? { ...stretch, digest: stretch.checksum ^ 1 } : stretch,
+      at === index ? { ...stretch, isRotten: true } : stretch,
     )
+  }
+
+  /** Everything is gone, as with a new disk; the identity of the directories stays. */
+  wipe(): void {
+    this.files.clear()
+    this.#unlinked.clear()
   }
 
   /** True when the replica of a block exists, is finalized and every byte is what was written. */
@@ -51,24 +81,70 @@ export class ReplicaDisk {
     return file?.place === 'finalized' && !file.stretches.some(isRotten)
   }
 
-  /** What a power failure leaves: call it when the process is dead. */
-  crash(): void {
-    for (const [blockId, file] of this.files) {
-      if (file.place === 'temporary') this.files.delete(blockId)
-      const unsynced = file.stretches.filter(({ offset }) => offset >= file.syncedLength)
-      const kept = this.#prng.below(unsynced.length + 1)
-      file.stretches = file.stretches.slice(0, file.stretches.length - unsynced.length + kept)
-      file.syncedLength = lengthOf(file.stretches)
+  /** What the end of the process leaves: all that is with the kernel. Call it when the process is dead. */
+  kill(): void {
+    for (const file of [...this.files.values()]) {
+      this.#tear(file, file.flushedLength)
+      file.flushedLength = lengthOf(file.stretches)
     }
+  }
+
+  /** What a power failure leaves: call it when the process is dead. */
+  losePower(): void {
+    for (const file of [...this.files.values()]) {
+      const isUnsynced = file.place !== 'finalized' && file.syncedLength === 0
+      if (isUnsynced && this.#prng.chance(1, 2)) this.files.delete(file.blockId)
+      this.#tear(file, file.syncedLength)
+      file.flushedLength = lengthOf(file.stretches)
+      file.syncedLength = file.flushedLength
+    }
+    for (const [blockId, file] of this.#unlinked) {
+      if (!this.files.has(blockId) && this.#prng.chance(1, 3)) this.files.set(blockId, file)
+    }
+    this.#unlinked.clear()
+  }
+
+  #tear(file: ReplicaFile, safeLength: number): void {
+    if (file.place === 'temporary') this.files.delete(file.blockId)
+    const length = lengthOf(file.stretches)
+    if (file.place === 'finalized' || length <= safeLength) return
+    const lost = this.#prng.below(length - safeLength + 1)
+    const kept = lost === 0 ? length : Math.floor((length - lost) / tearBytes) * tearBytes
+    file.stretches = sliceOf(file.stretches, 0, Math.max(safeLength, kept))
   }
 }
 
 /** True when the bytes of `stretch` are not what was written. */
-export function isRotten({ digest, checksum }: Stretch): boolean {
-  return digest !== checksum
+export function isRotten(stretch: Stretch): boolean {
+  return stretch.isRotten
 }
 
 export function lengthOf(stretches: readonly Stretch[]): number {
   const last = stretches.at(-1)
   return last === undefined ? 0 : last.offset + last.length
+}
+
+/** The part of `stretches` in `[start, end)` of the block. */
+export function sliceOf(
+  stretches: readonly Stretch[],
+  start: number,
+  end: number,
+): readonly Stretch[] {
+  const found: Stretch[] = []
+  for (const stretch of stretches) {
+    const from = Math.max(start, stretch.offset)
+    const to = Math.min(end, stretch.offset + stretch.length)
+    if (from >= to) continue
+    const skipped = from - stretch.offset
+    found.push({ ...stretch, offset: from, length: to - from, from: stretch.from + skipped })
+  }
+  return found
+}
+
+/** Cuts a replica's file off at `length`. */
+export function cut(file: ReplicaFile, length: number): void {
+  assert(lengthOf(file.stretches) >= length, `a replica cannot be cut to ${length}: it is shorter`)
+  file.stretches = sliceOf(file.stretches, 0, length)
+  file.flushedLength = Math.min(file.flushedLength, length)
+  file.syncedLength = Math.min(file.syncedLength, length)
 }

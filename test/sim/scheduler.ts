@@ -1,9 +1,17 @@
 import process from 'node:process'
 import { millis } from '../../base/brand.ts'
 import type { Clock, TimerHandle, Timers } from '../../base/clock.ts'
+import type { Prng } from '../../base/prng.ts'
 
 /** Wall-clock time at which every simulation starts; any constant does. */
 const epochMs = 1_800_000_000_000
+const skewMsMax = 600_000
+
+/** How far the clocks of a machine are off. The wall clock may jump while it runs. */
+export interface ClockSkew {
+  wallMs: number
+  readonly monotonicMs: number
+}
 
 interface ScheduledEvent {
   readonly time: number
@@ -14,6 +22,8 @@ interface ScheduledEvent {
 /** A simulated process's life: what it scheduled does not happen once it is dead. */
 export class Lifetime {
   #isAlive = true
+  /** The process is stopped until then: what reaches it waits. */
+  frozenUntil = 0
   readonly #mourners = new Set<() => void>()
 
   get isAlive(): boolean {
@@ -32,6 +42,14 @@ export class Lifetime {
   onDeath(action: () => void): () => void {
     this.#mourners.add(action)
     return () => this.#mourners.delete(action)
+  }
+}
+
+/** Clocks that were set by hand, and machines that were started at different times. */
+export function drawSkew(prng: Prng): ClockSkew {
+  return {
+    wallMs: prng.below(2 * skewMsMax) - skewMsMax,
+    monotonicMs: 1 + prng.below(skewMsMax),
   }
 }
 
@@ -79,17 +97,25 @@ export class Scheduler {
     })
   }
 
-  readonly clock: Clock = {
-    wall: () => millis(epochMs + this.#now),
-    monotonic: () => millis(this.#now),
+  /** The clocks of one machine. */
+  clockOf(skew: ClockSkew): Clock {
+    return {
+      wall: () => millis(epochMs + this.#now + skew.wallMs),
+      monotonic: () => millis(this.#now + skew.monotonicMs),
+    }
+  }
+
+  /** Does `action` of a process: at once, when the process runs again, or, when it is dead, never. */
+  within(life: Lifetime, action: () => void): void {
+    if (!life.isAlive) return
+    if (life.frozenUntil <= this.#now) action()
+    else this.after(life.frozenUntil - this.#now, () => this.within(life, action))
   }
 
   /** Timers of a process; they die with it. */
   timersOf(life: Lifetime): Timers {
     const after = (delayMs: number, action: () => void): TimerHandle => {
-      return this.after(delayMs, () => {
-        if (life.isAlive) action()
-      })
+      return this.after(delayMs, () => this.within(life, action))
     }
     return {
       after,

@@ -21,7 +21,7 @@ import type { SimConfig } from './config.ts'
 import type { Network, Peer, StreamEnd } from './network.ts'
 import type { PipelineMessage } from './pipeline-messages.ts'
 import { isRotten, lengthOf, ReplicaDisk, type Stretch } from './replica-disk.ts'
-import { Lifetime, type Scheduler } from './scheduler.ts'
+import { type ClockSkew, drawSkew, Lifetime, type Scheduler } from './scheduler.ts'
 import { SimReceiver } from './sim-receiver.ts'
 import { SimReplicaStore } from './sim-replica-store.ts'
 import { SimRpcClient, SimRpcServer } from './sim-rpc.ts'
@@ -53,6 +53,7 @@ interface Process {
 export class SimDatanode {
   readonly name: string
   readonly disk: ReplicaDisk
+  readonly skew: ClockSkew
   readonly #world: World
   readonly #prng: Prng
   readonly #port: number
@@ -68,6 +69,7 @@ export class SimDatanode {
       storageUuid(`DS-${index}-${volume}`),
     )
     this.disk = new ReplicaDisk(storages, this.#prng)
+    this.skew = drawSkew(this.#prng)
   }
 
   get isUp(): boolean {
@@ -105,11 +107,19 @@ export class SimDatanode {
     this.#wire(this.#process).start()
   }
 
-  /** Kills the process; what was not synced is torn. */
-  crash(): void {
+  /** Ends the process: with its machine's power, or alone, so that the kernel keeps what it has. */
+  crash(how: 'kill' | 'power'): void {
     this.#process?.life.kill()
     this.#process = undefined
-    this.disk.crash()
+    if (how === 'kill') this.disk.kill()
+    else this.disk.losePower()
+  }
+
+  /** Stops the process for a while, as SIGSTOP does. */
+  freeze(durationMs: number): void {
+    if (this.#process !== undefined) {
+      this.#process.life.frozenUntil = this.#world.scheduler.now + durationMs
+    }
   }
 
   /** Serves one connection to the transfer port. */
@@ -140,6 +150,7 @@ export class SimDatanode {
 
   #wire(process: Process): Datanode {
     const { scheduler, logger } = this.#world
+    const clock = scheduler.clockOf(this.skew)
     const { life, store, session, ipc } = process
     const plan = new OrderPlan()
     const link = new NamenodeLink({
@@ -158,7 +169,7 @@ export class SimDatanode {
       logger,
     })
     const datanode = new Datanode({
-      ...{ session, plan, store, link, recovery, logger, clock: scheduler.clock },
+      ...{ session, plan, store, link, recovery, logger, clock },
       transfer: (order) => this.#transfer(process, order),
       timers: scheduler.timersOf(life),
       onRefused: (error) => {
@@ -168,7 +179,7 @@ export class SimDatanode {
     registerIpcServices(ipc, {
       store,
       blockPoolId: () => link.blockPoolId,
-      clock: scheduler.clock,
+      clock,
       bandwidthBytesPerSecond: 1,
       reservedBytes: 0,
       reportWanted: () => undefined,
@@ -216,11 +227,12 @@ export class SimDatanode {
         lengthMax: 0,
       },
     })
-    const shapes = [...stretches, { offset: lengthOf(stretches), length: 0, digest: 0 }]
-    for (const [seqno, { offset, length, digest }] of shapes.entries()) {
-      const isLast = seqno === shapes.length - 1
+    const end = { offset: lengthOf(stretches), length: 0, source: 0, from: 0 }
+    for (const [seqno, packet] of [...stretches, end].entries()) {
+      const { offset, length, source, from } = packet
+      const isLast = packet === end
       const shape = { offset, length, seqno, isLast, isSync: false }
-      stream.send({ kind: 'packet', shape, digest })
+      stream.send({ kind: 'packet', shape, source, from })
     }
     return new Promise((resolve) => {
       stream.onClose = resolve

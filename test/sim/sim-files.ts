@@ -2,8 +2,8 @@ import { ReadPlan } from '../../client/core/read-plan.ts'
 import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import { blockId, generationStamp } from '../../protocol/ids.ts'
 import { createFlags, type LocatedBlock } from '../../protocol/messages/hdfs.ts'
-import type { Content } from './content.ts'
-import { isRotten, lengthOf, type Stretch } from './replica-disk.ts'
+import { type Content, contentLength, type DrawnPacket, type Safety } from './content.ts'
+import { isRotten, lengthOf, type Stretch, sliceOf } from './replica-disk.ts'
 import type { SimClient } from './sim-client.ts'
 import { SimBlockWriter, type SimOpenFile } from './sim-writer.ts'
 
@@ -15,13 +15,18 @@ const wholeFile = 2n ** 63n - 1n
 export interface WriteOptions {
   readonly replication: number
   readonly blockBytes: number
+  /** So many bytes of the file are flushed or synced now. */
+  readonly onSafe: (length: number, safety: Safety) => void
 }
+
+/** What is written: packets of each block. */
+export type DrawnContent = readonly (readonly DrawnPacket[])[]
 
 /** Creates a file, replacing what is there, writes `content` and completes it. @throws {@link DfsError} */
 export async function writeFile(
   client: SimClient,
   path: string,
-  content: Content,
+  content: DrawnContent,
   options: WriteOptions,
 ): Promise<void> {
   client.openFiles += 1
@@ -35,8 +40,8 @@ export async function writeFile(
 async function writeOpenFile(
   client: SimClient,
   path: string,
-  content: Content,
-  { replication, blockBytes }: WriteOptions,
+  content: DrawnContent,
+  { replication, blockBytes, onSafe }: WriteOptions,
 ): Promise<void> {
   const { fs } = await client.call('create', {
     src: path,
@@ -47,16 +52,24 @@ async function writeOpenFile(
     replication,
     blockSize: blockBytes,
   })
-  const file: SimOpenFile = { path, fileId: fs?.fileId ?? 0, excluded: new Map() }
+  const excluded: SimOpenFile['excluded'] = new Map()
   let previous: LocatedBlock['b'] | undefined
-  for (const block of content) {
+  for (const [index, block] of content.entries()) {
+    const before = contentLength(content.slice(0, index))
+    const file: SimOpenFile = {
+      ...{ path, fileId: fs?.fileId ?? 0, excluded },
+      onSafe: (length, safety) => {
+        onSafe(before + length, safety)
+      },
+    }
     previous = await new SimBlockWriter(client, file, previous).write(block)
   }
+  const fileId = fs?.fileId ?? 0
   for (let attempt = 1; ; attempt += 1) {
     const { result } = await client.call('complete', {
       src: path,
       clientName: client.clientName,
-      fileId: file.fileId,
+      fileId,
       ...(previous === undefined ? {} : { last: previous }),
     })
     if (result) return
@@ -143,7 +156,7 @@ async function readReplica(
     const { stretches } = await network.call(client.peer, datanode.peer, () =>
       datanode.read(blockId(b.blockId), generationStamp(b.generationStamp)),
     )
-    const wanted = stretches.filter(({ offset, length }) => offset + length <= b.numBytes)
+    const wanted = sliceOf(stretches, 0, b.numBytes)
     if (wanted.some(isRotten)) {
       plan.failed(name, 'corrupt', client.now)
       await reportCorrupt(client, name, { b, blockToken })

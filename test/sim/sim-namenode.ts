@@ -13,7 +13,7 @@ import { datanodeProtocol } from '../../protocol/messages/datanode-namenode.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import { MemoryNamespaceStore } from '../support/memory-namespace-store.ts'
 import { JournalDisk } from './disk.ts'
-import { Lifetime, type Scheduler } from './scheduler.ts'
+import { type ClockSkew, drawSkew, Lifetime, type Scheduler } from './scheduler.ts'
 import { SimRpcServer } from './sim-rpc.ts'
 
 /** User that runs every simulated process. */
@@ -31,6 +31,7 @@ export interface SimNamenodeOptions {
 export class SimNamenode {
   readonly journal: JournalDisk
   readonly store = new MemoryNamespaceStore()
+  readonly skew: ClockSkew
   readonly #options: SimNamenodeOptions
   readonly #prng: Prng
   #life = new Lifetime()
@@ -42,6 +43,7 @@ export class SimNamenode {
     this.#options = options
     this.#prng = new Prng(seed)
     this.journal = new JournalDisk(options.scheduler, this.#prng)
+    this.skew = drawSkew(this.#prng)
     this.#life.kill()
   }
 
@@ -72,18 +74,23 @@ export class SimNamenode {
     void this.#run(life)
   }
 
-  /** Kills the process; of what was not synced the disk keeps what it likes. */
-  crash(): void {
+  /** Ends the process: with its machine's power, so that the disk keeps of unsynced bytes what it likes, or alone. */
+  crash(how: 'kill' | 'power'): void {
     if (!this.#life.isAlive) return
     this.#life.kill()
     this.#server = undefined
     this.#namenode = undefined
-    this.journal.crash()
+    this.journal.crash(how)
+  }
+
+  /** Stops the process for a while, as SIGSTOP does. */
+  freeze(durationMs: number): void {
+    this.#life.frozenUntil = this.#options.scheduler.now + durationMs
   }
 
   async #run(life: Lifetime): Promise<void> {
     const { scheduler, settings, logger, segmentBytesMax } = this.#options
-    const { clock } = scheduler
+    const clock = scheduler.clockOf(this.skew)
     this.store.beforeWork = () => this.#storeWork(life)
     const namenode = await Namenode.start({
       ...{ store: this.store, settings, logger, clock, segmentBytesMax },
@@ -116,9 +123,14 @@ export class SimNamenode {
 
   /** Work of the store takes a while, and never ends when its process dies meanwhile. */
   #storeWork(life: Lifetime): Promise<void> {
+    const { scheduler } = this.#options
+    const afterwards = this.journal.effect()
     return new Promise((resolve) => {
-      this.#options.scheduler.after(this.#prng.below(storeDelayMsMax), () => {
-        if (life.isAlive) resolve()
+      scheduler.after(this.#prng.below(storeDelayMsMax), () => {
+        scheduler.within(life, () => {
+          resolve()
+          afterwards()
+        })
       })
     })
   }

@@ -1,12 +1,13 @@
-import { assert, unreachable } from '../../base/assert.ts'
+import { unreachable } from '../../base/assert.ts'
 import { BlockReceiver, type ReceiverAction } from '../../datanode/core/block-receiver.ts'
 import { isDfsError } from '../../protocol/errors.ts'
 import type { StreamEnd } from './network.ts'
 import type { PipelineMessage, WriteOperation } from './pipeline-messages.ts'
 import type { SimReplicaStore, SimWriter } from './sim-replica-store.ts'
 
-/** Packets of the simulated writers are multiples of this. */
-export const simChunkBytes = 512
+const chunkBytes = 512
+/** As the real datanode: a shorter packet is with the kernel before it is acknowledged. */
+const flushedPacketBytesMax = 32 * 1024
 
 type Stream = StreamEnd<PipelineMessage>
 type Packet = Extract<PipelineMessage, { kind: 'packet' }>
@@ -119,10 +120,10 @@ export class SimReceiver {
     }
     this.#core = new BlockReceiver({
       length: store.find(writer.blockId)?.length ?? 0,
-      bytesPerChecksum: simChunkBytes,
+      bytesPerChecksum: chunkBytes,
       forwards: this.#down !== undefined,
       awaitsDownstream: this.#down !== undefined && !this.#isCopy,
-      flushedPacketBytesMax: 0,
+      flushedPacketBytesMax: this.#isCopy ? 0 : flushedPacketBytesMax,
     })
     for (const packet of this.#waiting.splice(0)) this.#packet(packet)
   }
@@ -138,7 +139,6 @@ export class SimReceiver {
       this.#end(false)
       return
     }
-    assert(placement.kind !== 'overlap', 'simulated packets are repeated whole')
     this.#run(this.#core.packet(packet.shape, true), packet)
   }
 
@@ -150,11 +150,7 @@ export class SimReceiver {
       if (this.#isOver) return
       switch (action.kind) {
         case 'write':
-          if (packet !== undefined) {
-            const { offset, length } = packet.shape
-            const { digest } = packet
-            store.write(writer, { offset, length, digest, checksum: digest })
-          }
+          if (packet !== undefined && !this.#write(writer, packet)) return
           break
         case 'forward':
           if (packet !== undefined) this.#down?.send(packet)
@@ -179,6 +175,19 @@ export class SimReceiver {
     }
   }
 
+  /** False when the disk failed, and the operation with it. */
+  #write(writer: SimWriter, { shape, source, from }: Packet): boolean {
+    const { offset, length } = shape
+    try {
+      this.#parts.store.write(writer, { offset, length, source, from, isRotten: false })
+      return true
+    } catch (error) {
+      if (!isDfsError(error)) throw error
+      this.#end(false)
+      return false
+    }
+  }
+
   async #persist(
     writer: SimWriter,
     how: 'flush' | 'sync' | 'finalize',
@@ -188,6 +197,7 @@ export class SimReceiver {
     try {
       if (how === 'finalize') await store.finalize(writer)
       else if (how === 'sync') await store.sync(writer)
+      else await store.flush(writer)
     } catch (error) {
       if (!isDfsError(error)) throw error
       this.#end(false)

@@ -15,7 +15,14 @@ import type { RecoveryDesk, ReplicaCatalog } from '../../datanode/shell/replica-
 import type { StorageSummary } from '../../datanode/shell/replica-store.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId, DatanodeUuid, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
-import { lengthOf, type ReplicaDisk, type ReplicaFile, type Stretch } from './replica-disk.ts'
+import {
+  cut,
+  lengthOf,
+  type ReplicaDisk,
+  type ReplicaFile,
+  type Stretch,
+  sliceOf,
+} from './replica-disk.ts'
 import type { Lifetime, Scheduler } from './scheduler.ts'
 
 const diskDelayMsMax = 4
@@ -110,7 +117,9 @@ export class SimReplicaStore implements ReplicaCatalog {
     await this.#mutex.run(blockId, async () => {
       this.#require(blockId, (found) => found.generationStamp === generationStamp)
       this.#writers.delete(blockId)
-      await this.#onDisk(() => this.#options.disk.files.delete(blockId))
+      await this.#onDisk(() => {
+        this.#options.disk.remove(blockId)
+      }, replica.storage)
       this.#map.remove(blockId)
     })
     this.#notify('deleted', replica)
@@ -122,9 +131,10 @@ export class SimReplicaStore implements ReplicaCatalog {
     this.#map.check(blockId, event)
     const { disk, prng } = this.#options
     const storage = prng.pick(disk.storages)
+    this.#requireWorking(storage)
     this.#map.start({ blockId, generationStamp, length: 0, storage }, event)
     disk.files.set(blockId, {
-      ...{ blockId, storage, generationStamp, stretches: [], syncedLength: 0 },
+      ...{ blockId, storage, generationStamp, stretches: [], flushedLength: 0, syncedLength: 0 },
       place: isCopy ? 'temporary' : 'rbw',
     })
     const writer = this.#startWriter(blockId)
@@ -147,6 +157,7 @@ export class SimReplicaStore implements ReplicaCatalog {
         cut(file, length)
         file.place = event === 'close' ? 'finalized' : 'rbw'
         file.generationStamp = newStamp
+        file.flushedLength = length
         if (event === 'close') file.syncedLength = length
       })
       this.#map.setLength(blockId, length)
@@ -165,13 +176,28 @@ export class SimReplicaStore implements ReplicaCatalog {
     return this.#writers.get(writer.blockId) === writer
   }
 
-  /** Puts verified data into the page cache. */
+  /**
+   * Takes verified data in; some of it may be here already. @throws {@link DfsError} when the disk fails
+   */
   write(writer: SimWriter, stretch: Stretch): void {
     if (!this.isCurrent(writer)) return
     const file = this.#file(writer.blockId)
-    assert(lengthOf(file.stretches) === stretch.offset, 'stretches must follow each other')
-    file.stretches.push(stretch)
-    this.#map.setLength(writer.blockId, stretch.offset + stretch.length)
+    this.#requireWorking(file.storage)
+    const here = lengthOf(file.stretches)
+    assert(stretch.offset <= here, 'stretches must follow each other')
+    const end = stretch.offset + stretch.length
+    file.stretches = [...file.stretches, ...sliceOf([stretch], here, end)]
+    this.#map.setLength(writer.blockId, Math.max(here, end))
+  }
+
+  /** Gives everything received so far to the kernel. */
+  async flush(writer: SimWriter): Promise<void> {
+    const { length } = this.#require(writer.blockId)
+    await this.#onDisk(() => {
+      if (!this.isCurrent(writer)) return
+      const file = this.#file(writer.blockId)
+      file.flushedLength = Math.max(file.flushedLength, Math.min(length, lengthOf(file.stretches)))
+    })
   }
 
   acknowledge(writer: SimWriter, length: number): void {
@@ -184,7 +210,8 @@ export class SimReplicaStore implements ReplicaCatalog {
       if (!this.isCurrent(writer)) return
       const file = this.#file(writer.blockId)
       file.syncedLength = Math.max(file.syncedLength, Math.min(length, lengthOf(file.stretches)))
-    })
+      file.flushedLength = Math.max(file.flushedLength, file.syncedLength)
+    }, this.#file(writer.blockId).storage)
   }
 
   finalize(writer: SimWriter): Promise<void> {
@@ -194,7 +221,8 @@ export class SimReplicaStore implements ReplicaCatalog {
       await this.#onDisk(() => {
         const file = this.#file(blockId)
         file.syncedLength = lengthOf(file.stretches)
-      })
+        file.flushedLength = file.syncedLength
+      }, this.#file(blockId).storage)
       this.#writers.delete(blockId)
       const replica = this.#require(blockId)
       await this.#onDisk(() => {
@@ -212,7 +240,9 @@ export class SimReplicaStore implements ReplicaCatalog {
       if (!this.isCurrent(writer)) return
       this.#writers.delete(blockId)
       if (this.#map.find(blockId)?.state !== 'temporary') return
-      await this.#onDisk(() => this.#options.disk.files.delete(blockId))
+      await this.#onDisk(() => {
+        this.#options.disk.remove(blockId)
+      })
       this.#map.remove(blockId)
     })
   }
@@ -227,10 +257,12 @@ export class SimReplicaStore implements ReplicaCatalog {
       const isReadable = state === 'finalized' || state === 'rbw'
       return isReadable && found.generationStamp >= generationStamp
     })
-    const readable = this.#file(blockId).stretches.filter(
-      ({ offset, length }) => offset + length <= replica.visibleLength,
-    )
-    return { stamp: replica.generationStamp, stretches: readable }
+    this.#requireWorking(replica.storage)
+    const { stretches } = this.#file(blockId)
+    return {
+      stamp: replica.generationStamp,
+      stretches: sliceOf(stretches, 0, replica.visibleLength),
+    }
   }
 
   /** Tells the listeners of a replica that does not match its checksums. */
@@ -273,10 +305,11 @@ export class SimReplicaStore implements ReplicaCatalog {
       await this.#onDisk(() => {
         const file = this.#file(blockId)
         cut(file, newLength)
+        file.flushedLength = newLength
         file.syncedLength = newLength
         file.place = 'finalized'
         file.generationStamp = recoveryStamp
-      })
+      }, replica.storage)
       this.#map.setLength(blockId, newLength)
       this.#map.restamp(blockId, recoveryStamp)
       this.#map.move(blockId, 'end-recovery')
@@ -292,16 +325,34 @@ export class SimReplicaStore implements ReplicaCatalog {
     return writer
   }
 
-  /** A disk operation: it happens, completely, at a later moment, unless the process dies before. */
-  #onDisk(operation: () => unknown): Promise<void> {
-    const { scheduler, prng, life } = this.#options
-    return new Promise((resolve) => {
-      scheduler.after(prng.below(diskDelayMsMax + 1), () => {
-        if (!life.isAlive) return
-        operation()
-        resolve()
+  /**
+   * A disk operation: it happens, completely, at a later moment, unless the process dies before, or the
+   * disk refuses it. @throws {@link DfsError} IO_ERROR, DISK_FULL
+   */
+  #onDisk(operation: () => unknown, storage?: StorageUuid): Promise<void> {
+    const { scheduler, prng, life, disk } = this.#options
+    const delayMs = prng.below(diskDelayMsMax + 1 + disk.slowMsMax)
+    return new Promise((resolve, reject) => {
+      scheduler.after(delayMs, () => {
+        scheduler.within(life, () => {
+          try {
+            if (storage !== undefined) this.#requireWorking(storage)
+            operation()
+          } catch (error) {
+            reject(error instanceof Error ? error : new Error(String(error)))
+            return
+          }
+          resolve()
+        })
       })
     })
+  }
+
+  #requireWorking(storage: StorageUuid): void {
+    const failure = this.#options.disk.failures.get(storage)
+    if (failure === undefined) return
+    const code = failure === 'ENOSPC' ? 'DISK_FULL' : 'IO_ERROR'
+    throw new DfsError(code, `Storage ${storage} answers ${failure}`)
   }
 
   #file(blockId: BlockId): ReplicaFile {
@@ -325,10 +376,4 @@ export class SimReplicaStore implements ReplicaCatalog {
       listener({ kind, storage, blockId, generationStamp, length })
     }
   }
-}
-
-function cut(file: ReplicaFile, length: number): void {
-  file.stretches = file.stretches.filter((stretch) => stretch.offset + stretch.length <= length)
-  assert(lengthOf(file.stretches) === length, `replica must be cut between stretches, at ${length}`)
-  file.syncedLength = Math.min(file.syncedLength, length)
 }

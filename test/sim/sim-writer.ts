@@ -9,9 +9,10 @@ import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import { blockId, generationStamp } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { DatanodeInfo, ExtendedBlock } from '../../protocol/messages/hdfs-blocks.ts'
+import type { DrawnPacket, Safety } from './content.ts'
 import type { StreamEnd } from './network.ts'
 import type { PipelineMessage, WriteOperation } from './pipeline-messages.ts'
-import { lengthOf, type Stretch } from './replica-disk.ts'
+import { lengthOf } from './replica-disk.ts'
 import type { SimClient } from './sim-client.ts'
 
 /** The open file a block belongs to. */
@@ -20,10 +21,14 @@ export interface SimOpenFile {
   readonly fileId: number
   /** Datanodes that failed this file. */
   readonly excluded: Map<string, DatanodeInfo>
+  /** Everything up to `length` of the present block is as safe as that on every datanode of the pipeline. */
+  readonly onSafe: (length: number, safety: Safety) => void
 }
 
 interface SimPacket extends PipelinePacket {
-  readonly digest: number
+  readonly source: number
+  readonly from: number
+  readonly safety: Safety
 }
 
 type Recovery = Extract<PipelineEvent<SimPacket>, { kind: 'recover' }>
@@ -40,7 +45,7 @@ const allocationPauseMs = 1000
 const silenceMs = 20_000
 const stages = {
   'new-block': 'create',
-  append: 'resume',
+  append: 'append',
   streaming: 'resume',
   close: 'close',
 } as const
@@ -69,13 +74,15 @@ export class SimBlockWriter {
   }
 
   /** Writes the block and returns it as it is finalized on every datanode left. @throws {@link DfsError} */
-  async write(stretches: readonly Stretch[]): Promise<ExtendedBlock> {
-    for (const [seqno, { offset, length, digest }] of stretches.entries()) {
-      const packet = { seqno, offsetInBlock: offset, dataBytes: length, isLast: false, digest }
-      this.#machine.enqueue(packet)
+  async write(packets: readonly DrawnPacket[]): Promise<ExtendedBlock> {
+    for (const [seqno, packet] of packets.entries()) {
+      const { offset: offsetInBlock, length: dataBytes, source, from, safety } = packet
+      const origin = { source, from, safety }
+      this.#machine.enqueue({ seqno, offsetInBlock, dataBytes, isLast: false, ...origin })
     }
-    const end = { offsetInBlock: lengthOf(stretches), dataBytes: 0, isLast: true, digest: 0 }
-    this.#machine.enqueue({ seqno: stretches.length, ...end })
+    const end = { offsetInBlock: lengthOf(packets), dataBytes: 0, isLast: true }
+    const origin = { source: 0, from: 0, safety: 'none' } as const
+    this.#machine.enqueue({ seqno: packets.length, ...end, ...origin })
     const watch = this.#client.world.scheduler.timersOf(this.#client.life).every(silenceMs, () => {
       if (this.#client.now - this.#lastSign >= silenceMs && this.#machine.state === 'streaming') {
         this.#handle(this.#machine.broken(0))
@@ -177,9 +184,9 @@ export class SimBlockWriter {
     for (;;) {
       const packet = this.#machine.nextToSend()
       if (packet === undefined) return
-      const { seqno, offsetInBlock: offset, dataBytes: length, isLast, digest } = packet
-      const shape = { seqno, offset, length, isLast, isSync: false }
-      stream.send({ kind: 'packet', shape, digest })
+      const { seqno, offsetInBlock: offset, dataBytes: length, isLast, source, from } = packet
+      const shape = { seqno, offset, length, isLast, isSync: packet.safety === 'hsync' }
+      stream.send({ kind: 'packet', shape, source, from })
     }
   }
 
@@ -188,6 +195,9 @@ export class SimBlockWriter {
       case 'none':
         return
       case 'acknowledged':
+        if (event.packet.safety !== 'none') {
+          this.#file.onSafe(this.#machine.bytesAcked, event.packet.safety)
+        }
         this.#pump()
         return
       case 'closed':

@@ -117,6 +117,9 @@ class Simulation {
       crashClient: () => {
         this.#crashClient()
       },
+      powerLost: () => {
+        this.#model.powerLost()
+      },
       trace: (what) => {
         this.#note(what)
       },
@@ -215,7 +218,7 @@ class Simulation {
   async #checkReplay(client: SimClient): Promise<void> {
     const { namenode } = this.#cluster
     const before = describeTree(await listTree(client))
-    namenode.crash()
+    namenode.crash('power')
     namenode.start()
     const after = describeTree(await listTree(client))
     this.#digest.add(after)

@@ -1,8 +1,14 @@
 import { unreachable } from '../../base/assert.ts'
 import { type DfsError, isDfsError } from '../../protocol/errors.ts'
 import { operationKinds, pickKind, type SimConfig } from './config.ts'
-import { drawContent } from './content.ts'
-import { absent, type Expectation, type FileSystemModel, type Finding } from './model.ts'
+import { drawPackets } from './content.ts'
+import {
+  absent,
+  type Expectation,
+  type FileSystemModel,
+  type Finding,
+  type Floor,
+} from './model.ts'
 import type { SimClient } from './sim-client.ts'
 import { readFile, writeFile } from './sim-files.ts'
 
@@ -84,16 +90,26 @@ export class Workload {
   }
 
   async #write(path: string): Promise<void> {
-    const content = drawContent(this.#client.prng, this.#config)
+    const content = drawPackets(this.#client.prng, this.#config)
     const file: Expectation = { kind: 'file', content }
+    const floor: Floor = { flushed: 0, synced: 0 }
+    const partial: Expectation = { kind: 'partial', content, floor }
     const directory: Expectation = { kind: 'directory' }
     const parents: Changes = new Map(this.#parentsOf(path).map((name) => [name, [directory]]))
     await this.#operate({
       name: `write ${path}`,
-      possible: new Map(parents).set(path, [file, { kind: 'partial', content }]),
+      possible: new Map(parents).set(path, [file, partial]),
       // A file that could not be written to its end stays as far as it got.
       isAtomic: false,
-      action: () => writeFile(this.#client, path, content, this.#config),
+      action: () =>
+        writeFile(this.#client, path, content, {
+          ...this.#config,
+          onSafe: (length, safety) => {
+            floor.flushed = length
+            if (safety === 'hsync') floor.synced = length
+            this.#model.acknowledge(new Map(parents).set(path, [file, partial]))
+          },
+        }),
       certain: () => parents.set(path, [file]),
     })
   }
@@ -196,7 +212,7 @@ export class Workload {
     const undo = this.#model.begin(operation.possible)
     try {
       const reply = await operation.action()
-      undo()
+      if (operation.isAtomic) undo()
       this.#model.acknowledge(operation.certain(reply))
       this.#witness.trace(`${operation.name} done`)
     } catch (error) {
