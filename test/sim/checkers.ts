@@ -10,11 +10,37 @@ import { lengthOf } from './replica-disk.ts'
 import type { SimClient } from './sim-client.ts'
 import { readFile } from './sim-files.ts'
 
+/** Who found something wrong. */
+export type Checker =
+  /** What a client read or was answered, while things went wrong, is possible by the model. */
+  | 'answers'
+  /** What is there after the faults is possible by the model. */
+  | 'content'
+  /** The workload ends, and then everything becomes healthy: fsck would be clean. */
+  | 'convergence'
+  /** Stamps and lengths of the rows that are folded never go back. */
+  | 'rows'
+  /** No good replica is deleted that is needed. */
+  | 'deletions'
+  /** The store and the tail of the journal give the same namespace again. */
+  | 'replay'
+  /** So does the whole journal from its first transaction on. */
+  | 'full-replay'
+  /** Nothing is left over: no open stream, writer, pending copy or deletion. */
+  | 'leaks'
+  /** An assertion or an unexpected error of the code under test. */
+  | 'assertion'
+
+export type Report = (checker: Checker, message: string) => void
+
 /**
  * Watches every fold into the store, so every state of every block row: stamps only grow, a complete
- * block keeps its length, and no block belongs to two files.
+ * block keeps its length as long as it keeps its stamp, and only complete blocks move to another file.
  */
-export function watchRows(cluster: SimCluster, violation: (message: string) => void): void {
+export function watchRows(cluster: SimCluster, report: Report): void {
+  const violation = (message: string): void => {
+    report('rows', message)
+  }
   const { store } = cluster.namenode
   const lastById = new Map<BlockId, BlockRow>()
   const fold = store.fold.bind(store)
@@ -28,13 +54,67 @@ export function watchRows(cluster: SimCluster, violation: (message: string) => v
       if (row.generationStamp < last.generationStamp) {
         violation(`stamp of block ${row.id} fell to ${row.generationStamp}`)
       }
-      if (row.inode !== last.inode) violation(`block ${row.id} moved to another file`)
       const isComplete = row.state === 'complete' && last.state === 'complete'
-      if (isComplete && row.length !== last.length) {
+      // Only a concat moves blocks.
+      if (row.inode !== last.inode && !isComplete) {
+        violation(`block ${row.id}, which is not complete, moved to another file`)
+      }
+      const isUnchanged = isComplete && row.generationStamp === last.generationStamp
+      if (isUnchanged && row.length !== last.length) {
         violation(`complete block ${row.id} changed its length`)
       }
     }
   }
+}
+
+/**
+ * Watches every deletion of a replica that the namenode ordered: while its block exists, as many good ones
+ * stay on disks as are wanted, but for one that was damaged and not found out yet.
+ */
+export function watchDeletions(cluster: SimCluster, report: Report): void {
+  for (const { name, disk } of cluster.datanodes) {
+    disk.onRemove = ({ blockId, generationStamp, place }) => {
+      const counts = cluster.namenode.serving?.blocks.replicaCounts(blockId)
+      if (counts === undefined || place !== 'finalized' || !disk.isIntact(blockId)) return
+      const others = cluster.datanodes.filter((other) => {
+        return other.name !== name && other.disk.isIntact(blockId)
+      })
+      const stamps = others.map((other) => other.disk.files.get(blockId)?.generationStamp ?? 0)
+      // A stale replica may go when a newer one is good.
+      if (stamps.some((stamp) => stamp > generationStamp)) return
+      const needed = Math.max(1, cluster.config.replication - 1)
+      if (others.length >= needed) return
+      report(
+        'deletions',
+        `${name} was told to delete block ${blockId}_${generationStamp}, ${others.length} good replicas are left`,
+      )
+    }
+  }
+}
+
+/** Says what is still there of work that is done. */
+export function leftovers(cluster: SimCluster): readonly string[] {
+  const found: string[] = []
+  const stats = cluster.namenode.serving?.blocks.stats()
+  if (stats !== undefined) {
+    const { pendingCopies, pendingReplicationBlocks, pendingDeletionReplicas, postponedBlocks } =
+      stats
+    const counts = {
+      pendingCopies,
+      pendingReplicationBlocks,
+      pendingDeletionReplicas,
+      postponedBlocks,
+    }
+    for (const [what, count] of Object.entries(counts)) {
+      if (count > 0) found.push(`the namenode has ${count} ${what}`)
+    }
+  }
+  for (const { name, writerCount } of cluster.datanodes) {
+    if (writerCount > 0) found.push(`${name} has ${writerCount} writers`)
+  }
+  const { openEnds } = cluster.network
+  if (openEnds.length > 0) found.push(`ends of streams are open at ${openEnds.join(', ')}`)
+  return found
 }
 
 interface ListedFile {
@@ -81,7 +161,8 @@ export function describeTree(files: readonly ListedFile[]): string {
 export function disksAgree(cluster: SimCluster): boolean {
   const stampsById = new Map<BlockId, GenerationStamp[]>()
   for (const { disk } of cluster.datanodes) {
-    for (const { blockId, generationStamp } of disk.files.values()) {
+    for (const { blockId, generationStamp, place } of disk.files.values()) {
+      if (place === 'rbw') continue
       if (!disk.isIntact(blockId)) return false
       const stamps = stampsById.get(blockId) ?? []
       stampsById.set(blockId, stamps)
@@ -105,15 +186,18 @@ export async function unhealthy(
   for (const { name, session } of cluster.datanodes) {
     if (session?.isUpToDate !== true) found.push(`${name} has not reported`)
   }
-  const { openFiles } = namenode.namesystem.status()
-  if (openFiles > 0) found.push(`${openFiles} files are open`)
-  if (found.length > 0) return found
   const wanted = new Map<number, { stamp: number; length: number; path: string }>()
+  const lost = new Set<number>()
   for (const { path, located } of await listTree(client)) {
+    const last = located?.underConstruction === true ? located.lastBlock?.b : undefined
+    if (last !== undefined && isLost(cluster, last)) lost.add(last.blockId)
+    else if (located?.underConstruction === true) found.push(`${path} is open`)
     for (const { b } of located?.blocks ?? []) {
+      if (lost.has(b.blockId)) continue
       wanted.set(b.blockId, { stamp: b.generationStamp, length: b.numBytes, path })
     }
   }
+  if (found.length > 0) return found
   for (const [id, { stamp, length, path }] of wanted) {
     const good = cluster.datanodes.filter(({ disk }) => {
       const file = disk.files.get(id as BlockId)
@@ -127,11 +211,25 @@ export async function unhealthy(
   }
   for (const { name, disk } of cluster.datanodes) {
     for (const [id, file] of disk.files) {
-      if (!wanted.has(id))
+      if (!wanted.has(id) && !lost.has(id))
         found.push(`${name} keeps block ${id}_${file.generationStamp} (${file.place})`)
     }
   }
   return found
+}
+
+/**
+ * The last block of an open file whose newest replicas were never synced and went with their machines' power:
+ * nothing that could close it is left. What was synced of the file is judged nevertheless.
+ */
+function isLost(
+  cluster: SimCluster,
+  { blockId, generationStamp }: { readonly blockId: number; readonly generationStamp: number },
+): boolean {
+  return cluster.datanodes.every(({ disk }) => {
+    const file = disk.files.get(blockId as BlockId)
+    return file === undefined || file.generationStamp < generationStamp
+  })
 }
 
 /** What the namenode and the disks know of each block, for whoever looks into a cluster that does not heal. */
@@ -160,17 +258,18 @@ export function describeBlocks(cluster: SimCluster): readonly string[] {
 export async function compareWithModel(
   client: SimClient,
   model: FileSystemModel,
-  violation: (message: string) => void,
+  report: Report,
 ): Promise<void> {
   const kindByPath = new Map(
     (await listTree(client)).map(({ path, status }) => [path, status.fileType]),
   )
   for (const path of model.paths) {
-    const wrong = model.judge(path, await find(client, path, kindByPath.get(path)))
-    if (wrong !== undefined) violation(`after the faults: ${wrong}`)
+    const finding = await find(client, path, kindByPath.get(path))
+    const wrong = model.judge(path, finding, 'healed')
+    if (wrong !== undefined) report('content', wrong)
   }
   for (const path of kindByPath.keys()) {
-    if (!model.paths.includes(path)) violation(`${path} exists and nobody made it`)
+    if (!model.paths.includes(path)) report('content', `${path} exists and nobody made it`)
   }
 }
 

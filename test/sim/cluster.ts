@@ -33,7 +33,7 @@ export class SimCluster implements World {
         scheduler,
         settings: this.settings,
         logger: this.logger,
-        segmentBytesMax: config.segmentBytesMax,
+        config,
       },
       this.prng.next(),
     )

@@ -28,6 +28,10 @@ export type FaultKind = (typeof faultKinds)[number]
 /** What clients do; see `workload.ts`. */
 export const operationKinds = [
   'write',
+  'append',
+  'truncate',
+  'concat',
+  'fight',
   'read',
   'delete',
   'delete-directory',
@@ -62,6 +66,9 @@ export interface SimConfig {
   readonly faults: Weights<FaultKind>
   readonly network: NetworkFaults
   readonly segmentBytesMax: number
+  /** Longest time that the namenode's disk and its store take for one operation. */
+  readonly journalDelayMsMax: number
+  readonly storeDelayMsMax: number
   /** Messages travel as their bytes; otherwise as what those would be read as, which is cheaper. */
   readonly encodes: boolean
   readonly settings: Partial<Readonly<Record<SettingName, number>>>
@@ -92,7 +99,11 @@ const faultWeights: Weights<FaultKind> = {
   'crash-client': 8,
 }
 const operationWeights: Weights<OperationKind> = {
-  write: 40,
+  write: 30,
+  append: 12,
+  truncate: 6,
+  concat: 3,
+  fight: 4,
   read: 25,
   delete: 10,
   'delete-directory': 5,
@@ -130,7 +141,9 @@ export function drawConfig(seed: number): SimConfig {
       lateMsMax: between(100, 3000),
       lossOneIn: prng.chance(1, 2) ? between(40, 600) : 0,
     },
-    segmentBytesMax: between(1, 16) * 1024,
+    segmentBytesMax: prng.pick([400, 1024, 4096, 16_384]),
+    journalDelayMsMax: prng.pick([3, 3, 30, 150]),
+    storeDelayMsMax: prng.pick([5, 5, 100, 1000]),
     encodes: prng.chance(1, 4),
     settings: {
       'dfs.heartbeat.interval': heartbeatMs,
@@ -139,7 +152,7 @@ export function drawConfig(seed: number): SimConfig {
       'dfs.namenode.dead.datanode.interval': staleMs + between(3000, 12_000),
       'dfs.namenode.reports.wait': between(0, 1500),
       'dfs.namenode.lease.soft-limit': between(5000, 15_000),
-      'dfs.namenode.lease.hard-limit': between(16_000, 40_000),
+      'dfs.namenode.lease.hard-limit': between(16_000, 30_000),
       'dfs.namenode.safemode.wait': between(5000, 30_000),
       'dfs.namenode.resident-inodes': between(12, 40),
       'dfs.namenode.mass-failure.percent': prng.chance(1, 2) ? 34 : 100,

@@ -10,9 +10,6 @@ import type { JournalFile, JournalStorage } from '../../namenode/shell/journal-s
 import { DfsError } from '../../protocol/errors.ts'
 import type { Lifetime, Scheduler } from './scheduler.ts'
 
-/** Longest time a disk takes for one operation, milliseconds. */
-const diskDelayMsMax = 3
-
 interface SimFile {
   /** What would be there after a power failure. */
   synced: Uint8Array
@@ -24,6 +21,8 @@ interface SimFile {
 export class JournalDisk {
   readonly #scheduler: Scheduler
   readonly #prng: Prng
+  /** Longest time for one operation. */
+  readonly #delayMsMax: number
   readonly #files = new Map<string, SimFile>()
   #syncCount = 0
   /** Effects left until `action`, which comes right before that one or right after it. */
@@ -31,11 +30,12 @@ export class JournalDisk {
     | { left: number; readonly side: 'before' | 'after'; readonly action: () => void }
     | undefined
   /** Every segment that was ever dropped, as it was then. */
-  readonly dropped = new Map<string, Uint8Array>()
+  readonly #dropped = new Map<string, Uint8Array>()
 
-  constructor(scheduler: Scheduler, prng: Prng) {
+  constructor(scheduler: Scheduler, prng: Prng, delayMsMax: number) {
     this.#scheduler = scheduler
     this.#prng = prng
+    this.#delayMsMax = delayMsMax
   }
 
   get syncCount(): number {
@@ -53,6 +53,16 @@ export class JournalDisk {
    */
   atEffect(count: number, side: 'before' | 'after', action: () => void): void {
     this.#ambush = { left: count, side, action }
+  }
+
+  /** A disk that holds every segment there ever was. */
+  archive(): JournalDisk {
+    const disk = new JournalDisk(this.#scheduler, this.#prng, 0)
+    const present = [...this.#files].map(([name, file]) => [name, whole(file)] as const)
+    for (const [name, synced] of [...this.#dropped, ...present]) {
+      disk.#files.set(name, { synced, unsynced: new Uint8Array() })
+    }
+    return disk
   }
 
   /** Counts an effect that is about to happen. Returns what to call when it has. */
@@ -114,7 +124,7 @@ export class JournalDisk {
         }),
       remove: (name) =>
         during(() => {
-          this.dropped.set(name, whole(this.#file(name)))
+          this.#dropped.set(name, whole(this.#file(name)))
           this.#files.delete(name)
         }),
     }
@@ -139,7 +149,7 @@ export class JournalDisk {
   #during<Result>(life: Lifetime, action: () => Result): Promise<Result> {
     const afterwards = this.effect()
     return new Promise((resolve, reject) => {
-      this.#scheduler.after(this.#prng.below(diskDelayMsMax + 1), () => {
+      this.#scheduler.after(this.#prng.below(this.#delayMsMax + 1), () => {
         if (!life.isAlive) return
         try {
           const result = action()

@@ -9,8 +9,8 @@
  *                                      gone, unsynced deletions undone; the namenode's last sector may be garbage
  *   the namenode                       ends at any effect: before or after any append, sync, change of a file,
  *                                      load or fold of its store
- *   a replica's bytes                  change, or its disk is lost, once for each block, and only while another
- *                                      good replica is on a running datanode
+ *   a replica's bytes                  change, or its disk is lost, once for each complete block, and only while
+ *                                      another good replica is on a running datanode
  *   disks                              answer EIO or ENOSPC for a while, or slowly
  *   messages                           are late, lost or arrive after their sender gave them up; pairs of processes
  *                                      hear nothing of each other, in both directions or in one
@@ -29,7 +29,9 @@ import type { SimDatanode } from './sim-datanode.ts'
 const downMsMax = 20_000
 const namenodeDownMsMax = 3_000
 const partitionMsMax = 12_000
-const freezeMsMax = 15_000
+const freezeMsMax = 12_000
+/** Short enough for a request that waits meanwhile not to be taken for dead; see `strayPauseMs`. */
+const namenodeFreezeMsMax = 6_000
 const slowMsMax = 15_000
 const diskFailureMsMax = 6_000
 const clockJumpMsMax = 4 * 3_600_000
@@ -242,7 +244,9 @@ export class FaultInjector {
   /** True when the replica may be lost: once for each block, and another one is as good. */
   #isSpare(name: string, file: ReplicaFile): boolean {
     const { blockId, generationStamp, stretches, place } = file
-    if (this.#damaged.has(blockId)) return false
+    const counts = this.#cluster.namenode.serving?.blocks.replicaCounts(blockId)
+    // Only complete blocks: a recovery may have to do with a single replica.
+    if (this.#damaged.has(blockId) || counts === undefined || counts.live < 2) return false
     return this.#cluster.datanodes.some((other) => {
       if (other.name === name || this.#impaired.has(other.name)) return false
       const twin = other.disk.files.get(blockId)
@@ -283,7 +287,7 @@ export class FaultInjector {
 
   #freezeNamenode(): void {
     this.#options.trace('freeze-namenode')
-    this.#cluster.namenode.freeze(1 + this.#prng.below(freezeMsMax))
+    this.#cluster.namenode.freeze(1 + this.#prng.below(namenodeFreezeMsMax))
   }
 
   /** Everything goes down at once and comes back one by one. */

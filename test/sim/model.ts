@@ -1,4 +1,11 @@
-import { type Content, contentLength, describeContent, isPrefix, isSame } from './content.ts'
+import {
+  type Content,
+  contentLength,
+  describeContent,
+  isPrefix,
+  isSame,
+  type Safety,
+} from './content.ts'
 
 /** How much of a file that is being written must stay, whatever happens to its writer. */
 export interface Floor {
@@ -34,6 +41,7 @@ export type Undo = () => void
  */
 export class FileSystemModel {
   readonly #possible = new Map<string, readonly Expectation[]>()
+  #powerLostAt = -1
 
   get paths(): readonly string[] {
     return [...this.#possible.keys()]
@@ -60,7 +68,8 @@ export class FileSystemModel {
   }
 
   /** A machine lost power: what was flushed and not synced may be gone. */
-  powerLost(): void {
+  powerLost(now: number): void {
+    this.#powerLostAt = now
     for (const expectations of this.#possible.values()) {
       for (const expectation of expectations) {
         if (expectation.kind === 'partial') expectation.floor.flushed = expectation.floor.synced
@@ -68,21 +77,50 @@ export class FileSystemModel {
     }
   }
 
+  /** A writer learned that its file is safe up to `length`; an ack may be older than a loss of power. */
+  raiseFloor(floor: Floor, length: number, safety: Safety, sentAt: number): void {
+    if (safety === 'hsync') floor.synced = length
+    if (safety === 'hsync' || sentAt > this.#powerLostAt) floor.flushed = length
+  }
+
   /** Paths at or below `root` that may exist. */
   below(root: string): readonly string[] {
     return this.paths.filter((path) => path === root || path.startsWith(`${root}/`))
   }
 
-  /** Says what is wrong with a finding, or nothing. */
-  judge(path: string, finding: Finding): string | undefined {
+  /** Says what is wrong with a finding while somebody works on the path, or nothing. */
+  glance(path: string, finding: Finding): string | undefined {
     const expectations = this.expectations(path)
-    if (expectations.some((expectation) => allows(expectation, finding))) return undefined
-    const expected = expectations.map(describeExpectation).join(' or ')
+    if (expectations.some((expectation) => allows(expectation, finding, 'meanwhile')))
+      return undefined
+    return this.#complaint(path, finding)
+  }
+
+  /**
+   * Says what is wrong with a finding, or nothing. Nobody works on the path: what was found stays the only
+   * possibility.
+   */
+  judge(path: string, finding: Finding, when: 'meanwhile' | 'healed'): string | undefined {
+    const expectations = this.expectations(path)
+    const fitting = expectations.filter((expectation) => allows(expectation, finding, when))
+    if (fitting.length > 0) {
+      if (this.#possible.has(path))
+        this.#possible.set(
+          path,
+          fitting.map((one) => settled(one, finding)),
+        )
+      return undefined
+    }
+    return this.#complaint(path, finding)
+  }
+
+  #complaint(path: string, finding: Finding): string {
+    const expected = this.expectations(path).map(describeExpectation).join(' or ')
     return `${path}: found ${describeFinding(finding)}, expected ${expected}`
   }
 }
 
-function allows(expectation: Expectation, finding: Finding): boolean {
+function allows(expectation: Expectation, finding: Finding, when: 'meanwhile' | 'healed'): boolean {
   switch (expectation.kind) {
     case 'absent':
     case 'directory':
@@ -94,12 +132,18 @@ function allows(expectation: Expectation, finding: Finding): boolean {
     case 'partial': {
       const { content, floor } = expectation
       if (finding.kind !== 'file' || !isPrefix(finding.content, content)) return false
-      // Of an open file a reader may see less: the length of its last block is what a datanode says.
-      return (
-        finding.isOpen || contentLength(finding.content) >= Math.max(floor.flushed, floor.synced)
-      )
+      const length = contentLength(finding.content)
+      // Of a file that stays open the last block is gone; of others it may be still to be recovered.
+      if (finding.isOpen) return when === 'meanwhile' || length >= floor.synced
+      return length >= Math.max(floor.flushed, floor.synced)
     }
   }
+}
+
+/** An unfinished file that is closed stays as it is. */
+function settled(expectation: Expectation, finding: Finding): Expectation {
+  const isClosed = finding.kind === 'file' && !finding.isOpen && expectation.kind === 'partial'
+  return isClosed ? { kind: 'file', content: finding.content } : expectation
 }
 
 function merged(

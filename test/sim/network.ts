@@ -51,6 +51,7 @@ export class Network {
   readonly #slowness = new Map<string, number>()
   /** Latest arrival per connection: messages on one do not overtake each other. */
   readonly #latestArrival = new Map<string, number>()
+  readonly #endOwners = new Map<object, Peer>()
   #messageCount = 0
   #nextId = 1
 
@@ -58,6 +59,17 @@ export class Network {
     this.#scheduler = scheduler
     this.#prng = prng
     this.#faults = faults
+  }
+
+  /** Names of the live processes that hold an end of a stream open. */
+  get openEnds(): readonly string[] {
+    return [...this.#endOwners.values()].filter(({ life }) => life.isAlive).map(({ name }) => name)
+  }
+
+  /** A stream's end was opened, or closed. */
+  noteEnd(owner: Peer, end: object, isOpen: boolean): void {
+    if (isOpen) this.#endOwners.set(end, owner)
+    else this.#endOwners.delete(end)
   }
 
   get messageCount(): number {
@@ -238,6 +250,7 @@ export class StreamEnd<Message> {
   constructor(network: Network, owner: Peer) {
     this.#network = network
     this.#owner = owner
+    network.noteEnd(owner, this, true)
     this.#forgetDeath = owner.life.onDeath(() => {
       this.close()
     })
@@ -306,6 +319,7 @@ export class StreamEnd<Message> {
     const wasOpen = this.#isOpen
     this.#isOpen = false
     this.#forgetDeath()
+    this.#network.noteEnd(this.#owner, this, false)
     return wasOpen
   }
 }

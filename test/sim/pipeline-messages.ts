@@ -4,8 +4,11 @@ import type { Status } from '../../protocol/messages/data-transfer.ts'
 
 /** OP_WRITE_BLOCK in the simulator's words. */
 export interface WriteOperation {
-  /** `copy`: another datanode sends a finalized replica; nothing goes back. */
-  readonly stage: 'create' | 'append' | 'resume' | 'close' | 'copy'
+  /**
+   * `copy`: another datanode sends a finalized replica; nothing goes back. `join`: another datanode sends what it
+   * has of an open one, for its receiver to join the pipeline; an answer says when it is all there.
+   */
+  readonly stage: 'create' | 'append' | 'reappend' | 'resume' | 'close' | 'copy' | 'join'
   readonly blockId: BlockId
   /** The stamp the sender knows. */
   readonly generationStamp: GenerationStamp

@@ -43,6 +43,8 @@ export class ReplicaDisk {
   readonly failures = new Map<StorageUuid, DiskFailure>()
   /** Added to every operation, milliseconds. */
   slowMsMax = 0
+  /** Called before a replica is deleted. */
+  onRemove: (file: ReplicaFile) => void = () => undefined
   /** Cluster and pool the directories are bound to, once they are. */
   boundTo: string | undefined
 
@@ -55,6 +57,7 @@ export class ReplicaDisk {
   remove(blockId: BlockId): void {
     const file = this.files.get(blockId)
     if (file === undefined) return
+    this.onRemove(file)
     this.files.delete(blockId)
     if (file.place === 'finalized') this.#unlinked.set(blockId, file)
   }

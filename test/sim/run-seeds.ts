@@ -40,6 +40,9 @@ export interface HuntOptions {
   readonly jobs?: number
   readonly overrides?: readonly string[]
   readonly repeatOneIn?: number
+  readonly stopsAtFailure?: boolean
+  /** The program of the worker processes. */
+  readonly workerPath?: string
   readonly onFailure?: (report: SeedReport) => void
   /** Called after each task. */
   readonly onProgress?: (summary: HuntSummary) => void
@@ -77,9 +80,10 @@ export async function huntSeeds(options: HuntOptions): Promise<HuntSummary> {
   }
   await Promise.all(
     Array.from({ length: jobs }, async () => {
-      const worker = new SeedWorker()
+      const worker = new SeedWorker(options.workerPath ?? usualWorkerPath)
       for (const task of tasks) {
         await worker.run(task, take)
+        if (options.stopsAtFailure === true && summary.failures.length > 0) break
         options.onProgress?.(summary)
       }
       worker.stop()
@@ -105,7 +109,12 @@ function* tasksOf(options: HuntOptions): Generator<SeedTask, void, void> {
 
 /** One worker process; replaced when it hangs or dies, which is a failure of the seed it was at. */
 class SeedWorker {
+  readonly #path: string
   #child: ChildProcess | undefined
+
+  constructor(path: string) {
+    this.#path = path
+  }
 
   async run(task: SeedTask, take: (report: SeedReport) => void): Promise<void> {
     let { seeds } = task
@@ -130,7 +139,7 @@ class SeedWorker {
 
   /** Resolves when all seeds are reported, or with why the rest will not be. */
   #attempt(task: SeedTask, take: (report: SeedReport) => void): Promise<string | undefined> {
-    const child = (this.#child ??= fork(workerPath))
+    const child = (this.#child ??= fork(this.#path))
     return new Promise((resolve) => {
       let left = task.seeds.length
       const end = (failure?: string): void => {
@@ -161,4 +170,4 @@ class SeedWorker {
   }
 }
 
-const workerPath = fileURLToPath(new URL('./seed-worker.js', import.meta.url))
+const usualWorkerPath = fileURLToPath(new URL('./seed-worker.js', import.meta.url))

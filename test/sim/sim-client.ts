@@ -17,6 +17,10 @@ type MethodName = Extract<keyof MethodsOf<Protocol>, string>
 const patience: RetryPolicy = { totalMs: 60_000, firstDelayMs: 50, delayMsMax: 2_000 }
 const suspectMs = 10_000
 const leaseRenewalMs = 3_000
+/** After an operation of unknown outcome: by then every stray request has arrived or is dead. */
+export const strayPauseMs = 15_000
+/** Calls that the namenode may do twice: repeatable ones, and those that changed nothing the first time. */
+const forgotten: ReadonlySet<MethodName> = new Set(['mkdirs', 'delete', 'truncate', 'recoverLease'])
 
 /**
  * One simulated client process. Calls of the namenode are repeated as the real retry core decides, under the call id
@@ -74,7 +78,10 @@ export class SimClient {
     for (let attempt = 1; ; attempt += 1) {
       try {
         const retry = { callId, retryCount: attempt - 1 }
-        return await this.#rpc.call(clientNamenodeProtocol, method, request, { retry })
+        const reply = await this.#rpc.call(clientNamenodeProtocol, method, request, { retry })
+        // What is not remembered is done again when a stray attempt arrives.
+        if (mayArrive && forgotten.has(method)) await this.pause(strayPauseMs)
+        return reply
       } catch (error) {
         if (!isDfsError(error)) throw error
         const decision = decideCallRetry(

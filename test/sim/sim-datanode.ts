@@ -20,7 +20,7 @@ import type { Settings } from '../../protocol/settings.ts'
 import type { SimConfig } from './config.ts'
 import type { Network, Peer, StreamEnd } from './network.ts'
 import type { PipelineMessage } from './pipeline-messages.ts'
-import { isRotten, lengthOf, ReplicaDisk, type Stretch } from './replica-disk.ts'
+import { isRotten, lengthOf, ReplicaDisk, type Stretch, sliceOf } from './replica-disk.ts'
 import { type ClockSkew, drawSkew, Lifetime, type Scheduler } from './scheduler.ts'
 import { SimReceiver } from './sim-receiver.ts'
 import { SimReplicaStore } from './sim-replica-store.ts'
@@ -74,6 +74,11 @@ export class SimDatanode {
 
   get isUp(): boolean {
     return this.#process !== undefined
+  }
+
+  /** Replicas that somebody may write now. */
+  get writerCount(): number {
+    return this.#process?.store.writerCount ?? 0
   }
 
   get session(): NamenodeSession | undefined {
@@ -139,6 +144,32 @@ export class SimDatanode {
     generationStamp: GenerationStamp,
   ): { readonly stamp: GenerationStamp; readonly stretches: readonly Stretch[] } {
     return defined(this.#process, 'a listening process').store.read(blockId, generationStamp)
+  }
+
+  /**
+   * OP_TRANSFER_BLOCK: sends `length` bytes of an open replica to a datanode that is to join its pipeline.
+   * Rejects when it does not arrive. @throws {@link DfsError} REPLICA_NOT_FOUND
+   */
+  sendOpenReplica(
+    block: { readonly id: BlockId; readonly stamp: GenerationStamp; readonly length: number },
+    target: string,
+  ): Promise<void> {
+    const process = defined(this.#process, 'a listening process')
+    const { stretches } = process.store.read(block.id, block.stamp)
+    const sent = sliceOf(stretches, 0, block.length)
+    if (lengthOf(sent) < block.length || sent.some(isRotten)) {
+      throw new DfsError('IO_ERROR', `Block ${block.id} has no ${block.length} good bytes here`)
+    }
+    const stream = this.#connect(process, target)
+    this.#stream(stream, { ...block, stage: 'join', targets: [] }, sent)
+    return new Promise((resolve, reject) => {
+      stream.onMessage = (message) => {
+        if (message.kind === 'answer' && message.badNode === undefined) resolve()
+      }
+      stream.onClose = () => {
+        reject(new DfsError('IO_ERROR', `${target} did not take the copy`))
+      }
+    })
   }
 
   /** Reads every replica and reports the rotten ones, as a scrubber does. */
@@ -215,28 +246,36 @@ export class SimDatanode {
       return Promise.reject(new DfsError('CHECKSUM_MISMATCH', `Block ${block.blockId} is corrupt`))
     }
     const stream = this.#connect(process, defined(first, 'target'))
+    const { blockId: id, generationStamp: stamp } = block
+    this.#stream(stream, { id, stamp, stage: 'copy', targets: rest }, stretches)
+    return new Promise((resolve) => {
+      stream.onClose = resolve
+    })
+  }
+
+  /** Sends a replica's bytes as a copy. */
+  #stream(
+    stream: StreamEnd<PipelineMessage>,
+    copy: {
+      readonly id: BlockId
+      readonly stamp: GenerationStamp
+      readonly stage: 'copy' | 'join'
+      readonly targets: readonly string[]
+    },
+    stretches: readonly Stretch[],
+  ): void {
+    const { id: blockId, stamp, stage, targets } = copy
+    const lengths = { lengthMin: 0, lengthMax: 0 }
     stream.send({
       kind: 'operation',
-      operation: {
-        stage: 'copy',
-        blockId: block.blockId,
-        generationStamp: block.generationStamp,
-        newStamp: block.generationStamp,
-        targets: rest,
-        lengthMin: 0,
-        lengthMax: 0,
-      },
+      operation: { stage, blockId, generationStamp: stamp, newStamp: stamp, targets, ...lengths },
     })
     const end = { offset: lengthOf(stretches), length: 0, source: 0, from: 0 }
     for (const [seqno, packet] of [...stretches, end].entries()) {
       const { offset, length, source, from } = packet
-      const isLast = packet === end
-      const shape = { offset, length, seqno, isLast, isSync: false }
+      const shape = { offset, length, seqno, isLast: packet === end, isSync: false }
       stream.send({ kind: 'packet', shape, source, from })
     }
-    return new Promise((resolve) => {
-      stream.onClose = resolve
-    })
   }
 
   /** Its address, as it registers it. */

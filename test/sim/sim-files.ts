@@ -2,78 +2,151 @@ import { ReadPlan } from '../../client/core/read-plan.ts'
 import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import { blockId, generationStamp } from '../../protocol/ids.ts'
 import { createFlags, type LocatedBlock } from '../../protocol/messages/hdfs.ts'
-import { type Content, contentLength, type DrawnPacket, type Safety } from './content.ts'
+import type { ExtendedBlock } from '../../protocol/messages/hdfs-blocks.ts'
+import { type Content, type DrawnPacket, type Safety } from './content.ts'
 import { isRotten, lengthOf, type Stretch, sliceOf } from './replica-disk.ts'
 import type { SimClient } from './sim-client.ts'
 import { SimBlockWriter, type SimOpenFile } from './sim-writer.ts'
 
 const completesMax = 40
 const completePauseMs = 400
+const closedChecksMax = 60
+const closedCheckMs = 1000
 /** Every byte of a file, in one question. */
 const wholeFile = 2n ** 63n - 1n
 
 export interface WriteOptions {
   readonly replication: number
   readonly blockBytes: number
-  /** So many bytes of the file are flushed or synced now. */
-  readonly onSafe: (length: number, safety: Safety) => void
+  /** So many bytes of the file are flushed or synced now; the last of them were sent at `sentAt`. */
+  readonly onSafe: (length: number, safety: Safety, sentAt: number) => void
 }
 
 /** What is written: packets of each block. */
 export type DrawnContent = readonly (readonly DrawnPacket[])[]
 
 /** Creates a file, replacing what is there, writes `content` and completes it. @throws {@link DfsError} */
-export async function writeFile(
+export function writeFile(
   client: SimClient,
   path: string,
   content: DrawnContent,
   options: WriteOptions,
 ): Promise<void> {
+  return whileOpen(client, async () => {
+    const { fs } = await client.call('create', {
+      src: path,
+      masked: { perm: 0o644 },
+      clientName: client.clientName,
+      createFlag: createFlags.CREATE | createFlags.OVERWRITE,
+      createParent: true,
+      replication: options.replication,
+      blockSize: options.blockBytes,
+    })
+    const fileId = fs?.fileId ?? 0
+    const last = await writeBlocks(client, { path, fileId, content, ...options })
+    await complete(client, { path, fileId, last })
+  })
+}
+
+/** What an append is to add: chosen when it is known how long the last block is. */
+export type AppendPlan = (lastBlockBytes: number) => DrawnContent
+
+/**
+ * Opens a file at its end, writes more and completes it. A first element of the plan's content that does not begin at
+ * 0 goes on with the last block. @throws {@link DfsError}
+ */
+export function appendFile(
+  client: SimClient,
+  path: string,
+  plan: AppendPlan,
+  options: WriteOptions,
+): Promise<void> {
+  return whileOpen(client, async () => {
+    const { block, stat } = await client.call('append', {
+      src: path,
+      clientName: client.clientName,
+    })
+    const fileId = stat?.fileId ?? 0
+    const content = plan(block?.b.numBytes ?? 0)
+    const appendTo = block === undefined ? {} : { appendTo: block }
+    const last = await writeBlocks(client, { path, fileId, content, ...options, ...appendTo })
+    await complete(client, { path, fileId, last })
+  })
+}
+
+/** Cuts a file to `newLength` bytes and waits until that is done. @throws {@link DfsError} */
+export async function truncateFile(
+  client: SimClient,
+  path: string,
+  newLength: number,
+): Promise<void> {
+  const { clientName } = client
+  const { result } = await client.call('truncate', { src: path, newLength, clientName })
+  if (result) return
+  for (let attempt = 1; ; attempt += 1) {
+    const { result: isClosed } = await client.call('isFileClosed', { src: path })
+    if (isClosed) return
+    if (attempt === closedChecksMax) throw new DfsError('IO_ERROR', `Cannot truncate "${path}"`)
+    await client.pause(closedCheckMs)
+  }
+}
+
+/** Keeps the client's lease for as long as `action` takes. */
+async function whileOpen(client: SimClient, action: () => Promise<void>): Promise<void> {
   client.openFiles += 1
   try {
-    await writeOpenFile(client, path, content, options)
+    await action()
   } finally {
     client.openFiles -= 1
   }
 }
 
-async function writeOpenFile(
+interface BlocksToWrite extends WriteOptions {
+  readonly path: string
+  readonly fileId: number
+  readonly content: DrawnContent
+  readonly appendTo?: LocatedBlock
+}
+
+/** Writes block after block. Returns the last one, if there is any. */
+async function writeBlocks(
   client: SimClient,
-  path: string,
-  content: DrawnContent,
-  { replication, blockBytes, onSafe }: WriteOptions,
-): Promise<void> {
-  const { fs } = await client.call('create', {
-    src: path,
-    masked: { perm: 0o644 },
-    clientName: client.clientName,
-    createFlag: createFlags.CREATE | createFlags.OVERWRITE,
-    createParent: true,
-    replication,
-    blockSize: blockBytes,
-  })
+  { path, fileId, content, onSafe, appendTo }: BlocksToWrite,
+): Promise<ExtendedBlock | undefined> {
   const excluded: SimOpenFile['excluded'] = new Map()
-  let previous: LocatedBlock['b'] | undefined
+  let previous = appendTo?.b
+  let before = 0
   for (const [index, block] of content.entries()) {
-    const before = contentLength(content.slice(0, index))
+    const start = before
     const file: SimOpenFile = {
-      ...{ path, fileId: fs?.fileId ?? 0, excluded },
-      onSafe: (length, safety) => {
-        onSafe(before + length, safety)
+      ...{ path, fileId, excluded },
+      onSafe: (length, safety, sentAt) => {
+        onSafe(start + length - (block[0]?.offset ?? 0), safety, sentAt)
       },
     }
-    previous = await new SimBlockWriter(client, file, previous).write(block)
+    const isAppending = index === 0 && appendTo !== undefined && (block[0]?.offset ?? 0) > 0
+    const from = isAppending ? { appendTo } : { previous }
+    previous = await new SimBlockWriter(client, file, from).write(block)
+    before += lengthOf(block) - (block[0]?.offset ?? 0)
   }
-  const fileId = fs?.fileId ?? 0
+  return previous
+}
+
+async function complete(
+  client: SimClient,
+  file: {
+    readonly path: string
+    readonly fileId: number
+    readonly last: ExtendedBlock | undefined
+  },
+): Promise<void> {
+  const { path: src, fileId, last } = file
+  const { clientName } = client
   for (let attempt = 1; ; attempt += 1) {
-    const { result } = await client.call('complete', {
-      src: path,
-      clientName: client.clientName,
-      fileId,
-      ...(previous === undefined ? {} : { last: previous }),
-    })
+    const request = { src, clientName, fileId, ...(last === undefined ? {} : { last }) }
+    const { result } = await client.call('complete', request)
     if (result) return
-    if (attempt === completesMax) throw new DfsError('IO_ERROR', `Cannot complete "${path}"`)
+    if (attempt === completesMax) throw new DfsError('IO_ERROR', `Cannot complete "${src}"`)
     await client.pause(completePauseMs)
   }
 }

@@ -12,19 +12,19 @@ import { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.
 import { datanodeProtocol } from '../../protocol/messages/datanode-namenode.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import { MemoryNamespaceStore } from '../support/memory-namespace-store.ts'
+import type { SimConfig } from './config.ts'
 import { JournalDisk } from './disk.ts'
 import { type ClockSkew, drawSkew, Lifetime, type Scheduler } from './scheduler.ts'
 import { SimRpcServer } from './sim-rpc.ts'
 
 /** User that runs every simulated process. */
 export const simUser = 'trefoil'
-const storeDelayMsMax = 5
 
 export interface SimNamenodeOptions {
   readonly scheduler: Scheduler
   readonly settings: Settings
   readonly logger: Logger
-  readonly segmentBytesMax: number
+  readonly config: SimConfig
 }
 
 /** The simulated namenode: a journal directory and a store that stay, and processes of the real namenode over them. */
@@ -42,7 +42,8 @@ export class SimNamenode {
   constructor(options: SimNamenodeOptions, seed: number) {
     this.#options = options
     this.#prng = new Prng(seed)
-    this.journal = new JournalDisk(options.scheduler, this.#prng)
+    const { journalDelayMsMax } = options.config
+    this.journal = new JournalDisk(options.scheduler, this.#prng, journalDelayMsMax)
     this.skew = drawSkew(this.#prng)
     this.#life.kill()
   }
@@ -88,8 +89,30 @@ export class SimNamenode {
     this.#life.frozenUntil = this.#options.scheduler.now + durationMs
   }
 
+  /** What a store holds that was made from the whole journal, every dropped segment included. */
+  async replayEverything(): Promise<readonly string[]> {
+    const { scheduler, settings, logger } = this.#options
+    const life = new Lifetime()
+    const store = new MemoryNamespaceStore()
+    const namenode = await Namenode.start({
+      ...{ store, settings, logger, clock: scheduler.clockOf(this.skew) },
+      journalStorage: this.journal.archive().mount(life),
+      blocks: new BlockManager({ settings, prng: new Prng(1), topology: () => defaultRack }),
+      timers: scheduler.timersOf(life),
+      prng: new Prng(1),
+      onFatal: (error) => {
+        throw error
+      },
+      superuser: { user: simUser, group: 'supergroup' },
+    })
+    await namenode.stop()
+    life.kill()
+    return store.describe()
+  }
+
   async #run(life: Lifetime): Promise<void> {
-    const { scheduler, settings, logger, segmentBytesMax } = this.#options
+    const { scheduler, settings, logger, config } = this.#options
+    const { segmentBytesMax } = config
     const clock = scheduler.clockOf(this.skew)
     this.store.beforeWork = () => this.#storeWork(life)
     const namenode = await Namenode.start({
@@ -123,10 +146,10 @@ export class SimNamenode {
 
   /** Work of the store takes a while, and never ends when its process dies meanwhile. */
   #storeWork(life: Lifetime): Promise<void> {
-    const { scheduler } = this.#options
+    const { scheduler, config } = this.#options
     const afterwards = this.journal.effect()
     return new Promise((resolve) => {
-      scheduler.after(this.#prng.below(storeDelayMsMax), () => {
+      scheduler.after(this.#prng.below(config.storeDelayMsMax), () => {
         scheduler.within(life, () => {
           resolve()
           afterwards()

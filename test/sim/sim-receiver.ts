@@ -51,15 +51,15 @@ export class SimReceiver {
   }
 
   get #isCopy(): boolean {
-    return this.#operation.stage === 'copy'
+    return this.#operation.stage === 'copy' || this.#operation.stage === 'join'
   }
 
   async #open(): Promise<void> {
     const { store } = this.#parts
     const { stage, blockId, generationStamp } = this.#operation
     try {
-      if (stage === 'create' || stage === 'copy') {
-        this.#writer = store.create(blockId, generationStamp, stage === 'copy')
+      if (stage === 'create' || stage === 'copy' || stage === 'join') {
+        this.#writer = store.create(blockId, generationStamp, stage !== 'create')
       } else {
         this.#writer = await store.reopen({ ...this.#operation, event: stage })
       }
@@ -164,6 +164,9 @@ export class SimReceiver {
           this.#up.send({ kind: 'ack', seqno: action.seqno, statuses: action.statuses })
           break
         case 'done':
+          if (this.#operation.stage === 'join') {
+            this.#up.send({ kind: 'answer', badNode: undefined })
+          }
           this.#end(true)
           break
         case 'fail':
@@ -195,7 +198,8 @@ export class SimReceiver {
   ): Promise<void> {
     const { store } = this.#parts
     try {
-      if (how === 'finalize') await store.finalize(writer)
+      const isJoining = this.#operation.stage === 'join'
+      if (how === 'finalize') await store.finalize(writer, isJoining ? 'rbw' : 'finalized')
       else if (how === 'sync') await store.sync(writer)
       else await store.flush(writer)
     } catch (error) {

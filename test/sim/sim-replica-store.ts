@@ -15,6 +15,7 @@ import type { RecoveryDesk, ReplicaCatalog } from '../../datanode/shell/replica-
 import type { StorageSummary } from '../../datanode/shell/replica-store.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId, DatanodeUuid, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
+import { runsOf } from './content.ts'
 import {
   cut,
   lengthOf,
@@ -68,11 +69,16 @@ export class SimReplicaStore implements ReplicaCatalog {
         { blockId, generationStamp, storage, length },
         place === 'finalized' ? 'finalized' : 'rwr',
       )
+      if (place === 'finalized') this.#map.setDigest(blockId, digestOf(file))
     }
   }
 
   get datanodeUuid(): DatanodeUuid {
     return this.#options.uuid
+  }
+
+  get writerCount(): number {
+    return this.#writers.size
   }
 
   storages(): readonly StorageSummary[] {
@@ -162,6 +168,7 @@ export class SimReplicaStore implements ReplicaCatalog {
       })
       this.#map.setLength(blockId, length)
       this.#map.restamp(blockId, newStamp)
+      if (event === 'close') this.#map.setDigest(blockId, digestOf(this.#file(blockId)))
       this.#map.move(blockId, event)
       if (event === 'close') {
         this.#notify('received', replica)
@@ -214,7 +221,8 @@ export class SimReplicaStore implements ReplicaCatalog {
     }, this.#file(writer.blockId).storage)
   }
 
-  finalize(writer: SimWriter): Promise<void> {
+  /** Ends a writer: `rbw` for a copy that joins the pipeline of an open block. */
+  finalize(writer: SimWriter, as: 'finalized' | 'rbw'): Promise<void> {
     const { blockId } = writer
     return this.#mutex.run(blockId, async () => {
       this.#requireCurrent(writer)
@@ -226,8 +234,15 @@ export class SimReplicaStore implements ReplicaCatalog {
       this.#writers.delete(blockId)
       const replica = this.#require(blockId)
       await this.#onDisk(() => {
-        this.#file(blockId).place = 'finalized'
+        this.#file(blockId).place = as
       })
+      if (as === 'rbw') {
+        this.#map.acknowledge(blockId, replica.length)
+        this.#map.move(blockId, 'convert')
+        this.#notify('receiving', replica)
+        return
+      }
+      this.#map.setDigest(blockId, digestOf(this.#file(blockId)))
       this.#map.move(blockId, 'finalize')
       this.#notify('received', replica)
     })
@@ -312,6 +327,7 @@ export class SimReplicaStore implements ReplicaCatalog {
       }, replica.storage)
       this.#map.setLength(blockId, newLength)
       this.#map.restamp(blockId, recoveryStamp)
+      this.#map.setDigest(blockId, digestOf(this.#file(blockId)))
       this.#map.move(blockId, 'end-recovery')
       this.#notify('received', replica)
       return replica.storage
@@ -371,9 +387,20 @@ export class SimReplicaStore implements ReplicaCatalog {
   }
 
   #notify(kind: ReplicaEvent['kind'], replica: ReplicaInfo): void {
-    const { storage, blockId, generationStamp, length } = replica
+    const { storage, blockId, generationStamp, length, digest } = replica
     for (const listener of this.#eventListeners) {
-      listener({ kind, storage, blockId, generationStamp, length })
+      listener({ kind, storage, blockId, generationStamp, length, digest })
     }
   }
+}
+
+/** Stands for the digest that a datanode computes of the bytes as they were written. */
+function digestOf({ stretches }: ReplicaFile): bigint {
+  let digest = 0xcbf29ce484222325n
+  for (const { source, from, length } of runsOf([stretches])) {
+    for (const number of [source, from, length]) {
+      digest = BigInt.asUintN(64, (digest ^ BigInt(number)) * 0x100000001b3n)
+    }
+  }
+  return digest
 }

@@ -1,4 +1,5 @@
 import { assert, defined, unreachable } from '../../base/assert.ts'
+import { copySources, newcomersOf, wantsReplacement } from '../../client/core/replace-datanode.ts'
 import {
   type PipelineEvent,
   type PipelinePacket,
@@ -8,7 +9,11 @@ import {
 import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import { blockId, generationStamp } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
-import type { DatanodeInfo, ExtendedBlock } from '../../protocol/messages/hdfs-blocks.ts'
+import type {
+  DatanodeInfo,
+  ExtendedBlock,
+  LocatedBlock,
+} from '../../protocol/messages/hdfs-blocks.ts'
 import type { DrawnPacket, Safety } from './content.ts'
 import type { StreamEnd } from './network.ts'
 import type { PipelineMessage, WriteOperation } from './pipeline-messages.ts'
@@ -22,7 +27,7 @@ export interface SimOpenFile {
   /** Datanodes that failed this file. */
   readonly excluded: Map<string, DatanodeInfo>
   /** Everything up to `length` of the present block is as safe as that on every datanode of the pipeline. */
-  readonly onSafe: (length: number, safety: Safety) => void
+  readonly onSafe: (length: number, safety: Safety, sentAt: number) => void
 }
 
 interface SimPacket extends PipelinePacket {
@@ -45,7 +50,7 @@ const allocationPauseMs = 1000
 const silenceMs = 20_000
 const stages = {
   'new-block': 'create',
-  append: 'append',
+  append: 'reappend',
   streaming: 'resume',
   close: 'close',
 } as const
@@ -58,19 +63,33 @@ export class SimBlockWriter {
   readonly #client: SimClient
   readonly #file: SimOpenFile
   readonly #previous: ExtendedBlock | undefined
+  readonly #appendTo: number | undefined
   readonly #machine: WritePipeline<SimPacket>
+  readonly #sentAt = new Map<number, number>()
+  #isFlushed = false
   #block: ExtendedBlock | undefined
   #nodes: readonly Node[] = []
   #stream: Stream | undefined
   #lastSign = 0
   #settle: ((result: { readonly error?: DfsError }) => void) | undefined
 
-  constructor(client: SimClient, file: SimOpenFile, previous: ExtendedBlock | undefined) {
+  /** @param start the block written before, or the one to append to */
+  constructor(
+    client: SimClient,
+    file: SimOpenFile,
+    start: { readonly previous?: ExtendedBlock | undefined; readonly appendTo?: LocatedBlock },
+  ) {
     this.#client = client
     this.#file = file
-    this.#previous = previous
+    this.#previous = start.previous
+    this.#appendTo = start.appendTo?.b.numBytes
+    if (start.appendTo !== undefined) this.#adopt(start.appendTo)
     const packetsInFlightMax = limits.packetsInFlightMax
-    this.#machine = new WritePipeline({ packetsInFlightMax, recoveriesPerPacketMax })
+    const appendTo = this.#appendTo
+    this.#machine = new WritePipeline(
+      { packetsInFlightMax, recoveriesPerPacketMax },
+      appendTo === undefined ? {} : { appendTo },
+    )
   }
 
   /** Writes the block and returns it as it is finalized on every datanode left. @throws {@link DfsError} */
@@ -91,7 +110,7 @@ export class SimBlockWriter {
     try {
       const { error } = await new Promise<{ readonly error?: DfsError }>((resolve) => {
         this.#settle = resolve
-        this.#start('new-block', undefined)
+        this.#start(this.#appendTo === undefined ? 'new-block' : 'append', undefined)
       })
       if (error !== undefined) throw error
     } finally {
@@ -110,9 +129,13 @@ export class SimBlockWriter {
 
   async #connect(mode: RecoveryMode, recovery: Recovery | undefined): Promise<void> {
     const oldBlock = this.#block
+    const bytesAcked = this.#bytesAcked(recovery)
     let newStamp = 0
     if (mode === 'new-block') await this.#allocate()
-    else newStamp = await this.#newStamp(recovery?.bytesAcked ?? 0)
+    else {
+      if (recovery !== undefined) await this.#replaceLost(mode, bytesAcked)
+      newStamp = await this.#newStamp(bytesAcked)
+    }
     const failed = await this.#open(mode, newStamp, recovery)
     if (failed !== undefined) {
       this.#handle(this.#machine.broken(failed, this.#nodes.length))
@@ -120,7 +143,7 @@ export class SimBlockWriter {
     }
     if (mode === 'new-block') return
     assert(oldBlock !== undefined, 'a block under recovery is allocated')
-    await this.#updatePipeline(newStamp, recovery?.bytesAcked ?? 0)
+    await this.#updatePipeline(newStamp, bytesAcked)
     if (mode === 'close') this.#handle(this.#machine.establishedClosed())
     else this.#machine.established(this.#nodes.length)
     this.#pump()
@@ -168,13 +191,13 @@ export class SimBlockWriter {
   #operation(mode: RecoveryMode, newStamp: number, recovery: Recovery | undefined): WriteOperation {
     const block = defined(this.#block, 'block')
     return {
-      stage: stages[mode],
+      stage: mode === 'append' && recovery === undefined ? 'append' : stages[mode],
       blockId: blockId(block.blockId),
       generationStamp: generationStamp(block.generationStamp),
       newStamp: generationStamp(newStamp),
       targets: this.#nodes.slice(1).map(({ info }) => info.id.ipAddr),
-      lengthMin: recovery?.bytesAcked ?? 0,
-      lengthMax: recovery?.bytesSent ?? 0,
+      lengthMin: this.#bytesAcked(recovery),
+      lengthMax: recovery?.bytesSent ?? this.#appendTo ?? 0,
     }
   }
 
@@ -186,6 +209,7 @@ export class SimBlockWriter {
       if (packet === undefined) return
       const { seqno, offsetInBlock: offset, dataBytes: length, isLast, source, from } = packet
       const shape = { seqno, offset, length, isLast, isSync: packet.safety === 'hsync' }
+      this.#sentAt.set(seqno, this.#client.now)
       stream.send({ kind: 'packet', shape, source, from })
     }
   }
@@ -196,7 +220,9 @@ export class SimBlockWriter {
         return
       case 'acknowledged':
         if (event.packet.safety !== 'none') {
-          this.#file.onSafe(this.#machine.bytesAcked, event.packet.safety)
+          this.#isFlushed = true
+          const { seqno, safety } = event.packet
+          this.#file.onSafe(this.#machine.bytesAcked, safety, this.#sentAt.get(seqno) ?? 0)
         }
         this.#pump()
         return
@@ -249,17 +275,67 @@ export class SimBlockWriter {
           ...{ src, clientName, fileId, excludeNodes: [...excluded.values()] },
           ...(this.#previous === undefined ? {} : { previous: this.#previous }),
         })
-        this.#block = block.b
-        this.#nodes = block.locs.map((info, index) => ({
-          info,
-          storageId: block.storageIDs[index] ?? '',
-        }))
+        this.#adopt(block)
         return
       } catch (error) {
         if (!isDfsError(error, 'NO_DATANODES') || attempt === allocationsMax) throw error
         excluded.clear()
         await this.#client.pause(allocationPauseMs * attempt)
       }
+    }
+  }
+
+  #adopt({ b, locs, storageIDs }: Pick<LocatedBlock, 'b' | 'locs' | 'storageIDs'>): void {
+    this.#block = b
+    this.#nodes = nodesOf({ locs, storageIDs })
+  }
+
+  #bytesAcked(recovery: Recovery | undefined): number {
+    return recovery?.bytesAcked ?? this.#appendTo ?? 0
+  }
+
+  /** As the real writer: another datanode gets a copy of what was acknowledged, and joins, if HDFS's rule wants it. */
+  async #replaceLost(mode: RecoveryMode, bytesAcked: number): Promise<void> {
+    const { replication } = this.#client.world.config
+    const [nodeCount, isAppend] = [this.#nodes.length, this.#appendTo !== undefined]
+    const reduced = { mode, replication, nodeCount, isAppend, isFlushed: this.#isFlushed }
+    if (!wantsReplacement('DEFAULT', reduced)) return
+    const block = { ...defined(this.#block, 'block'), numBytes: bytesAcked }
+    const answer = await this.#client.call('getAdditionalDatanode', {
+      ...{ src: this.#file.path, fileId: this.#file.fileId, blk: block, numAdditionalNodes: 1 },
+      existings: this.#nodes.map(({ info }) => info),
+      existingStorageUuids: this.#nodes.map(({ storageId }) => storageId),
+      excludes: [...this.#file.excluded.values()],
+      clientName: this.#client.clientName,
+    })
+    const nodes = nodesOf(answer.block)
+    const uuidOf = ({ info }: Node): string => info.id.datanodeUuid
+    const [position] = newcomersOf(this.#nodes.map(uuidOf), nodes.map(uuidOf))
+    const newcomer = position === undefined ? undefined : nodes[position]
+    if (position === undefined || newcomer === undefined) return
+    for (const index of copySources(position, nodes.length)) {
+      const source = nodes[index]
+      if (source !== undefined && (await this.#copy(source, newcomer, block))) {
+        this.#nodes = nodes
+        return
+      }
+    }
+    this.#file.excluded.set(newcomer.info.id.datanodeUuid, newcomer.info)
+  }
+
+  /** False when the copy did not arrive. */
+  async #copy(source: Node, target: Node, block: ExtendedBlock): Promise<boolean> {
+    const { world, peer } = this.#client
+    const datanode = world.datanode(source.info.id.ipAddr)
+    const [id, stamp] = [blockId(block.blockId), generationStamp(block.generationStamp)]
+    try {
+      await world.network.call(peer, datanode.peer, () =>
+        datanode.sendOpenReplica({ id, stamp, length: block.numBytes }, target.info.id.ipAddr),
+      )
+      return true
+    } catch (error) {
+      if (isDfsError(error)) return false
+      throw error
     }
   }
 
@@ -281,4 +357,8 @@ export class SimBlockWriter {
     })
     this.#block = newBlock
   }
+}
+
+function nodesOf({ locs, storageIDs }: Pick<LocatedBlock, 'locs' | 'storageIDs'>): readonly Node[] {
+  return locs.map((info, index) => ({ info, storageId: storageIDs[index] ?? '' }))
 }

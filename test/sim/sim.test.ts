@@ -7,6 +7,9 @@ import { overridesBetween, withOverrides } from './overrides.ts'
 import { huntSeeds } from './run-seeds.ts'
 
 const seedCount = 1000
+/** On a machine that is busy with other things as many as fit into this, but not fewer than that. */
+const limitMs = 200_000
+const seedsMin = 250
 /** Of so many seeds one runs twice, to see that nothing but the seed decides. */
 const repeatOneIn = 20
 /** Seeds that found a bug once: the first number of each line. */
@@ -22,12 +25,13 @@ t.test(
   async (t) => {
     const firstSeeds = Array.from({ length: seedCount }, (_, index) => index + 1)
     const seeds = new Set([...notableSeeds, ...firstSeeds])
-    const summary = await huntSeeds({ seeds, repeatOneIn })
+    const summary = await huntSeeds({ seeds, repeatOneIn, limitMs })
     for (const { seed, violations } of summary.failures) {
       t.same(violations, [], `npm run sim -- --seed ${seed} --trace`)
     }
-    t.equal(summary.seeds, seeds.size, 'all seeds ran')
-    t.ok(summary.repeated >= seedCount / repeatOneIn, 'some of them twice')
+    t.comment(`${summary.seeds} seeds, ${summary.repeated} of them twice`)
+    t.ok(summary.seeds >= seedsMin, 'enough seeds ran')
+    t.ok(summary.repeated >= seedsMin / repeatOneIn / 2, 'some of them twice')
   },
 )
 

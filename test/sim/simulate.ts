@@ -1,12 +1,16 @@
 import process from 'node:process'
 import { isDfsError } from '../../protocol/errors.ts'
 import {
+  type Checker,
   compareWithModel,
   describeBlocks,
   describeTree,
   disksAgree,
+  leftovers,
   listTree,
+  type Report,
   unhealthy,
+  watchDeletions,
   watchRows,
 } from './checkers.ts'
 import { SimCluster } from './cluster.ts'
@@ -20,8 +24,10 @@ import { Workload } from './workload.ts'
 const workloadMsMax = 3_600_000
 const convergenceMsMax = 600_000
 const healthCheckMs = 1000
+/** The namenode gives a copy up after that long. */
+const settledMsMax = 120_000
 /** A client that died is followed by another one on its directory: until then its last requests have arrived. */
-const clientRestartMs = 30_000
+const clientRestartMs = 16_000
 
 /** What became of one simulation. */
 export interface SimResult {
@@ -80,15 +86,17 @@ class Simulation {
     this.#config = config
     this.#onTrace = onTrace
     this.#cluster = new SimCluster(config)
-    watchRows(this.#cluster, (message) => {
-      this.#violation(message)
-    })
+    const report: Report = (checker, message) => {
+      this.#violation(checker, message)
+    }
+    watchRows(this.#cluster, report)
+    watchDeletions(this.#cluster, report)
   }
 
   /** The code under test broke down. */
   failed(error: unknown): void {
     const what = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    this.#violation(`failed: ${what}`)
+    this.#violation('assertion', what)
     this.#cluster.scheduler.halt()
   }
 
@@ -118,9 +126,10 @@ class Simulation {
         this.#crashClient()
       },
       powerLost: () => {
-        this.#model.powerLost()
+        this.#model.powerLost(this.#cluster.scheduler.now)
       },
       trace: (what) => {
+        this.#invariants()
         this.#note(what)
       },
     })
@@ -128,7 +137,7 @@ class Simulation {
     const isDone = (): boolean => this.#remaining.size === 0
     const ended = scheduler.run(isDone, workloadMsMax)
     if (scheduler.isHalted) return
-    if (!ended) this.#violation('the workload did not end')
+    if (!ended) this.#violation('convergence', 'the workload did not end')
     this.#isFaulty = false
     faults.stop()
     this.#runTask(this.#check(), convergenceMsMax * 3)
@@ -143,7 +152,7 @@ class Simulation {
       config: this.#config,
       witness: {
         violation: (message) => {
-          this.#violation(message)
+          this.#violation('answers', message)
         },
         trace: (what) => {
           this.#note(what)
@@ -186,20 +195,22 @@ class Simulation {
       },
     )
     const ended = scheduler.run(() => isDone, scheduler.now + limitMs)
-    if (!ended && !scheduler.isHalted) this.#violation('the checks did not end')
-    if (isDfsError(failure)) this.#violation(`the checks failed: ${failure.message}`)
+    if (!ended && !scheduler.isHalted) this.#violation('convergence', 'the checks did not end')
+    if (isDfsError(failure)) this.#violation('convergence', `the checks failed: ${failure.message}`)
     else if (failure !== undefined) throw failure instanceof Error ? failure : new Error('failed')
   }
 
   async #check(): Promise<void> {
     const client = this.#cluster.client('checker')
     await this.#converge(client)
-    await compareWithModel(client, this.#model, (message) => {
-      this.#violation(message)
+    await compareWithModel(client, this.#model, (checker, message) => {
+      this.#violation(checker, message)
     })
     this.#invariants()
+    await this.#settle(client)
     await this.#checkReplay(client)
     client.life.kill()
+    await this.#checkFullReplay()
   }
 
   async #converge(client: SimClient): Promise<void> {
@@ -210,8 +221,18 @@ class Simulation {
       await client.pause(healthCheckMs)
     }
     for (const what of await unhealthy(this.#cluster, client))
-      this.#violation(`does not heal: ${what}`)
+      this.#violation('convergence', `does not heal: ${what}`)
     for (const line of describeBlocks(this.#cluster)) this.#note(line)
+  }
+
+  /** What is under way when everything is healthy ends, or is given up, in bounded time. */
+  async #settle(client: SimClient): Promise<void> {
+    const deadline = client.now + settledMsMax
+    while (client.now < deadline) {
+      if (leftovers(this.#cluster).length === 0) return
+      await client.pause(healthCheckMs)
+    }
+    for (const what of leftovers(this.#cluster)) this.#violation('leaks', what)
   }
 
   /** The journal and the store alone give the same namespace again. */
@@ -222,8 +243,19 @@ class Simulation {
     namenode.start()
     const after = describeTree(await listTree(client))
     this.#digest.add(after)
-    if (after !== before) this.#violation(`replay differs:\n${before}\nbecame\n${after}`)
+    for (const line of differences(before.split('\n'), after.split('\n'))) {
+      this.#violation('replay', line)
+    }
     this.#invariants()
+  }
+
+  /** The whole journal, from its first transaction on, gives what the store and its tail give. */
+  async #checkFullReplay(): Promise<void> {
+    const { namenode } = this.#cluster
+    await namenode.serving?.stop()
+    const stored = namenode.store.describe()
+    const replayed = await namenode.replayEverything()
+    for (const line of differences(stored, replayed)) this.#violation('full-replay', line)
   }
 
   #invariants(): void {
@@ -232,8 +264,8 @@ class Simulation {
     serving?.blocks.invariants()
   }
 
-  #violation(message: string): void {
-    this.#violations.push(`${this.#cluster.scheduler.now} ms: ${message}`)
+  #violation(checker: Checker, message: string): void {
+    this.#violations.push(`${this.#cluster.scheduler.now} ms: [${checker}] ${message}`)
   }
 
   #note(what: string): void {
@@ -242,6 +274,13 @@ class Simulation {
     this.#onTrace(line)
     this.#digest.add(line)
   }
+}
+
+/** Lines that only one side has. */
+function differences(before: readonly string[], after: readonly string[]): readonly string[] {
+  const lost = before.filter((line) => !after.includes(line)).map((line) => `lost: ${line}`)
+  const added = after.filter((line) => !before.includes(line)).map((line) => `new: ${line}`)
+  return [...lost, ...added]
 }
 
 /** Order-dependent hash of strings, 64 bits in two halves. */

@@ -1,7 +1,15 @@
 import { unreachable } from '../../base/assert.ts'
 import { type DfsError, isDfsError } from '../../protocol/errors.ts'
 import { operationKinds, pickKind, type SimConfig } from './config.ts'
-import { drawPackets } from './content.ts'
+import {
+  beginningOf,
+  type Content,
+  contentLength,
+  drawBlock,
+  drawPackets,
+  isPrefix,
+  isSame,
+} from './content.ts'
 import {
   absent,
   type Expectation,
@@ -9,11 +17,15 @@ import {
   type Finding,
   type Floor,
 } from './model.ts'
-import type { SimClient } from './sim-client.ts'
-import { readFile, writeFile } from './sim-files.ts'
+import { lengthOf } from './replica-disk.ts'
+import { SimClient, strayPauseMs } from './sim-client.ts'
+import { appendFile, type DrawnContent, readFile, truncateFile, writeFile } from './sim-files.ts'
 
-/** After an operation of unknown outcome: by then every stray request has arrived or is dead. */
-const strayPauseMs = 25_000
+/** Files do not grow beyond this many blocks by being put together. */
+const concatBlocksMax = 6
+const rivalStartMsMax = 3000
+const rivalPauseMs = 700
+const rivalAttemptsMax = 60
 const filesPerDirectory = 3
 const directoriesPerClient = 2
 
@@ -71,6 +83,14 @@ export class Workload {
     switch (kind) {
       case 'write':
         return this.#write(this.#drawFile())
+      case 'append':
+        return this.#append(this.#drawFile())
+      case 'truncate':
+        return this.#truncate(this.#drawFile())
+      case 'concat':
+        return this.#concat()
+      case 'fight':
+        return this.#fight(this.#drawFile())
       case 'delete':
         return this.#delete(this.#drawFile())
       case 'delete-directory':
@@ -89,8 +109,10 @@ export class Workload {
     }
   }
 
-  async #write(path: string): Promise<void> {
-    const content = drawPackets(this.#client.prng, this.#config)
+  async #write(
+    path: string,
+    content: DrawnContent = drawPackets(this.#client.prng, this.#config),
+  ): Promise<void> {
     const file: Expectation = { kind: 'file', content }
     const floor: Floor = { flushed: 0, synced: 0 }
     const partial: Expectation = { kind: 'partial', content, floor }
@@ -104,14 +126,151 @@ export class Workload {
       action: () =>
         writeFile(this.#client, path, content, {
           ...this.#config,
-          onSafe: (length, safety) => {
-            floor.flushed = length
-            if (safety === 'hsync') floor.synced = length
+          onSafe: (length, safety, sentAt) => {
+            this.#model.raiseFloor(floor, length, safety, sentAt)
             this.#model.acknowledge(new Map(parents).set(path, [file, partial]))
           },
         }),
       certain: () => parents.set(path, [file]),
     })
+  }
+
+  /** Adds to a file of which it is known what it holds. */
+  async #append(path: string): Promise<void> {
+    const before = this.#known(path)
+    if (before === undefined) return this.#read(path)
+    const { prng } = this.#client
+    const held = contentLength(before)
+    const isNewBlock = prng.chance(1, 4)
+    // Chosen beforehand, because what the file may hold must be known before it can be read.
+    const sizes = { first: 1 + prng.below(this.#config.blockBytes), seed: prng.next() }
+    const last = before.at(-1)
+    const lastBytes = last === undefined ? 0 : lengthOf(last)
+    const isReopened = lastBytes > 0 && lastBytes < this.#config.blockBytes
+    const start = isReopened ? lastBytes : 0
+    const end = Math.min(this.#config.blockBytes, start + sizes.first)
+    const first = drawBlock(prng, this.#config, start, end)
+    const second = isNewBlock ? [drawBlock(prng, this.#config, 0, sizes.first)] : []
+    const added: DrawnContent = [first, ...second]
+    const grown = isReopened
+      ? [...before.slice(0, -1), [...(last ?? []), ...first]]
+      : [...before, first]
+    const content: Content = [...grown, ...second]
+    const floor: Floor = { flushed: held, synced: held }
+    const file: Expectation = { kind: 'file', content }
+    const partial: Expectation = { kind: 'partial', content, floor }
+    await this.#operate({
+      name: `append ${path}`,
+      possible: new Map([[path, [file, partial]]]),
+      isAtomic: false,
+      action: () =>
+        appendFile(this.#client, path, () => added, {
+          ...this.#config,
+          onSafe: (length, safety, sentAt) => {
+            this.#model.raiseFloor(floor, held + length, safety, sentAt)
+            this.#model.acknowledge(new Map([[path, [file, partial]]]))
+          },
+        }),
+      certain: () => new Map([[path, [file]]]),
+    })
+  }
+
+  async #truncate(path: string): Promise<void> {
+    const before = this.#known(path)
+    if (before === undefined) return this.#read(path)
+    const held = contentLength(before)
+    const newLength = this.#client.prng.below(held + 1)
+    const file: Expectation = { kind: 'file', content: beginningOf(before, newLength) }
+    const floor: Floor = { flushed: newLength, synced: newLength }
+    await this.#operate({
+      name: `truncate ${path}`,
+      possible: new Map([[path, [file, { kind: 'partial', content: before, floor }]]]),
+      isAtomic: false,
+      action: () => truncateFile(this.#client, path, newLength),
+      certain: () => new Map([[path, [file]]]),
+    })
+  }
+
+  /** Puts one file of a directory at the end of another one. */
+  async #concat(): Promise<void> {
+    const { prng } = this.#client
+    const directory = prng.chance(1, 2) ? this.#home : this.#drawDirectory()
+    const target = `${directory}/f${prng.below(filesPerDirectory)}`
+    const source = `${directory}/f${prng.below(filesPerDirectory)}`
+    const [before, added] = [this.#known(target), this.#known(source)]
+    if (before === undefined || added === undefined || source === target) return this.#read(target)
+    if (before.length + added.length > concatBlocksMax) return this.#read(target)
+    const content: Content = [...before, ...added]
+    const joined: Changes = new Map<string, readonly Expectation[]>([
+      [target, [{ kind: 'file', content }]],
+      [source, [absent]],
+    ])
+    await this.#operate({
+      name: `concat ${target} ${source}`,
+      possible: joined,
+      isAtomic: true,
+      action: () => this.#client.call('concat', { trg: target, srcs: [source] }),
+      certain: () => joined,
+    })
+  }
+
+  /** While the client writes a file another one takes its lease away. */
+  async #fight(path: string): Promise<void> {
+    const content = drawPackets(this.#client.prng, this.#config)
+    const writing = this.#write(path, content)
+    const seen = await this.#robLease(path)
+    await writing
+    const last = await this.#look(this.#client, path)
+    const isOfThis = seen !== undefined && contentLength(seen) > 0 && isPrefix(seen, content)
+    if (!isOfThis || last?.kind !== 'file') return
+    if (!isSame(last.content, seen)) {
+      this.#witness.violation(`${path} changed after its lease had been recovered`)
+    }
+  }
+
+  /** Has the lease of a file recovered. Returns what the file holds when that is done. */
+  async #robLease(path: string): Promise<Content | undefined> {
+    const { world, prng } = this.#client
+    const rival = new SimClient(world, `${this.#client.clientName}-rival`, prng.next())
+    this.#client.life.onDeath(() => {
+      rival.life.kill()
+    })
+    await rival.pause(prng.below(rivalStartMsMax))
+    let found: Finding | undefined
+    for (let attempt = 1; attempt <= rivalAttemptsMax && found === undefined; attempt += 1) {
+      try {
+        const { clientName } = rival
+        const { result } = await rival.call('recoverLease', { src: path, clientName })
+        if (result) found = await this.#look(rival, path)
+      } catch (error) {
+        if (!isDfsError(error)) throw error
+      }
+      await rival.pause(rivalPauseMs)
+    }
+    rival.life.kill()
+    this.#witness.trace(`fight ${path} ${found?.kind ?? 'unsettled'}`)
+    return found?.kind === 'file' && !found.isOpen ? found.content : undefined
+  }
+
+  /** Reads a file that somebody works on. Nothing when it cannot be read now. */
+  async #look(client: SimClient, path: string): Promise<Finding | undefined> {
+    let finding: Finding
+    try {
+      finding = { kind: 'file', ...(await readFile(client, path)) }
+    } catch (error) {
+      if (!isDfsError(error)) throw error
+      if (error.code !== 'FILE_NOT_FOUND') return undefined
+      finding = { kind: 'absent' }
+    }
+    const wrong = this.#model.glance(path, finding)
+    if (wrong !== undefined) this.#witness.violation(`read of ${wrong}`)
+    return finding
+  }
+
+  /** What a file certainly holds, if that is certain. */
+  #known(path: string): Content | undefined {
+    const [only, ...others] = this.#model.expectations(path)
+    return only?.kind === 'file' && others.length === 0 ? only.content : undefined
   }
 
   async #mkdir(path: string): Promise<void> {
@@ -197,7 +356,7 @@ export class Workload {
       finding = { kind: 'absent' }
     }
     this.#witness.trace(`read ${path} ${finding.kind}`)
-    const wrong = this.#model.judge(path, finding)
+    const wrong = this.#model.judge(path, finding, 'meanwhile')
     if (wrong !== undefined) this.#witness.violation(`read of ${wrong}`)
   }
 

@@ -105,6 +105,15 @@ export class MemoryNamespaceStore implements NamespaceStore {
     this.position = positionAfter(this.position, batch)
   }
 
+  /** One line for each row and counter, in a fixed order; equal for equal stores. */
+  describe(): readonly string[] {
+    const entries = [...this.#children]
+      .flatMap(([parent, children]) => [...children].map(([name, id]) => `${parent} ${name} ${id}`))
+      .sort()
+    const rows = [this.position, ...sorted(this.#inodes), ...sorted(this.#blocks)]
+    return [...entries, ...rows.map(canonical)]
+  }
+
   close(): Promise<void> {
     return Promise.resolve()
   }
@@ -161,4 +170,18 @@ export class MemoryNamespaceStore implements NamespaceStore {
 
 function compareBytes(left: string, right: string): number {
   return Buffer.compare(Buffer.from(left), Buffer.from(right))
+}
+
+/** Values in the order of their keys. */
+function sorted<Key extends number, Value>(map: ReadonlyMap<Key, Value>): readonly Value[] {
+  return [...map].sort(([left], [right]) => left - right).map(([, value]) => value)
+}
+
+/** JSON with the fields of each object in the order of their names. */
+function canonical(value: object): string {
+  return JSON.stringify(value, (_key, item: unknown) =>
+    typeof item === 'object' && item !== null && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).sort())
+      : item,
+  )
 }
