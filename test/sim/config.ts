@@ -154,7 +154,7 @@ export function drawConfig(seed: number): SimConfig {
       'dfs.namenode.lease.soft-limit': between(5000, 15_000),
       'dfs.namenode.lease.hard-limit': between(16_000, 30_000),
       'dfs.namenode.safemode.wait': between(5000, 30_000),
-      'dfs.namenode.resident-inodes': between(12, 40),
+      'dfs.namenode.resident-inodes': prng.pick([3, 6, 12, 40]),
       'dfs.namenode.mass-failure.percent': prng.chance(1, 2) ? 34 : 100,
     },
   }

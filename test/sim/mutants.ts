@@ -77,7 +77,7 @@ async function hunt(mutant: Mutant, slot: number): Promise<Verdict> {
     const { failures, seeds } = await huntSeeds({
       seeds: Array.from({ length: seedsMax }, (_, index) => index + 1),
       jobs: 1,
-      stopsAtFailure: true,
+      failuresMax: 1,
       workerPath: join(folder, 'test/sim/seed-worker.js'),
     })
     const [report] = failures

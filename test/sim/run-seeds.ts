@@ -40,7 +40,8 @@ export interface HuntOptions {
   readonly jobs?: number
   readonly overrides?: readonly string[]
   readonly repeatOneIn?: number
-  readonly stopsAtFailure?: boolean
+  /** No task begins after so many failures; without it all seeds run. */
+  readonly failuresMax?: number
   /** The program of the worker processes. */
   readonly workerPath?: string
   readonly onFailure?: (report: SeedReport) => void
@@ -83,7 +84,7 @@ export async function huntSeeds(options: HuntOptions): Promise<HuntSummary> {
       const worker = new SeedWorker(options.workerPath ?? usualWorkerPath)
       for (const task of tasks) {
         await worker.run(task, take)
-        if (options.stopsAtFailure === true && summary.failures.length > 0) break
+        if (summary.failures.length >= (options.failuresMax ?? Infinity)) break
         options.onProgress?.(summary)
       }
       worker.stop()

@@ -15,6 +15,8 @@ import { type HuntSummary, huntSeeds } from './run-seeds.ts'
 import { simulate } from './simulate.ts'
 
 const progressMs = 60_000
+/** A broken build fails everywhere: that is said often enough then. */
+const failuresMax = 50
 const msPerHour = 3_600_000
 
 const { values } = parseArgs({
@@ -110,6 +112,7 @@ async function runMany(): Promise<boolean> {
     seeds: rangeOf(first, count),
     overrides: values.set,
     repeatOneIn: 20,
+    failuresMax,
     ...(values.hours === undefined ? {} : { limitMs: hoursToMs(values.hours) }),
     ...(values.jobs === undefined ? {} : { jobs: wholeNumber('jobs', values.jobs) }),
     onFailure: ({ seed, violations }) => {

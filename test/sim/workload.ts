@@ -84,9 +84,9 @@ export class Workload {
       case 'write':
         return this.#write(this.#drawFile())
       case 'append':
-        return this.#append(this.#drawFile())
+        return this.#append(this.#drawKnownFile())
       case 'truncate':
-        return this.#truncate(this.#drawFile())
+        return this.#truncate(this.#drawKnownFile())
       case 'concat':
         return this.#concat()
       case 'fight':
@@ -194,8 +194,8 @@ export class Workload {
   /** Puts one file of a directory at the end of another one. */
   async #concat(): Promise<void> {
     const { prng } = this.#client
-    const directory = prng.chance(1, 2) ? this.#home : this.#drawDirectory()
-    const target = `${directory}/f${prng.below(filesPerDirectory)}`
+    const target = this.#drawKnownFile()
+    const directory = target.slice(0, target.lastIndexOf('/'))
     const source = `${directory}/f${prng.below(filesPerDirectory)}`
     const [before, added] = [this.#known(target), this.#known(source)]
     if (before === undefined || added === undefined || source === target) return this.#read(target)
@@ -392,6 +392,12 @@ export class Workload {
     const { prng } = this.#client
     const directory = prng.chance(1, 2) ? this.#home : this.#drawDirectory()
     return `${directory}/f${prng.below(filesPerDirectory)}`
+  }
+
+  /** A file of which it is known what it holds, if there is one. */
+  #drawKnownFile(): string {
+    const known = this.#model.below(this.#home).filter((path) => this.#known(path) !== undefined)
+    return known.length === 0 ? this.#drawFile() : this.#client.prng.pick(known)
   }
 
   #drawDirectory(): string {
