@@ -1,4 +1,4 @@
-import type { DatanodeInfo } from '../protocol/messages/hdfs.ts'
+import type { DatanodeInfo, StorageReport } from '../protocol/messages/hdfs.ts'
 import type { ClientContext } from './context.ts'
 import type { VerbOptions } from './namespace.ts'
 
@@ -52,6 +52,10 @@ export interface DatanodeStatus {
   readonly activeTransfers: number
   readonly adminState: DatanodeInfo['adminState']
   readonly softwareVersion: string | undefined
+  readonly volumes: number
+  readonly failedVolumes: number
+  /** Age of the stored byte that was not verified for longest; `undefined` when the datanode does not say. */
+  readonly oldestUnverifiedMs: number | undefined
 }
 
 /** What may be done to safe mode; `get` only asks. */
@@ -107,8 +111,14 @@ export async function datanodes(
   kind: DatanodeKind,
   { signal }: VerbOptions = {},
 ): Promise<DatanodeStatus[]> {
-  const { di } = await namenode.call('getDatanodeReport', { type: reportTypes[kind] }, { signal })
-  return di.map(toDatanodeStatus)
+  const { datanodeStorageReports } = await namenode.call(
+    'getDatanodeStorageReport',
+    { type: reportTypes[kind] },
+    { signal },
+  )
+  return datanodeStorageReports.map(({ datanodeInfo, storageReports }) =>
+    toDatanodeStatus(datanodeInfo, storageReports),
+  )
 }
 
 /** State of safe mode after `action`. */
@@ -125,8 +135,11 @@ export async function safeMode(
   return result
 }
 
-function toDatanodeStatus(info: DatanodeInfo): DatanodeStatus {
+function toDatanodeStatus(info: DatanodeInfo, storages: readonly StorageReport[]): DatanodeStatus {
   const { id } = info
+  const ages = storages.flatMap(({ failed, oldestUnverifiedMs: age }) =>
+    failed || age === undefined ? [] : [age],
+  )
   return {
     uuid: id.datanodeUuid,
     host: id.hostName,
@@ -145,5 +158,8 @@ function toDatanodeStatus(info: DatanodeInfo): DatanodeStatus {
     activeTransfers: info.xceiverCount,
     adminState: info.adminState,
     softwareVersion: info.softwareVersion,
+    volumes: storages.length,
+    failedVolumes: storages.filter(({ failed }) => failed).length,
+    oldestUnverifiedMs: ages.length === 0 ? undefined : Math.max(...ages),
   }
 }

@@ -76,12 +76,13 @@ export function administrationHandlers(
     getDatanodeReport: ({ type }) => ({
       di: datanodesOf(blocks, type).map((view) => wireDatanodeInfo(context, view)),
     }),
-    getDatanodeStorageReport: ({ type }) => ({
-      datanodeStorageReports: datanodesOf(blocks, type).map((view) => ({
-        datanodeInfo: wireDatanodeInfo(context, view),
-        storageReports: view.storages.map(wireStorageReport),
-      })),
-    }),
+    getDatanodeStorageReport: ({ type }) =>
+      namenode.release({
+        datanodeStorageReports: datanodesOf(blocks, type).map((view) => ({
+          datanodeInfo: wireDatanodeInfo(context, view),
+          storageReports: view.storages.map(wireStorageReport),
+        })),
+      }),
     getSlowDatanodeReport: () => ({ datanodeInfoProto: [] }),
     setSafeMode: ({ action }, call) => {
       if (action === 'SAFEMODE_GET') {

@@ -90,6 +90,9 @@ async function exercise(t: Test, cluster: InProcessCluster, client: DfsClient): 
       content.subarray(500, 2 * mebibyte + 1),
     ),
   )
+  const [node] = await client.datanodes('live')
+  t.match(node, { volumes: 1, failedVolumes: 0 })
+  t.type(node?.oldestUnverifiedMs, 'number', 'datanodes say how far verifying is')
   t.same(await client.readdir('/a'), ['b'])
   const located = await client.blockLocations('/a/b/f')
   t.same(

@@ -440,6 +440,9 @@ export class FakeFileSystem implements FileSystem {
       lastBlockReportMs: Date.now(),
       blocks: 2,
       activeTransfers: 0,
+      volumes: 2,
+      failedVolumes: 1,
+      oldestUnverifiedMs: 7_200_000,
       adminState: 'NORMAL',
       softwareVersion: '3.5.0',
     })

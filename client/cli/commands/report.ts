@@ -94,6 +94,10 @@ function describeNode(node: DatanodeStatus): string[] {
     `Active transfers: ${node.activeTransfers}`,
     `Last contact: ${new Date(node.lastContactMs).toISOString()} (${duration(silentMs)} ago)`,
     `Num of Blocks: ${node.blocks}`,
+    `Failed volumes: ${node.failedVolumes} of ${node.volumes}`,
+    ...(node.oldestUnverifiedMs === undefined
+      ? []
+      : [`Oldest unverified byte: ${duration(node.oldestUnverifiedMs)} ago`]),
     '',
   ]
 }

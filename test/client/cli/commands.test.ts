@@ -457,6 +457,7 @@ t.test('du, df and report show sizes', async (t) => {
   const { out } = await dfs(fs, ['report'])
   t.match(out, /Configured Capacity: 4000 \(3\.9 KB\)[^]*Under replicated blocks: 1/)
   t.match(out, /Live datanodes \(3\)[^]*Dead datanodes \(1\)/)
+  t.match(out, /Failed volumes: 1 of 2\nOldest unverified byte: 2 h 0 min ago/)
   t.notMatch((await dfs(fs, ['report', '-live'])).out, /Dead/)
   t.match(JSON.parse((await dfs(fs, ['report', '--json'])).out), { isSafeMode: false, used: 1000 })
 })
