@@ -55,5 +55,5 @@ export async function serve(
   }
   const failure = await Promise.race([ended, ...(daemon.failure ? [daemon.failure] : [])])
   await daemon.stop()
-  if (failure instanceof Error) throw failure
+  if (failure instanceof Error) throw new CommandError(failure.message)
 }

@@ -50,6 +50,7 @@ export class DirectoryScanner {
   #blocksByDirectory = new Map<string, BlockId[]>()
   #timer: TimerHandle | undefined
   #running: Promise<void> | undefined
+  readonly #looks = new Set<Promise<void>>()
   #isClosed = false
 
   constructor(options: DirectoryScannerOptions) {
@@ -74,10 +75,19 @@ export class DirectoryScanner {
     while (this.#pending.length > 0 && !this.#isClosed) await this.#next()
   }
 
+  /** Somebody missed a file of the block's replica: looks for it now. */
+  lookAt(blockId: BlockId): void {
+    if (this.#isClosed) return
+    const looking = this.#guarded(() => this.#look(blockId, { hasData: false, stamps: [] }))
+    this.#looks.add(looking)
+    void looking.then(() => this.#looks.delete(looking))
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     this.#timer?.cancel()
     await this.#running
+    await Promise.all(this.#looks)
   }
 
   #arm(): void {
@@ -88,15 +98,22 @@ export class DirectoryScanner {
     })
   }
 
-  async #next(): Promise<void> {
-    const { volume, shelf } = this.#options
-    try {
+  #next(): Promise<void> {
+    return this.#guarded(async () => {
+      const { volume } = this.#options
       if (volume.version === undefined || volume.isFailed) return
       const directory = this.#pending.pop()
       if (directory === undefined) await this.#list()
       else await this.#scan(directory)
+    })
+  }
+
+  /** What the disk refuses ends the step; the observed disk has judged it already. */
+  async #guarded(step: () => Promise<void>): Promise<void> {
+    const { volume, shelf } = this.#options
+    try {
+      await step()
     } catch (error) {
-      // The observed disk has judged it already.
       if (errnoOf(error) === undefined && !isDfsError(error)) throw error
       const reason = error instanceof Error ? error.message : String(error)
       shelf.logger.warn('directory-scan-failed', { storage: volume.storage, reason })

@@ -378,6 +378,7 @@ export class ReplicaStore {
         await shelf.mutex.run(blockId, () => Promise.resolve())
         return this.openForRead(blockId, generationStamp, 'retry')
       }
+      if (errnoOf(error) === 'ENOENT') this.#scanners.get(storage)?.lookAt(blockId)
       throw volume.judge(error, `read block ${blockId}`)
     }
   }

@@ -5,7 +5,7 @@ import { silentLogger } from '../../../base/log.ts'
 import { systemClock, systemTimers } from '../../../base/system.ts'
 import { finalizedDirectory } from '../../../datanode/format/block-file.ts'
 import { openReplicaStore, type ReplicaStore } from '../../../datanode/shell/replica-store.ts'
-import { blockId } from '../../../protocol/ids.ts'
+import { blockId, generationStamp } from '../../../protocol/ids.ts'
 import { withSettings } from '../../../protocol/settings.ts'
 import {
   patternBytes,
@@ -133,4 +133,15 @@ t.test('a directory that is gone as a whole is a failed disk, not lost replicas'
   t.same(kinds, [], 'nothing is said to be deleted one by one')
   await store.checkVolumes()
   t.match(store.volumeFailures(), [{ directory }])
+})
+
+t.test('a reader that misses a file has the replica reported gone at once', async (t) => {
+  const directory = await withBlocks(t.testdir(), 2)
+  const store = await openStore(t, [directory])
+  await rm(join(blocksOf(directory), 'blk_1'))
+  const gone = new Promise((resolve) => store.onEvent(resolve))
+  await t.rejects(store.openForRead(blockId(1), generationStamp(1001)), { code: 'IO_ERROR' })
+  t.match(await gone, { kind: 'deleted', blockId: 1 })
+  t.equal(store.find(blockId(1)), undefined)
+  t.equal(store.find(blockId(2))?.state, 'finalized')
 })
