@@ -55,6 +55,37 @@ export class Operator {
     return this.#call('explainDatanode', { uuid }, options)
   }
 
+  /**
+   * Begins a session that copies the namenode's state; see `dfs namenode backup`, which does it all.
+   * @param through the last transaction that the caller has, if any
+   * @param isFull the caller wants the database whatever it has
+   */
+  beginBackup(
+    through: number | undefined,
+    isFull: boolean,
+    options?: VerbOptions,
+  ): Promise<OperatorReply<'beginBackup'>> {
+    return this.#call('beginBackup', { through, isFull }, options)
+  }
+
+  /** A piece of a file of the session; shorter than asked for only at its end. */
+  async readBackup(
+    session: number,
+    piece: { readonly name: string; readonly offset: number; readonly length: number },
+    options?: VerbOptions,
+  ): Promise<Uint8Array> {
+    return (await this.#call('readBackup', { session, ...piece }, options)).data
+  }
+
+  /** @param through what the caller has durably now; absent when it gave up */
+  async endBackup(
+    session: number,
+    through: number | undefined,
+    options?: VerbOptions,
+  ): Promise<void> {
+    await this.#call('endBackup', { session, through }, options)
+  }
+
   #call<N extends OperatorMethod>(
     method: N,
     request: OperatorRequest<N>,

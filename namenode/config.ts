@@ -14,6 +14,9 @@ export interface NamenodeConfig {
   readonly directory: string
   readonly database: string
   readonly journal: string
+  /** Segments kept for the next backup. */
+  readonly journalArchive: string
+  readonly journalArchiveBytes: number
   readonly lock: string
   readonly pidFile: string
   /** Room set aside for a full disk; see `DiskSpace`. */
@@ -48,6 +51,8 @@ export function namenodeConfig(
     directory,
     database: join(directory, 'namespace.sqlite'),
     journal: join(directory, 'journal'),
+    journalArchive: join(directory, 'journal-archive'),
+    journalArchiveBytes: settings['dfs.namenode.journal.archive.bytes'],
     lock: join(directory, 'in_use.lock'),
     pidFile: join(directory, 'in_use.pid'),
     spareFile: join(directory, 'spare'),

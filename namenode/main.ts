@@ -14,6 +14,7 @@ import { RpcServer } from '../transport/rpc-server.ts'
 import { type NamenodeConfig, type NamenodeConfigOverrides, namenodeConfig } from './config.ts'
 import { BlockManager } from './core/block-manager.ts'
 import { defaultRack, parseTopology, type Topology } from './core/topology.ts'
+import { BackupService } from './shell/backup-service.ts'
 import { ClientContext } from './shell/client-context.ts'
 import { clientHandlers } from './shell/client-protocol.ts'
 import { DatanodeService } from './shell/datanode-protocol.ts'
@@ -21,6 +22,7 @@ import { lockDirectory, openNamespace } from './shell/directory.ts'
 import { DiskSpace, freeBytesOf, spareBytesFor, spareFile } from './shell/disk-space.ts'
 import { Groups } from './shell/groups.ts'
 import { startHttpServer } from './shell/http-server.ts'
+import { JournalArchive } from './shell/journal-archive.ts'
 import { DirectoryJournalStorage } from './shell/journal-storage.ts'
 import { NamenodeMetrics } from './shell/metrics.ts'
 import { Namenode } from './shell/namenode.ts'
@@ -98,13 +100,26 @@ async function compose(composition: Composition): Promise<Omit<RunningNamenode, 
   const metrics = new NamenodeMetrics()
   const space = diskSpace(composition)
   await space.beforeStart()
-  const { namenode, store } = await openNamenode(composition, metrics, space)
+  const archive = new JournalArchive({
+    ...{ directory: config.journalArchive, bytesMax: config.journalArchiveBytes, logger },
+  })
+  const { namenode, store } = await openNamenode(composition, { metrics, space, archive })
   closers.push(() => namenode.stop())
   metrics.observe(namenode)
   startTrashEmptier(composition, namenode)
   space.start()
   closers.push(() => space.stop())
-  const rpc = await serveRpc(composition, namenode, metrics)
+  space.onLow(() => {
+    archive.prune(0).catch((error: unknown) => {
+      logger.warn('journal-archive-failed', { error })
+    })
+  })
+  const backup = new BackupService({
+    ...{ store, archive, logger, journal: namenode.journal, journalDirectory: config.journal },
+    ...{ clock: systemClock, timers: systemTimers },
+  })
+  closers.push(() => backup.close())
+  const rpc = await serveRpc(composition, namenode, { metrics, backup })
   const addresses: Record<string, string> = { rpc }
   const status = (): NamenodeStatus =>
     namenodeStatus(namenode, { version: packageVersion, addresses, startedAt })
@@ -153,10 +168,16 @@ function checkLater({ logger, onFatal }: Composition, store: SqliteStore): () =>
   }
 }
 
+/** What watches a namenode's files. */
+interface Surroundings {
+  readonly metrics: NamenodeMetrics
+  readonly space: DiskSpace
+  readonly archive: JournalArchive
+}
+
 async function openNamenode(
   { settings, config, logger, onFatal }: Composition,
-  metrics: NamenodeMetrics,
-  space: DiskSpace,
+  { metrics, space, archive }: Surroundings,
 ): Promise<{ namenode: Namenode; store: SqliteStore }> {
   const prng = systemPrng()
   const { store, isNew } = await openNamespace(config, {
@@ -166,9 +187,10 @@ async function openNamenode(
   })
   if (isNew) logger.info('formatted', { directory: config.directory, ...store.identity })
   store.onDamage(onFatal)
-  const journalStorage = new DirectoryJournalStorage(config.journal, (seconds) => {
+  const onSync = (seconds: number): void => {
     metrics.synced(seconds)
-  })
+  }
+  const journalStorage = new DirectoryJournalStorage(config.journal, onSync, archive)
   const topology = await readTopology(config.topologyFile)
   try {
     await journalStorage.prepare()
@@ -204,7 +226,7 @@ function startTrashEmptier({ settings, logger, closers }: Composition, namenode:
 async function serveRpc(
   composition: Composition,
   namenode: Namenode,
-  metrics: NamenodeMetrics,
+  { metrics, backup }: { readonly metrics: NamenodeMetrics; readonly backup: BackupService },
 ): Promise<string> {
   const { config, logger, closers } = composition
   const context = new ClientContext(namenode, {
@@ -221,7 +243,7 @@ async function serveRpc(
     timers: systemTimers,
   })
   server.register(clientNamenodeProtocol, metrics.timed(clientHandlers(context)))
-  server.register(operatorProtocol, metrics.timed(operatorHandlers(context)))
+  server.register(operatorProtocol, metrics.timed(operatorHandlers(context, { backup })))
   server.register(datanodeProtocol, metrics.timed(datanodes.handlers()))
   server.onConnectionClosed((connection) => {
     datanodes.connectionClosed(connection)

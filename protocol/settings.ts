@@ -66,6 +66,11 @@ export const settings = {
     10,
     "Milliseconds between two looks at the space on the namenode's disk",
   ),
+  'dfs.namenode.journal.archive.bytes': integer(
+    1024 * 1024 * 1024,
+    0,
+    'Bytes of journal kept for the next backup; older segments are deleted',
+  ),
   'dfs.namenode.audit.log': boolean(true, 'Log every change and every denied request'),
   'dfs.namenode.resident-inodes': integer(
     200_000,

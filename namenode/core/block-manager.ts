@@ -55,7 +55,7 @@ import { ReplicaLedger } from './replica-ledger.ts'
 import { type ReplicaEvent, ReportIntake } from './report-intake.ts'
 import type { BlockReference, ReplicaLocation } from './requests.ts'
 import { SafeMode } from './safe-mode.ts'
-import { StartPhase } from './start-phase.ts'
+import { type BlockIdRange, StartPhase } from './start-phase.ts'
 import type { Topology } from './topology.ts'
 
 export interface BlockManagerOptions {
@@ -145,8 +145,8 @@ export class BlockManager implements BlockSide {
    * the namespace will hand out; a replica of that or a later block shows that the namespace is older
    * than the data, and is kept.
    */
-  finishedLoading(nextBlockId?: BlockId): void {
-    this.#start.finishedLoading(this.#ledger.map.idLimit, nextBlockId)
+  finishedLoading(nextBlockId?: BlockId, leftOut: readonly BlockIdRange[] = []): void {
+    this.#start.finishedLoading(this.#ledger.map.idLimit, nextBlockId, leftOut)
     this.#checkSafeMode()
   }
 

@@ -14,6 +14,12 @@ import type { BlockId } from '../../protocol/ids.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { BlockHealth } from './redundancy.ts'
 
+/** Block ids from `from` up to `below`, without it. */
+export interface BlockIdRange {
+  readonly from: number
+  readonly below: number
+}
+
 const hasAccounted = ({ good, uncounted, corrupt, wanted }: BlockHealth): boolean =>
   good.length + uncounted.length + corrupt.length >= wanted
 
@@ -25,6 +31,7 @@ export class StartPhase {
   #totalCount: number | undefined
   /** Blocks from here on were never handed out, as far as is known. */
   #nextBlockId = 0
+  #leftOut: readonly BlockIdRange[] = []
   #graceUntil: Millis | undefined
   /** Blocks all of whose replicas were accounted for during the grace: what they lack since is lost. */
   readonly #accounted = new Set<BlockId>()
@@ -58,9 +65,17 @@ export class StartPhase {
     this.#nextBlockId = Math.max(this.#nextBlockId, id + 1)
   }
 
-  /** Every row was put; `idLimit` is above each of their ids. */
-  finishedLoading(idLimit: number, nextBlockId?: BlockId): void {
+  /**
+   * Every row was put; `idLimit` is above each of their ids.
+   * @param leftOut ids below `nextBlockId` that this namespace never handed out
+   */
+  finishedLoading(
+    idLimit: number,
+    nextBlockId?: BlockId,
+    leftOut: readonly BlockIdRange[] = [],
+  ): void {
     this.#isLoading = false
+    this.#leftOut = leftOut
     this.#nextBlockId = Math.max(this.#nextBlockId, nextBlockId ?? Infinity)
     this.#graceIdLimit = idLimit
   }
@@ -75,7 +90,10 @@ export class StartPhase {
   }
 
   /** The row may still be loaded, or the block is from a future this namespace does not know. */
-  readonly mayBeEarly = (id: BlockId): boolean => this.#isLoading || id >= this.#nextBlockId
+  readonly mayBeEarly = (id: BlockId): boolean =>
+    this.#isLoading ||
+    id >= this.#nextBlockId ||
+    this.#leftOut.some(({ from, below }) => id >= from && id < below)
 
   /** A block from before the start, until every datanode that is going to come back has had its time. */
   mayBeReportedLater(now: Millis, id: BlockId): boolean {

@@ -146,10 +146,10 @@ export function encodeRecord(record: JournalRecord): Uint8Array {
  */
 export function* scanSegment(source: SegmentSource): Generator<ScannedRecord, SegmentEnd> {
   const bytes = asBuffer(source.bytes)
-  const headerFault = checkHeader(source, bytes)
-  if (headerFault !== undefined) {
-    refuseUnlessTorn(source, { offset: 0, txid: source.firstTxid, fault: headerFault })
-    return { validBytes: 0, torn: headerFault }
+  const torn = checkHeader(source, bytes)
+  if (torn !== undefined) {
+    refuseUnlessTorn(source, { offset: 0, txid: source.firstTxid, fault: torn })
+    return { validBytes: 0, torn }
   }
   let offset: number = segmentHeader.sizeOf
   let expected: number = source.firstTxid
@@ -171,6 +171,90 @@ export function* scanSegment(source: SegmentSource): Generator<ScannedRecord, Se
   return { validBytes: offset }
 }
 
+/** What {@link readSegment} finds. */
+export type SegmentItem =
+  | {
+      readonly kind: 'header'
+      readonly layoutVersion: number
+      readonly firstTxid: number
+      readonly clusterId: string
+    }
+  | { readonly kind: 'record'; readonly record: ScannedRecord; readonly bytes: number }
+  | {
+      readonly kind: 'bad'
+      readonly offset: number
+      readonly bytes: number
+      readonly found: string
+    }
+
+/**
+ * Everything in a segment that verifies, whatever its state: for people who look at a dead disk. Behind bad
+ * bytes it goes on with the next record that verifies; a start never does that.
+ */
+export function* readSegment(segment: Uint8Array): Generator<SegmentItem, undefined> {
+  const bytes = asBuffer(segment)
+  const fault = headerFault(bytes)
+  if (fault !== undefined) {
+    const end = nextRecord(bytes, 0)
+    yield { kind: 'bad', offset: 0, bytes: end, found: fault }
+    yield* readRecords(bytes, end)
+    return
+  }
+  yield {
+    kind: 'header',
+    layoutVersion: bytes.readUInt32BE(segmentHeader.layoutVersion),
+    firstTxid: readSafe64(bytes, segmentHeader.firstTxid),
+    clusterId: headerClusterId(bytes),
+  }
+  yield* readRecords(bytes, segmentHeader.sizeOf)
+}
+
+function* readRecords(bytes: Buffer, start: number): Generator<SegmentItem, undefined> {
+  let offset = start
+  while (offset < bytes.length) {
+    const found = recordFault(bytes, offset)
+    if (found === undefined) {
+      const record = decodeRecord(bytes, offset)
+      const size = recordHeader.sizeOf + record.payload.length
+      yield { kind: 'record', record, bytes: size }
+      offset += size
+    } else {
+      const end = nextRecord(bytes, offset + 1)
+      yield { kind: 'bad', offset, bytes: end - offset, found }
+      offset = end
+    }
+  }
+}
+
+/** Offset of the first record that verifies at or behind `offset`, or the end. */
+function nextRecord(bytes: Buffer, offset: number): number {
+  for (let at = offset; at + recordHeader.sizeOf <= bytes.length; at += 1) {
+    if (bytes.readUInt32BE(at + recordHeader.payloadLength) > bytes.length - at) continue
+    const txid = readSafe64(bytes, at + recordHeader.txid)
+    if (txid === 0 || readSafe64(bytes, at + recordHeader.durableThrough) >= txid) continue
+    if (recordFault(bytes, at) === undefined) return at
+  }
+  return bytes.length
+}
+
+function headerClusterId(bytes: Buffer): string {
+  return bytes
+    .toString('latin1', segmentHeader.clusterId, segmentHeader.checksum)
+    .replace(/\0+$/, '')
+}
+
+/** Says why the bytes do not begin with a whole header, or nothing. */
+function headerFault(bytes: Buffer): string | undefined {
+  if (bytes.length < segmentHeader.sizeOf) {
+    return `${bytes.length} of ${segmentHeader.sizeOf} header bytes`
+  }
+  const stored = bytes.readBigUInt64BE(segmentHeader.checksum)
+  const computed = xxh64(bytes.subarray(0, segmentHeader.checksum))
+  const foundMagic = bytes.toString('latin1', segmentHeader.magic, segmentHeader.layoutVersion)
+  if (stored === computed && foundMagic === magic) return undefined
+  return `a header with checksum ${hex(stored)} where its bytes give ${hex(computed)}`
+}
+
 interface Fault {
   readonly offset: number
   /** Transaction that must begin there. */
@@ -181,20 +265,11 @@ interface Fault {
 
 /** @throws {@link DfsError} UNSUPPORTED_LAYOUT, CORRUPTION for a whole header that is not ours. */
 function checkHeader(source: SegmentSource, bytes: Buffer): string | undefined {
-  if (bytes.length < segmentHeader.sizeOf) {
-    return `${bytes.length} of ${segmentHeader.sizeOf} header bytes`
-  }
-  const stored = bytes.readBigUInt64BE(segmentHeader.checksum)
-  const computed = xxh64(bytes.subarray(0, segmentHeader.checksum))
-  const foundMagic = bytes.toString('latin1', segmentHeader.magic, segmentHeader.layoutVersion)
-  if (stored !== computed || foundMagic !== magic) {
-    return `a header with checksum ${hex(stored)} where its bytes give ${hex(computed)}`
-  }
+  const fault = headerFault(bytes)
+  if (fault !== undefined) return fault
   const version = bytes.readUInt32BE(segmentHeader.layoutVersion)
   checkLayout('Journal segment', source.file, version, journalLayouts)
-  const clusterId = bytes
-    .toString('latin1', segmentHeader.clusterId, segmentHeader.checksum)
-    .replace(/\0+$/, '')
+  const clusterId = headerClusterId(bytes)
   if (clusterId !== source.clusterId) {
     throw new DfsError(
       'CORRUPTION',
@@ -204,8 +279,8 @@ function checkHeader(source: SegmentSource, bytes: Buffer): string | undefined {
   }
   const firstTxid = Number(bytes.readBigUInt64BE(segmentHeader.firstTxid))
   if (firstTxid !== source.firstTxid) {
-    const fault = `a header for transaction ${firstTxid}`
-    throw corruption(source, { offset: 0, txid: source.firstTxid, fault })
+    const other = `a header for transaction ${firstTxid}`
+    throw corruption(source, { offset: 0, txid: source.firstTxid, fault: other })
   }
   return undefined
 }

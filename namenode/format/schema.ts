@@ -55,7 +55,23 @@ export const metaKeys = [
   'symlinks',
   'blocks',
 ] as const
-export type MetaKey = (typeof metaKeys)[number]
+/** Keys that only some databases have. `restores`: JSON, see {@link RestoreRecord}, oldest first. */
+export const optionalMetaKeys = ['restores'] as const
+export type MetaKey = (typeof metaKeys)[number] | (typeof optionalMetaKeys)[number]
+
+/** That the namespace was restored: what it was then, and which block ids it left out. */
+export interface RestoreRecord {
+  /** Wall-clock milliseconds. */
+  readonly time: number
+  /** The last transaction of the restored state. */
+  readonly txid: number
+  /**
+   * Ids from here, up to `blocksBelow` and without it, were never handed out by this namespace, but may have been
+   * by what was there before: replicas of such blocks are kept, and belong to no file.
+   */
+  readonly blocksFrom: number
+  readonly blocksBelow: number
+}
 
 /** Creates the tables of an empty database. */
 export const createSchema = `

@@ -50,6 +50,9 @@ import type {
 } from '../core/changes.ts'
 import type { AppendedView, CachedReply, FileStatusView } from '../core/requests.ts'
 
+/** What a payload decodes to. */
+export type { Transaction }
+
 const inodeKind = enumeration({ file: 1, directory: 2, symlink: 3 })
 const blockState = enumeration({
   'under-construction': 1,

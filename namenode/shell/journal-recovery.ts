@@ -9,7 +9,7 @@ import {
   scanSegment,
 } from '../format/journal-segment.ts'
 import { decodeTransaction } from '../format/transaction-codec.ts'
-import type { SegmentState } from './journal.ts'
+import { putAway, type SegmentState } from './journal.ts'
 import type { JournalStorage } from './journal-storage.ts'
 
 export interface RecoveryOptions {
@@ -55,7 +55,7 @@ export async function recoverJournal(options: RecoveryOptions): Promise<Recovere
     const isFolded = !isLast && next.firstTxid <= appliedTxid + 1
     if (isFolded) {
       // A crash between a fold and the deletion of the segment behind it left this one.
-      await storage.remove(segment.name)
+      await putAway(storage, segment.name)
       continue
     }
     if (await reader.readSegment(segment, isLast)) kept.push(segment)

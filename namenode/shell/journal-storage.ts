@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { JournalArchive } from './journal-archive.ts'
 
 /** A segment open for appending. */
 export interface JournalFile {
@@ -26,17 +27,25 @@ export interface JournalStorage {
   truncate(name: string, lengthBytes: number): Promise<void>
   /** Deletes a file; durable when it resolves. */
   remove(name: string): Promise<void>
+  /** Puts a whole segment away that the store has taken over; without it, such a segment is removed. */
+  archive?(name: string): Promise<void>
 }
 
 /** Journal segments in a directory of the file system. */
 export class DirectoryJournalStorage implements JournalStorage {
   readonly #directory: string
   readonly #onSync: (seconds: number) => void
+  readonly #archive: JournalArchive | undefined
 
   /** @param onSync gets how long each `fdatasync` took */
-  constructor(directory: string, onSync: (seconds: number) => void = () => undefined) {
+  constructor(
+    directory: string,
+    onSync: (seconds: number) => void = () => undefined,
+    archive?: JournalArchive,
+  ) {
     this.#directory = directory
     this.#onSync = onSync
+    this.#archive = archive
   }
 
   /** Creates the directory when it is missing. */
@@ -90,6 +99,12 @@ export class DirectoryJournalStorage implements JournalStorage {
 
   async remove(name: string): Promise<void> {
     await unlink(this.pathOf(name))
+    await this.#syncDirectory()
+  }
+
+  async archive(name: string): Promise<void> {
+    if (this.#archive === undefined) return this.remove(name)
+    await this.#archive.take(this.pathOf(name), name)
     await this.#syncDirectory()
   }
 

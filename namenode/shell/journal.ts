@@ -46,6 +46,8 @@ interface OpenSegment {
   readonly file: JournalFile
   /** Durable ones. */
   bytes: number
+  /** The next append begins a new one. */
+  isSealed: boolean
 }
 
 interface Batch {
@@ -127,12 +129,26 @@ export class Journal {
       await defined(this.#writing ?? this.#collecting, 'batch').durable
   }
 
-  /** Deletes the closed segments all of whose transactions are at or below `txid`. */
+  /**
+   * Lets the next append begin a new segment.
+   * @returns the segments that never change any more, and the last transaction in them or in the store
+   */
+  async roll(): Promise<{ segments: readonly SegmentState[]; through: TxId }> {
+    const segments = [...this.#segments]
+    if (this.#open !== undefined) this.#open.isSealed = true
+    // A batch that is being written goes into the segment that was open, all later ones do not.
+    await this.flushed()
+    const last = segments.at(-1)?.firstTxid ?? 0
+    const next = this.#segments.find(({ firstTxid }) => firstTxid > last)
+    return { segments, through: next === undefined ? this.#durableTxid : txId(next.firstTxid - 1) }
+  }
+
+  /** Puts the closed segments away all of whose transactions are at or below `txid`. */
   async dropThrough(txid: TxId): Promise<void> {
     for (;;) {
       const [oldest, next] = this.#segments
       if (oldest === undefined || next === undefined || next.firstTxid > txid + 1) return
-      await this.#options.storage.remove(oldest.name)
+      await putAway(this.#options.storage, oldest.name)
       this.#segments.shift()
       this.#options.logger.debug('journal-segment-dropped', { segment: oldest.name })
     }
@@ -147,7 +163,7 @@ export class Journal {
     await this.#open?.file.close()
     this.#open = undefined
     if (this.#hasFailed || foldedTxid !== this.#durableTxid) return
-    for (const { name } of this.#segments) await this.#options.storage.remove(name)
+    for (const { name } of this.#segments) await putAway(this.#options.storage, name)
     this.#segments.length = 0
   }
 
@@ -194,7 +210,10 @@ export class Journal {
     transactions: readonly Transaction[],
   ): Promise<{ open: OpenSegment; bytes: number }> {
     const parts: Uint8Array[] = []
-    if (this.#open !== undefined && this.#open.bytes >= this.#segmentBytesMax) {
+    if (
+      this.#open !== undefined &&
+      (this.#open.isSealed || this.#open.bytes >= this.#segmentBytesMax)
+    ) {
       await this.#open.file.close()
       this.#open = undefined
     }
@@ -230,8 +249,14 @@ export class Journal {
     const file = await this.#options.storage.create(name)
     this.#segments.push({ name, firstTxid })
     this.#options.logger.debug('journal-segment-created', { segment: name })
-    return { name, file, bytes: 0 }
+    return { name, file, bytes: 0, isSealed: false }
   }
+}
+
+/** The store has all of this segment. */
+export async function putAway(storage: JournalStorage, name: string): Promise<void> {
+  if (storage.archive === undefined) await storage.remove(name)
+  else await storage.archive(name)
 }
 
 function createBatch(): Batch {

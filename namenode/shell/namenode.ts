@@ -278,7 +278,10 @@ export class Namenode {
     this.blockLoading.run(store, this.blocks).then(
       () => {
         if (!this.blockLoading.isDone) return
-        this.blocks.finishedLoading(this.namesystem.nextIds().blockId)
+        const leftOut = (store.restores ?? []).map(({ blocksFrom, blocksBelow }) => {
+          return { from: blocksFrom, below: blocksBelow }
+        })
+        this.blocks.finishedLoading(this.namesystem.nextIds().blockId, leftOut)
         const blocks = this.blockLoading.loadedCount
         logger.info('blocks-loaded', { blocks, durationMs: this.now() - startedAt })
       },

@@ -2,6 +2,7 @@ import type { Millis } from '../../base/brand.ts'
 import type { TxId } from '../../protocol/ids.ts'
 import type { BlockRow, InodeRow, NamespaceTotals, NextIds, RequestId } from '../core/changes.ts'
 import type { CachedReply, Loaded, Miss } from '../core/requests.ts'
+import type { RestoreRecord } from '../format/schema.ts'
 import type { FoldBatch } from './fold-batch.ts'
 
 /** Names that a namespace gets when it is formatted and keeps for ever. */
@@ -32,6 +33,8 @@ export interface NamespaceStore {
   readonly identity: NamespaceIdentity
   /** As of the last completed fold. */
   readonly position: StorePosition
+  /** Block ids that restores left out, see {@link RestoreRecord}; none when absent. */
+  readonly restores?: readonly RestoreRecord[]
   /** Loads the rows for `misses`, in their order; rows that do not exist are reported as absent. */
   load(misses: readonly Miss[]): Promise<readonly Loaded[]>
   /** Every block row, page by page, in the order of (inode, index). */

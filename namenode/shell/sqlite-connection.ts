@@ -1,3 +1,4 @@
+import { pathToFileURL } from 'node:url'
 import sqlite3 from 'sqlite3'
 import { defined } from '../../base/assert.ts'
 import { DfsError } from '../../protocol/errors.ts'
@@ -18,6 +19,21 @@ export class Connection {
     return new Promise((resolve, reject) => {
       const mode = sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE
       const database = new sqlite3.Database(file, mode, (error) => {
+        if (error === null) resolve(new Connection(database))
+        else reject(sqliteError(file, error))
+      })
+    })
+  }
+
+  /**
+   * Opens a file that nobody writes, without a log or a lock beside it: one of a backup, or on a disk that
+   * cannot be written.
+   */
+  static openImmutable(file: string): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      const mode = sqlite3.OPEN_READONLY | sqlite3.OPEN_URI
+      const uri = `${pathToFileURL(file).href}?immutable=1`
+      const database = new sqlite3.Database(uri, mode, (error) => {
         if (error === null) resolve(new Connection(database))
         else reject(sqliteError(file, error))
       })

@@ -9,6 +9,7 @@ import {
   generationStamp,
   inodeId,
   rootInodeId,
+  type TxId,
   txId,
 } from '../../protocol/ids.ts'
 import type { InodeRow, RequestId } from '../core/changes.ts'
@@ -20,6 +21,7 @@ import {
   type MetaKey,
   metaKeys,
   queries,
+  type RestoreRecord,
   retryEntryLifeMs,
   schemaMigrations,
   schemaVersion,
@@ -55,6 +57,8 @@ const readerCacheKibibytes = 8 * 1024
 const writerCacheKibibytes = 16 * 1024
 /** Pages in the write-ahead log after which SQLite moves them into the database. */
 const walPagesMax = 4000
+/** Each waits as long as the busy time-out allows. */
+const freezeAttemptsMax = 5
 
 /** The namespace in a SQLite database: one connection folds, two others load meanwhile. */
 export class SqliteStore implements NamespaceStore {
@@ -65,22 +69,30 @@ export class SqliteStore implements NamespaceStore {
   #position: StorePosition
   /** Nobody closed the database the last time. */
   readonly wasUnclean: boolean
+  #restores: readonly RestoreRecord[]
+  /** What runs on the writing connection, one after the other. */
+  #writing: Promise<unknown> = Promise.resolve()
+  #isFrozen = false
   #onDamage: ((error: DfsError) => void) | undefined
 
   private constructor(
     file: string,
     connections: readonly [Connection, ...Connection[]],
     identity: NamespaceIdentity,
-    position: StorePosition,
-    wasUnclean: boolean,
+    state: {
+      readonly position: StorePosition
+      readonly wasUnclean: boolean
+      readonly restores: readonly RestoreRecord[]
+    },
   ) {
     this.file = file
-    this.wasUnclean = wasUnclean
+    this.wasUnclean = state.wasUnclean
+    this.#restores = state.restores
     const [writer, ...readers] = connections
     this.#writer = writer
     this.#readers = readers
     this.identity = identity
-    this.#position = position
+    this.#position = state.position
   }
 
   /**
@@ -97,7 +109,7 @@ export class SqliteStore implements NamespaceStore {
         throw new DfsError('FILE_EXISTS', `Cannot format "${file}": it holds a database already`)
       }
       await configure(connection, writerCacheKibibytes)
-      const meta: Record<MetaKey, string | number> = {
+      const meta: Record<(typeof metaKeys)[number], string | number> = {
         ...identity,
         appliedTxid: 0,
         nextInodeId: rootInodeId + 1,
@@ -143,7 +155,11 @@ export class SqliteStore implements NamespaceStore {
         readers.push(reader)
         await configure(reader, readerCacheKibibytes)
       }
-      return new SqliteStore(file, [writer, ...readers], identityOf(meta), position, wasUnclean)
+      return new SqliteStore(file, [writer, ...readers], identityOf(meta), {
+        position,
+        wasUnclean,
+        restores: restoresOf(meta),
+      })
     } catch (error) {
       for (const connection of opened) await connection.close()
       throw sqliteError(file, error)
@@ -192,8 +208,75 @@ export class SqliteStore implements NamespaceStore {
     return found[0] === undefined ? undefined : replyFromText(found[0])
   }
 
+  get restores(): readonly RestoreRecord[] {
+    return this.#restores
+  }
+
   async fold(batch: FoldBatch): Promise<void> {
-    await this.#guarded(this.#fold(batch))
+    await this.#guarded(this.#alone(() => this.#fold(batch)))
+  }
+
+  /**
+   * Makes the database file hold everything folded so far and stay as it is until {@link thaw}: folds go into
+   * SQLite's log meanwhile. Loads and folds go on.
+   * @returns its length and the last transaction in it
+   * @throws {@link DfsError} IO_ERROR when a load that never ends keeps the log from being taken over.
+   */
+  async freeze(): Promise<{ readonly txid: TxId; readonly bytes: number }> {
+    return this.#guarded(
+      this.#alone(async () => {
+        this.#isFrozen = true
+        await this.#writer.exec('PRAGMA wal_autocheckpoint = 0')
+        for (let attempt = 0; attempt < freezeAttemptsMax; attempt += 1) {
+          const [taken] = await this.#writer.all<CheckpointResult>('PRAGMA wal_checkpoint(FULL)')
+          if (taken?.busy === 0 && taken.log === taken.checkpointed) {
+            return { txid: this.#position.appliedTxid, bytes: (await stat(this.file)).size }
+          }
+        }
+        throw new DfsError('IO_ERROR', `Cannot hold "${this.file}" still: its readers never pause`)
+      }),
+    )
+  }
+
+  /** Ends {@link freeze}. */
+  async thaw(): Promise<void> {
+    if (!this.#isFrozen) return
+    this.#isFrozen = false
+    await this.#alone(() => this.#writer.exec(`PRAGMA wal_autocheckpoint = ${walPagesMax}`))
+  }
+
+  /**
+   * Leaves out `count` transactions, inodes, blocks and stamps: of a state that was restored, whose ids may
+   * have been handed out again before, none is used twice.
+   */
+  async leaveOut(count: number, time: Millis): Promise<void> {
+    const { appliedTxid, nextIds } = this.#position
+    const position: StorePosition = {
+      ...this.#position,
+      appliedTxid: txId(appliedTxid + count),
+      nextIds: {
+        inodeId: inodeId(nextIds.inodeId + count),
+        blockId: blockId(nextIds.blockId + count),
+        generationStamp: generationStamp(nextIds.generationStamp + count),
+      },
+    }
+    const restore: RestoreRecord = {
+      ...{ time, txid: appliedTxid },
+      ...{ blocksFrom: nextIds.blockId, blocksBelow: nextIds.blockId + count },
+    }
+    const restores = [...this.#restores, restore]
+    const meta = { ...metaOf(position), restores: JSON.stringify(restores) }
+    await this.#guarded(
+      this.#alone(() => this.#writer.all(foldStatements.putMeta, JSON.stringify(meta))),
+    )
+    this.#restores = restores
+    this.#position = position
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#writing.then(work)
+    this.#writing = result.catch(() => undefined)
+    return result
   }
 
   async #fold(batch: FoldBatch): Promise<void> {
@@ -281,6 +364,18 @@ async function migrate(connection: Connection, from: number): Promise<void> {
     await connection.exec('ROLLBACK')
     throw error
   }
+}
+
+interface CheckpointResult {
+  readonly busy: number
+  /** Pages in the log, and those of them that are in the database. */
+  readonly log: number
+  readonly checkpointed: number
+}
+
+function restoresOf(meta: ReadonlyMap<string, Cell>): readonly RestoreRecord[] {
+  const text = meta.get('restores')
+  return text === undefined ? [] : (JSON.parse(textCell(text)) as readonly RestoreRecord[])
 }
 
 /** SQLite deletes its log when the last connection is closed. */

@@ -8,6 +8,13 @@
  */
 import { method, service } from '../message.ts'
 import {
+  beginBackupRequest,
+  beginBackupResponse,
+  endBackupRequest,
+  readBackupRequest,
+  readBackupResponse,
+} from './operator-backup.ts'
+import {
   explainBlockRequest,
   explainBlockResponse,
   explainDatanodeRequest,
@@ -21,4 +28,7 @@ export const operatorProtocol = service('trefoil.OperatorProtocol', {
   resumeRepair: method(emptyMessage, repairGuardResponse, 'idempotent'),
   explainBlock: method(explainBlockRequest, explainBlockResponse, 'read'),
   explainDatanode: method(explainDatanodeRequest, explainDatanodeResponse, 'read'),
+  beginBackup: method(beginBackupRequest, beginBackupResponse, 'idempotent'),
+  readBackup: method(readBackupRequest, readBackupResponse, 'read'),
+  endBackup: method(endBackupRequest, emptyMessage, 'idempotent'),
 })

@@ -291,6 +291,24 @@ t.test('replicas of blocks that were never handed out are kept: the namespace is
   t.end()
 })
 
+t.test('replicas of block ids that a restore left out are kept for ever', (t) => {
+  const world = new BlockWorld({ datanodes: 1, isLoading: true })
+  const { manager } = world
+  const node = world.at(0)
+  for (const id of [1, 5, 9, 10, 99, 100]) world.store(node, blockRow(id))
+  manager.blockPut(blockRow(1), 1)
+  manager.finishedLoading(blockId(100), [{ from: 10, below: 100 }])
+  world.block(100, 1, [0])
+  world.seconds(2)
+  t.same([...node.disk.keys()], [1, 10, 99, 100], 'what this namespace handed out is garbage')
+  world.now += 100_000
+  world.fullReport(node)
+  world.second()
+  t.same([...node.disk.keys()], [1, 10, 99, 100])
+  manager.invariants()
+  t.end()
+})
+
 t.test('a corrupt replica is replaced from a good one first, and only then deleted', (t) => {
   const world = new BlockWorld({ datanodes: 4 })
   const row = world.block(1, 3, [0, 1, 2])
