@@ -75,6 +75,10 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
     summary: 'say why a path, block or datanode is not healthy',
     load: () => import('./commands/explain.ts'),
   },
+  offline: {
+    summary: 'read what daemons left on a disk, without them',
+    load: () => import('./commands/offline.ts'),
+  },
   gateway: {
     summary: 'serve files over HTTP',
     load: () => import('./commands/gateway.ts'),
