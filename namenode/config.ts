@@ -21,6 +21,8 @@ export interface NamenodeConfig {
   readonly pidFile: string
   /** Room set aside for a full disk; see `DiskSpace`. */
   readonly spareFile: string
+  /** Says that the last process found the database damaged, and how. */
+  readonly damageFile: string
   readonly reservedBytes: number
   readonly spaceCheckIntervalMs: number
   readonly bindHost: string
@@ -56,6 +58,7 @@ export function namenodeConfig(
     lock: join(directory, 'in_use.lock'),
     pidFile: join(directory, 'in_use.pid'),
     spareFile: join(directory, 'spare'),
+    damageFile: join(directory, 'damaged'),
     reservedBytes: settings['dfs.namenode.resource.du.reserved'],
     spaceCheckIntervalMs: settings['dfs.namenode.resource.check.interval'],
     bindHost: settings['dfs.namenode.bind-host'],

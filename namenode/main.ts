@@ -18,7 +18,7 @@ import { BackupService } from './shell/backup-service.ts'
 import { ClientContext } from './shell/client-context.ts'
 import { clientHandlers } from './shell/client-protocol.ts'
 import { DatanodeService } from './shell/datanode-protocol.ts'
-import { lockDirectory, openNamespace } from './shell/directory.ts'
+import { lockDirectory, noteDamage, openNamespace } from './shell/directory.ts'
 import { DiskSpace, freeBytesOf, spareBytesFor, spareFile } from './shell/disk-space.ts'
 import { Groups } from './shell/groups.ts'
 import { startHttpServer } from './shell/http-server.ts'
@@ -149,13 +149,16 @@ function diskSpace({ config, logger }: Composition): DiskSpace {
  * hundreds of millions of files, so nothing waits for it.
  * @returns what ends it early
  */
-function checkLater({ logger, onFatal }: Composition, store: SqliteStore): () => void {
+function checkLater({ config, logger, onFatal }: Composition, store: SqliteStore): () => void {
   const check = new DatabaseCheck(store.file)
   const run = async (): Promise<void> => {
     const startedAt = systemClock.monotonic()
     const findings = await check.run()
-    if (findings.length > 0) onFatal(damagedNamespace(store.file, findings.join('; ')))
-    else logger.info('namespace-checked', { durationMs: systemClock.monotonic() - startedAt })
+    if (findings.length > 0) {
+      const error = damagedNamespace(store.file, findings.join('; '))
+      noteDamage(config, error)
+      onFatal(error)
+    } else logger.info('namespace-checked', { durationMs: systemClock.monotonic() - startedAt })
   }
   const timer = systemTimers.after(checkDelayMs, () => {
     run().catch((error: unknown) => {
@@ -186,7 +189,10 @@ async function openNamenode(
     uuid: randomUUID,
   })
   if (isNew) logger.info('formatted', { directory: config.directory, ...store.identity })
-  store.onDamage(onFatal)
+  store.onDamage((error) => {
+    noteDamage(config, error)
+    onFatal(error)
+  })
   const onSync = (seconds: number): void => {
     metrics.synced(seconds)
   }

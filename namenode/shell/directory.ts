@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import type { Clock } from '../../base/clock.ts'
 import type { Prng } from '../../base/prng.ts'
@@ -8,7 +8,9 @@ import { parseSegmentName } from '../format/journal-segment.ts'
 import { isOutOfSpace } from './disk-space.ts'
 import { type FileLock, tryLockFile } from './file-lock.ts'
 import type { NamespaceIdentity } from './namespace-store.ts'
+import { damagedNamespace } from './sqlite-connection.ts'
 import { SqliteStore } from './store.ts'
+import { DatabaseCheck } from './store-checks.ts'
 
 /**
  * Creates the directory when it is missing and takes it for this process.
@@ -44,7 +46,7 @@ export interface FormatSources {
 /**
  * Opens the namespace in the directory; formats it first when the directory holds nothing of one.
  * @throws {@link DfsError} CORRUPTION when there is a journal and no namespace, which no format may bury;
- *   otherwise as {@link SqliteStore.open}.
+ *   otherwise as {@link SqliteStore.open}. When the last process met damage, every page is read first.
  */
 export async function openNamespace(
   config: NamenodeConfig,
@@ -66,7 +68,26 @@ export async function openNamespace(
     await formatInto(formatting, identityFrom(sources))
     await renameDurably(formatting, config)
   }
+  await checkAfterDamage(config)
   return { store: await SqliteStore.open(config.database), isNew }
+}
+
+/** Makes the next start read every page before it serves anything. */
+export function noteDamage({ damageFile }: NamenodeConfig, error: Error): void {
+  try {
+    // The process ends right after this.
+    writeFileSync(damageFile, `${error.message}\n`)
+  } catch {
+    // A disk that takes nothing more has been told of already.
+  }
+}
+
+/** Damage that a query met may be one that a start does not look at. */
+async function checkAfterDamage({ damageFile, database }: NamenodeConfig): Promise<void> {
+  if (!existsSync(damageFile)) return
+  const findings = await new DatabaseCheck(database).run()
+  if (findings.length > 0) throw damagedNamespace(database, findings.join('; '))
+  await rm(damageFile)
 }
 
 /** Formats beside the final name, so that a crash leaves nothing or a whole namespace. */

@@ -276,16 +276,19 @@ export class SchemaFile {
     return count
   }
 
-  async #try<T>(
-    sql: string,
-    ...parameters: readonly (string | number)[]
-  ): Promise<{ rows: readonly T[]; damage: string | undefined }> {
+  async #try<T>(sql: string, ...parameters: readonly (string | number)[]): Promise<Attempt<T>> {
     try {
       return { rows: await this.#connection.all<T>(sql, ...parameters), damage: undefined }
     } catch (error) {
       return { rows: [], damage: error instanceof Error ? error.message : String(error) }
     }
   }
+}
+
+/** Rows, or what SQLite says instead. */
+interface Attempt<T> {
+  readonly rows: readonly T[]
+  readonly damage: string | undefined
 }
 
 const nothing: InodeColumns = {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { silentLogger } from '../../base/log.ts'
 import { DfsClient } from '../../client/index.ts'
+import { type RunningDatanode, runDatanode } from '../../datanode/main.ts'
 import { type RunningNamenode, runNamenode } from '../../namenode/main.ts'
 import { readManifest } from '../../ops/backup/directory.ts'
 import { offlineSource } from '../../ops/backup/offline-source.ts'
@@ -19,7 +20,8 @@ const incremental = { isFull: false }
 class World {
   readonly directory: string
   readonly backup: string
-  readonly #namenodes: RunningNamenode[] = []
+  /** Stopped in the opposite order. */
+  readonly #daemons: { stop(): Promise<void> }[] = []
   readonly #clients: DfsClient[] = []
 
   constructor(t: Test) {
@@ -37,8 +39,30 @@ class World {
       }),
       { directory: join(this.directory, name), logger: silentLogger },
     )
-    this.#namenodes.push(namenode)
+    this.#daemons.push(namenode)
     return namenode
+  }
+
+  /** The one datanode; it keeps its directory. */
+  async startDatanode(namenode: RunningNamenode): Promise<RunningDatanode> {
+    const settings = withSettings({
+      'fs.defaultFS': `hdfs://${namenode.addresses['rpc'] ?? ''}`,
+      'dfs.datanode.port': 0,
+      'dfs.datanode.ipc-port': 0,
+      'dfs.datanode.http-port': 0,
+      'dfs.datanode.reserved-bytes': 0,
+      'dfs.heartbeat.interval': 100,
+    })
+    const directories = [join(this.directory, 'datanode')]
+    const datanode = await runDatanode(settings, { directories, logger: silentLogger })
+    this.#daemons.push(datanode)
+    return datanode
+  }
+
+  /** Names of the files of finalized replicas. */
+  replicas(): readonly string[] {
+    const options = { recursive: true, withFileTypes: true } as const
+    return readdirSync(join(this.directory, 'datanode'), options).map(({ name }) => name)
   }
 
   client(namenode: RunningNamenode, user = 'root'): DfsClient {
@@ -49,7 +73,7 @@ class World {
 
   async stop(): Promise<void> {
     for (const client of this.#clients) await client.close()
-    for (const namenode of this.#namenodes) await namenode.stop()
+    for (const daemon of this.#daemons.reverse()) await daemon.stop()
   }
 }
 
@@ -117,15 +141,15 @@ withWorld(
     const base = lastTxid(namenode)
     await client.mkdir('/b')
     const before = lastTxid(namenode)
-    const time = (await client.stat('/b')).mtimeMs
-    while (Date.now() <= time + 1) await new Promise((resolve) => setImmediate(resolve))
+    const time = Date.now()
+    while (Date.now() <= time) await new Promise((resolve) => setImmediate(resolve))
     await client.mkdir('/c')
     await client.rm('/a', { recursive: true })
     const { txid } = await backUp(source, world.backup, incremental)
     t.same(await rootAfter(world, 'latest', latest), ['b', 'c'])
     t.same(await rootAfter(world, 'base', { kind: 'txid', txid: base }), ['a'])
     t.same(await rootAfter(world, 'txid', { kind: 'txid', txid: before }), ['a', 'b'])
-    t.same(await rootAfter(world, 'time', { kind: 'time', time: time + 1 }), ['a', 'b'])
+    t.same(await rootAfter(world, 'time', { kind: 'time', time }), ['a', 'b'])
     const report = await restore(world.backup, join(world.directory, 'told'), {
       ...{ kind: 'txid', txid: before },
     })
@@ -369,3 +393,35 @@ withWorld('only a superuser may copy the state, into a directory of its own', as
   await t.rejects(next.read('../in_use.pid', 0, 100), { code: 'ENOENT' })
   await next.end()
 })
+
+withWorld(
+  'datanodes keep what a restored namenode does not know, and serve what it does',
+  async (t, world) => {
+    const namenode = await world.start('namenode')
+    const first = await world.startDatanode(namenode)
+    const client = world.client(namenode)
+    const once = { replication: 1 }
+    await client.writeFile('/known', 'known', once)
+    await backUp(onlineSource(client.operator), world.backup, incremental)
+    await client.writeFile('/future', 'written after the backup', once)
+    const future = (await client.blockLocations('/future'))[0]?.blockId ?? 0
+    await first.stop()
+    await namenode.stop()
+
+    await restore(world.backup, join(world.directory, 'restored'), latest)
+    const restored = await world.start('restored')
+    await world.startDatanode(restored)
+    const other = world.client(restored)
+    t.equal(await other.readFile('/known', 'utf8'), 'known')
+    t.notOk(await other.exists('/future'))
+    await other.writeFile('/new', 'new', once)
+    t.ok(((await other.blockLocations('/new'))[0]?.blockId ?? 0) > future + 1_000_000)
+    await other.writeFile('/garbage', 'garbage', once)
+    const garbage = (await other.blockLocations('/garbage'))[0]?.blockId ?? 0
+    await other.unlink('/garbage')
+    while (world.replicas().some((name) => name.startsWith(`blk_${garbage}`))) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    t.ok(world.replicas().includes(`blk_${future}`), 'what came after is still there')
+  },
+)

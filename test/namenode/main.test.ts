@@ -527,6 +527,32 @@ t.test('the HTTP port shows a page, a document, metrics and health', async (t) =
   await namenode.stop()
 })
 
+t.test(
+  'after damage was met, a start reads every page first and refuses while there is any',
+  async (t) => {
+    const directory = t.testdir()
+    const namenode = await start(t, directory)
+    await namenode.stop()
+    const database = join(directory, 'namespace.sqlite')
+    const whole = readFileSync(database)
+    const marker = join(directory, 'damaged')
+    // A page that no start looks at: one of the free pages' list would do, here the header's reserved bytes.
+    const damaged = Buffer.from(whole)
+    damaged.writeUInt32BE(7, 36)
+    writeFileSync(database, damaged)
+    await (await start(t, directory)).stop()
+    writeFileSync(database, damaged)
+    writeFileSync(marker, 'SQLITE_CORRUPT')
+    await t.rejects(start(t, directory), {
+      ...{ code: 'CORRUPTION', message: /dfs offline schema .* dfs namenode restore/ },
+    })
+    writeFileSync(database, whole)
+    const again = await start(t, directory)
+    t.notOk(existsSync(marker), 'a database without findings needs no further check')
+    await again.stop()
+  },
+)
+
 t.test('a directory belongs to one namenode at a time, and outlives it', async (t) => {
   const directory = t.testdir()
   const namenode = await start(t, directory)
