@@ -6,6 +6,7 @@ import type {
   LocatedBlock,
   LocatedBlocks,
 } from '../protocol/messages/hdfs.ts'
+import { onAbort, pause, throwIfAborted } from './abort.ts'
 import type { ClientContext } from './context.ts'
 
 /** A block of a file with the bytes of the file it holds, `[start, end)`, and where its replicas are. */
@@ -162,6 +163,9 @@ function placed(located: LocatedBlock): PlacedBlock {
   return { start, end: start + located.b.numBytes, located }
 }
 
+/** Part of the socket time-out after which a datanode is not waited for alone: the next one is asked, too. */
+const patienceShare = 1 / 32
+
 /** Asks the datanodes of a block under construction, one after the other, how much of it may be read. */
 async function visibleLength(
   context: ClientContext,
@@ -170,17 +174,38 @@ async function visibleLength(
 ): Promise<number> {
   if (locs.length === 0) return b.numBytes
   let missing = 0
-  let lastError: unknown
-  for (const datanode of locs) {
+  let lastError: DfsError | undefined
+  const ask = async (datanode: DatanodeInfo, others: AbortSignal): Promise<number> => {
     try {
-      const length = await askVisibleLength(context, datanode, b, signal)
-      if (length !== undefined) return length
+      return await askVisibleLength(context, datanode, b, others)
     } catch (error) {
-      if (signal?.aborted === true || !isDfsError(error)) throw error
-      lastError = error
+      if (!isDfsError(error)) throw error
       if (error.code === 'REPLICA_NOT_FOUND') missing += 1
+      lastError = error
+      throw error
     }
   }
+  const patienceMs = Math.ceil(context.settings['dfs.client.socket-timeout'] * patienceShare)
+  const controller = new AbortController()
+  const removeAbort = onAbort(signal, () => {
+    controller.abort()
+  })
+  try {
+    const asked: Promise<number>[] = []
+    for (const [index, datanode] of locs.entries()) {
+      asked.push(ask(datanode, controller.signal))
+      const answer = firstOf(asked)
+      const isLast = index === locs.length - 1
+      const length = await (isLast
+        ? answer
+        : within({ answer, last: asked.at(-1), patienceMs, signal: controller.signal }))
+      if (length !== undefined) return length
+    }
+  } finally {
+    removeAbort()
+    controller.abort()
+  }
+  throwIfAborted(signal)
   if (missing === locs.length) return 0
   throw new DfsError(
     'BLOCK_MISSING',
@@ -189,22 +214,66 @@ async function visibleLength(
   )
 }
 
+/** The first answer of those asked; `undefined` when all failed as the world may fail. */
+async function firstOf(asked: readonly Promise<number>[]): Promise<number | undefined> {
+  try {
+    return await Promise.any(asked)
+  } catch (error) {
+    const failures: readonly unknown[] = error instanceof AggregateError ? error.errors : [error]
+    if (failures.some((failure) => !isDfsError(failure))) throw error
+    return undefined
+  }
+}
+
+/** The answer, or `undefined` once `last` failed or patience is over. */
+async function within({
+  answer,
+  last,
+  patienceMs,
+  signal,
+}: {
+  readonly answer: Promise<number | undefined>
+  readonly last: Promise<number> | undefined
+  readonly patienceMs: number
+  readonly signal: AbortSignal
+}): Promise<number | undefined> {
+  const stop = new AbortController()
+  const patience = pause(patienceMs, AbortSignal.any([signal, stop.signal]))
+  const isOver = patience.then(
+    () => undefined,
+    () => undefined,
+  )
+  const hasFailed = last?.then(
+    (length) => length,
+    () => undefined,
+  )
+  try {
+    return await Promise.race([answer, isOver, ...(hasFailed === undefined ? [] : [hasFailed])])
+  } finally {
+    stop.abort()
+  }
+}
+
+/** @throws {@link DfsError} REPLICA_NOT_FOUND when the datanode has no such replica, IO_ERROR when it may not be read */
 async function askVisibleLength(
   context: ClientContext,
   datanode: DatanodeInfo,
   block: ExtendedBlock,
-  signal?: AbortSignal,
-): Promise<number | undefined> {
+  signal: AbortSignal,
+): Promise<number> {
   const rpc = context.connectDatanodeRpc({ host: datanode.id.ipAddr, port: datanode.id.ipcPort })
   try {
     const { length } = await rpc.call(
       clientDatanodeProtocol,
       'getReplicaVisibleLength',
       { block },
-      signal === undefined ? {} : { signal },
+      { signal },
     )
-    return length === unreadableLength ? undefined : Number(length)
+    if (length !== unreadableLength) return Number(length)
   } finally {
     rpc.close()
   }
+  throw new DfsError('IO_ERROR', `The replica of block ${block.blockId} waits for recovery`, {
+    blockId: block.blockId,
+  })
 }

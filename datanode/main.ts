@@ -12,6 +12,7 @@ import { RpcServer } from '../transport/rpc-server.ts'
 import { type DatanodeConfig, type DatanodeConfigOverrides, datanodeConfig } from './config.ts'
 import { NamenodeSession } from './core/namenode-session.ts'
 import { OrderPlan } from './core/order-plan.ts'
+import { registerAdminServices } from './shell/admin-services.ts'
 import { Datanode } from './shell/datanode.ts'
 import { type DatanodeStatus, type StorageStatus, startHttpServer } from './shell/http-server.ts'
 import { registerIpcServices } from './shell/ipc-server.ts'
@@ -19,11 +20,13 @@ import { NamenodeLink, selfDescription } from './shell/namenode-link.ts'
 import { RecoveryWorker } from './shell/recovery-worker.ts'
 import { openReplicaStore, type ReplicaStore, type StorageSummary } from './shell/replica-store.ts'
 import { transferReplica } from './shell/replica-transfer.ts'
-import { startTransferServer } from './shell/transfer-server.ts'
+import { startTransferServer, type TransferServer } from './shell/transfer-server.ts'
 
 /** Version of our package, for status pages. */
 const packageVersion = '0.1.0'
 const connectTimeoutMs = 5000
+/** Between an order to end and the end: the answer and the writers' notices leave first. */
+const shutdownDelayMs = 500
 /** The session gives up earlier than this on everything but large reports. */
 const callTimeoutMs = 120_000
 /** Patience with another datanode in a block recovery. */
@@ -42,6 +45,8 @@ export interface RunningDatanode {
   status(): DatanodeStatus
   /** Resolves when it cannot go on: too many disks failed. It then still has to be stopped. */
   readonly failure: Promise<DfsError>
+  /** Resolves when an administrator has asked it to end; {@link RunningDatanode.stop} is still to be called. */
+  readonly ended: Promise<void>
   /** Ends the session, finishes or aborts what runs, and releases ports and directories. */
   stop(): Promise<void>
 }
@@ -90,7 +95,7 @@ interface Composition {
 interface Listeners {
   readonly ports: { readonly transfer: number; readonly ipc: number; readonly http: number }
   readonly ipc: RpcServer
-  readonly activeTransfers: () => number
+  readonly transfers: TransferServer
 }
 
 /** The parts that talk to the namenode. */
@@ -127,10 +132,21 @@ async function compose(
   closers.push(() => wiring.datanode.stop())
   watchVolumes(composition, store, wiring)
   const periodMs = composition.settings['dfs.datanode.scan.period.hours'] * 3_600_000
-  const isBusy = (): boolean => listeners.activeTransfers() > 0
+  const isBusy = (): boolean => listeners.transfers.activeTransfers() > 0
   if (periodMs > 0) store.startScrubbing({ periodMs, isBusy })
   const scanMs = composition.settings['dfs.datanode.directoryscan.interval']
   if (scanMs > 0) store.startDirectoryScans(scanMs)
+  const ended = new Promise<void>((resolve) => {
+    registerAdminServices(listeners.ipc, {
+      superuser: userInfo().username,
+      announceRestart: () => listeners.transfers.announceRestart(),
+      evictWriters: () => listeners.transfers.evictWriters(),
+      shutdown: () => {
+        logger.warn('shutdown-ordered', {})
+        systemTimers.after(shutdownDelayMs, resolve)
+      },
+    })
+  })
   const addresses = Object.fromEntries(
     Object.entries(listeners.ports).map(([name, port]) => [name, `${config.bindHost}:${port}`]),
   )
@@ -138,7 +154,7 @@ async function compose(
   later.status = status
   logger.info('datanode-started', { uuid: store.datanodeUuid, ...addresses })
   wiring.datanode.start()
-  return { addresses, status }
+  return { addresses, status, ended }
 }
 
 /** The namenode learns at once which replicas are gone with a disk; without enough disks the datanode ends. */
@@ -190,7 +206,7 @@ async function listen(
   return {
     ports: { transfer: transfers.port, ipc: ipcPort, http: http.port },
     ipc,
-    activeTransfers: () => transfers.activeTransfers(),
+    transfers,
   }
 }
 
@@ -216,7 +232,7 @@ function wire(composition: Composition, store: ReplicaStore, listeners: Listener
     }),
     load: () => ({
       orderedTransfers: plan.transferCount,
-      activeTransfers: listeners.activeTransfers(),
+      activeTransfers: listeners.transfers.activeTransfers(),
     }),
   })
   const recovery = new RecoveryWorker({
@@ -268,7 +284,7 @@ function statusReader(parts: {
     uptimeMs: systemClock.monotonic() - startedAt,
     addresses,
     storages: store.storages().map((storage) => storageStatus(store, storage)),
-    activeTransfers: listeners.activeTransfers(),
+    activeTransfers: listeners.transfers.activeTransfers(),
     ordered: {
       transfers: plan.transferCount,
       invalidations: plan.invalidationCount,

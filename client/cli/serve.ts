@@ -6,6 +6,8 @@ import { CommandError } from './failures.ts'
 /** What a role's main.ts hands back. */
 export interface RunningDaemon {
   readonly addresses: Readonly<Record<string, string>>
+  /** Resolves when it wants to end by itself. */
+  readonly ended?: Promise<void>
   stop(): Promise<void>
   /** Resolves when it cannot go on. */
   readonly failure?: Promise<Error>
@@ -53,7 +55,8 @@ export async function serve(
     )
     context.note(`serving on ${addresses.join(', ')}`)
   }
-  const failure = await Promise.race([ended, ...(daemon.failure ? [daemon.failure] : [])])
+  const ends = [daemon.ended, daemon.failure].filter((end) => end !== undefined)
+  const failure = await Promise.race([ended, ...ends])
   await daemon.stop()
   if (failure instanceof Error) throw new CommandError(failure.message)
 }

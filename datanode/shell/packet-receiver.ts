@@ -6,6 +6,7 @@ import {
   packetLengthsBytes,
   packetPrefixBytes,
   tryDecodePacketPrefix,
+  unsolicitedSeqno,
 } from '../../protocol/data-transfer.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import { encodeDelimited } from '../../protocol/message.ts'
@@ -117,6 +118,14 @@ export class PacketReceiver implements ByteSink {
     reader.handTo(this)
     reader.expectHead(packetLengthsBytes, this.#headHint)
     reader.socket.on('drain', this.#onUpstreamDrain)
+  }
+
+  /** Tells the client, out of band, that this datanode is about to restart; what is under way goes on. */
+  announceRestart(): void {
+    if (this.#isOver || !this.#options.acknowledges) return
+    const ack = { seqno: unsolicitedSeqno, reply: ['OOB_RESTART'], flag: [] } as const
+    this.#outgoing.push(encodeDelimited(pipelineAck, ack))
+    this.#sendAcks()
   }
 
   onHead(staged: Buffer): number {

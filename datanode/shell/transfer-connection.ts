@@ -48,6 +48,8 @@ export class TransferConnection implements ByteSink {
   #lastProgress = 0
   #lastCount = 0
   #isClosed = false
+  /** Set while a client's block is being received. */
+  #tellRestart: (() => void) | undefined
 
   constructor(
     accepted: Socket,
@@ -88,6 +90,20 @@ export class TransferConnection implements ByteSink {
     }
     if (this.#lastProgress === 0) this.#lastProgress = now
     return now - this.#lastProgress
+  }
+
+  /** True while a client or another datanode writes here. */
+  get isWriting(): boolean {
+    return this.#operation === 'writeBlock'
+  }
+
+  /** Has `tell` called when this datanode is about to restart, until the operation is over. */
+  onRestart(tell: () => void): void {
+    this.#tellRestart = tell
+  }
+
+  announceRestart(): void {
+    this.#tellRestart?.()
   }
 
   /** Sends a BlockOpResponse. */
@@ -154,6 +170,7 @@ export class TransferConnection implements ByteSink {
 
   #finish(then: 'next' | 'close'): void {
     this.#operation = undefined
+    this.#tellRestart = undefined
     if (this.socket.destroyed) return
     if (then === 'close') {
       // Never resumed: its next read may still be directed at memory that was given back.

@@ -29,6 +29,10 @@ export interface TransferServer {
   readonly port: number
   /** Connections with an operation under way. */
   activeTransfers(): number
+  /** Tells every client that writes here that this datanode is about to restart. */
+  announceRestart(): void
+  /** Breaks off everything that is being written here. */
+  evictWriters(): void
   /** Breaks off every transfer and stops to listen. */
   close(): Promise<void>
 }
@@ -65,6 +69,14 @@ export async function startTransferServer(options: TransferServerOptions): Promi
   return {
     port: bound,
     activeTransfers: () => [...connections].filter(({ isIdle }) => !isIdle).length,
+    announceRestart() {
+      for (const connection of connections) connection.announceRestart()
+    },
+    evictWriters() {
+      const writers = [...connections].filter(({ isWriting }) => isWriting)
+      for (const { socket } of writers) socket.destroy()
+      logger.warn('writers-evicted', { count: writers.length })
+    },
     async close() {
       sweep.cancel()
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))

@@ -296,6 +296,7 @@ function receive(
       },
     })
     receiver.start()
+    connection.onRestart(() => receiver.announceRestart())
     reader.resume()
   })
 }

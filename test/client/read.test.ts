@@ -197,6 +197,24 @@ t.test('missing files and directories fail with the codes of node:fs', async (t)
   t.match(error, { code: 'ENOENT' })
 })
 
+t.test('a file being written is readable while its first datanodes hang or are gone', async (t) => {
+  const { cluster, client } = await startSdk(t, 3, {
+    settings: { 'dfs.client.socket-timeout': 2000 },
+  })
+  const handle = await client.open('/open', 'w')
+  await handle.appendFile('visible')
+  await handle.flush()
+  const [hangs, gone, answers] = cluster.datanodes
+  if (hangs) hangs.faults.holdVisible = new Promise(() => undefined)
+  await gone?.stop()
+  t.equal(await client.readableLength('/open'), 7)
+  if (answers) answers.faults.holdVisible = new Promise(() => undefined)
+  const controller = new AbortController()
+  const waiting = client.readableLength('/open', { signal: controller.signal })
+  setImmediate(() => controller.abort())
+  await t.rejects(waiting, { name: 'AbortError' })
+})
+
 async function until(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) await new Promise((resolve) => setTimeout(resolve, 5))
 }

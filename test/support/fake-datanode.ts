@@ -53,6 +53,8 @@ export interface DatanodeFaults {
   cutReadAfterBytes: number | undefined
   /** Answers reads with this error text. */
   refuseRead: string | undefined
+  /** Answers to how much of an open replica may be read wait for this. */
+  holdVisible: Promise<void> | undefined
   /** Refuses to send replicas to others. */
   refuseTransfer: boolean
   /** Position in the pipeline of a node that every acknowledgement calls slow. */
@@ -74,6 +76,7 @@ export class FakeDatanode {
     corruptByte: undefined,
     cutReadAfterBytes: undefined,
     refuseRead: undefined,
+    holdVisible: undefined,
     refuseTransfer: false,
     slowIndex: undefined,
   }
@@ -111,7 +114,9 @@ export class FakeDatanode {
       getReplicaVisibleLength: ({ block }) => {
         const replica = this.replicas.get(block.blockId)
         if (replica === undefined) throw new DfsError('REPLICA_NOT_FOUND', 'Replica not found')
-        return { length: BigInt(replica.length) }
+        const answer = { length: BigInt(replica.length) }
+        const { holdVisible } = this.faults
+        return holdVisible === undefined ? answer : holdVisible.then(() => answer)
       },
     })
     const ipcPort = (await this.#rpc.listen()).port

@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { type CommandContext, defineCommand } from '../command.ts'
 import { CommandError, UsageError } from '../failures.ts'
 import { flag } from '../options.ts'
+import { statIfAny } from '../session.ts'
 
 const options = {
   newBlock: flag('n new-block', 'begin a new block instead of filling up the last one'),
@@ -35,6 +36,9 @@ export const command = defineCommand({
     const inputs = sources.map((shown) => new Input(context, shown))
     for (const input of inputs) await input.check()
     const { fs, path } = await context.session.locate(destination)
+    if ((await statIfAny(fs, path))?.isDirectory() === true) {
+      throw new CommandError('Is a directory', destination)
+    }
     const { signal } = context
     const target = fs.createWriteStream(path, { flags: 'a', newBlock, signal })
     await appendAll(inputs, target, signal)

@@ -129,6 +129,7 @@ t.test('append writes files or standard input at the end, and makes what is miss
   t.match(directory, { code: 1, err: /directory: Is a directory/ })
   t.equal(fs.text('/data/a.csv'), 'alpha\n1\n2\n', 'nothing is written when a source is missing')
   t.match(await dfs(fs, ['append', '-', 'one', '/data/a.csv'], { cwd }), { code: 2 })
+  t.match(await dfs(fs, ['append', 'one', '/data'], { cwd }), { code: 1, err: /\/data: Is a dir/ })
   t.match(await dfs(fs, ['append', 'one'], { cwd }), { code: 2, err: /Name local files/ })
   fs.failing = (verb) => (verb === 'create' ? 'ALREADY_BEING_CREATED' : undefined)
   t.match(await dfs(fs, ['append', 'one', '/data/a.csv'], { cwd }), { code: 1 })

@@ -3,10 +3,13 @@ import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { millis } from '../../../base/brand.ts'
-import { systemClock } from '../../../base/system.ts'
+import { silentLogger } from '../../../base/log.ts'
+import { systemClock, systemTimers } from '../../../base/system.ts'
+import { registerAdminServices } from '../../../datanode/shell/admin-services.ts'
 import { tryDecodeOperation, tryDecodePacket } from '../../../protocol/data-transfer.ts'
 import { blockId } from '../../../protocol/ids.ts'
 import { encodeDelimited } from '../../../protocol/message.ts'
+import { clientDatanodeProtocol } from '../../../protocol/messages/client-datanode.ts'
 import {
   blockOpResponse,
   type PipelineAck,
@@ -15,6 +18,8 @@ import {
 } from '../../../protocol/messages/data-transfer.ts'
 import type { DatanodeInfo } from '../../../protocol/messages/hdfs-blocks.ts'
 import { ackFlag, ackSlowness, ackStatuses } from '../../../protocol/pipeline-ack.ts'
+import { RpcClient } from '../../../transport/rpc-client.ts'
+import { RpcServer } from '../../../transport/rpc-server.ts'
 import {
   chunkChecksums,
   DataConnection,
@@ -340,6 +345,61 @@ t.test('an announced restart is relayed upstream, and the pipeline goes on', asy
   await behind.packet(5)
   behind.ack(5, ['SUCCESS'])
   t.match(await writer.ack(), { seqno: 5, reply: ['SUCCESS', 'SUCCESS'] })
+})
+
+t.test(
+  'a restart is announced to clients that write here, evicted writers are cut off',
+  async (t) => {
+    const servers = await startDatanodes(t, 2)
+    const writer = await setUp(t, servers, { blockId: 1 })
+    const reader = connection(t, at(servers))
+    at(servers, 1).server.announceRestart()
+    t.match(await writer?.ack(), { seqno: -2, reply: ['SUCCESS', 'OOB_RESTART'] })
+    at(servers).server.announceRestart()
+    t.match(await writer?.ack(), { seqno: -2, reply: ['OOB_RESTART'] })
+    writer?.sendPacket({ seqno: 0, offset: 0, data: patternBytes(100) })
+    t.match(await writer?.ack(), { seqno: 0, reply: ['SUCCESS', 'SUCCESS'] })
+    at(servers).server.evictWriters()
+    await writer?.closed()
+    const read = await reader.read({ blockId: 1, length: 100 })
+    t.ok(read.data.equals(patternBytes(100)), 'readers stay, and what was acknowledged')
+    t.match(at(servers).store.find(blockId(1)), { state: 'rbw', length: 100 })
+  },
+)
+
+t.test('only whoever runs a datanode may stop it or evict its writers', async (t) => {
+  const done: string[] = []
+  const server = new RpcServer({
+    ...{ host: '127.0.0.1', port: 0, logger: silentLogger },
+    ...{ clock: systemClock, timers: systemTimers },
+  })
+  registerAdminServices(server, {
+    superuser: 'hdfs',
+    announceRestart: () => done.push('announce'),
+    evictWriters: () => done.push('evict'),
+    shutdown: () => done.push('shutdown'),
+  })
+  const { port } = await server.listen()
+  t.teardown(() => server.close())
+  const clientOf = (user: string): RpcClient => {
+    const client = new RpcClient({
+      ...{ host: '127.0.0.1', port, user, connectTimeoutMs: 5000, callTimeoutMs: 5000 },
+      ...{ logger: silentLogger, timers: systemTimers },
+    })
+    t.teardown(() => client.close())
+    return client
+  }
+  const mallory = clientOf('mallory')
+  const refused = { code: 'PERMISSION_DENIED', message: /user "mallory" is not "hdfs"/ }
+  await t.rejects(mallory.call(clientDatanodeProtocol, 'evictWriters', {}), refused)
+  const stop = { forUpgrade: true }
+  await t.rejects(mallory.call(clientDatanodeProtocol, 'shutdownDatanode', stop), refused)
+  t.same(done, [])
+  const owner = clientOf('hdfs')
+  await owner.call(clientDatanodeProtocol, 'evictWriters', {})
+  await owner.call(clientDatanodeProtocol, 'shutdownDatanode', stop)
+  await owner.call(clientDatanodeProtocol, 'shutdownDatanode', { forUpgrade: false })
+  t.same(done, ['evict', 'announce', 'shutdown', 'shutdown'])
 })
 
 t.test('a node that stays silent is named by the one before it', async (t) => {
