@@ -8,6 +8,7 @@ import type {
 import type { DatanodeInfo, ExtendedBlock, LocatedBlock, Token } from '../protocol/messages/hdfs.ts'
 import { pause } from './abort.ts'
 import type { ClientContext } from './context.ts'
+import type { ExcludedNodes } from './core/excluded-nodes.ts'
 import {
   copySources,
   newcomersOf,
@@ -28,8 +29,8 @@ export interface OpenFile {
   readonly blockSizeBytes: number
   readonly replication: number
   readonly checksum: Checksum
-  /** Datanodes that failed this file, by UUID; new blocks and replacements go elsewhere. */
-  readonly excluded: Map<string, DatanodeInfo>
+  /** Datanodes that failed this file; new blocks and replacements go elsewhere. */
+  readonly excluded: ExcludedNodes<DatanodeInfo>
 }
 
 /** What a pipeline is set up for. */
@@ -100,13 +101,14 @@ export class BlockPipeline {
   async allocate(previous: ExtendedBlock | undefined): Promise<void> {
     const { path, fileId, excluded } = this.#file
     for (let attempt = 1; ; attempt += 1) {
+      const excludeNodes = excluded.list(this.#now())
       try {
         const { block } = await this.#context.namenode.call('addBlock', {
           src: path,
           clientName: this.#context.clientName,
           fileId,
           ...(previous === undefined ? {} : { previous }),
-          ...(excluded.size === 0 ? {} : { excludeNodes: [...excluded.values()] }),
+          ...(excludeNodes.length === 0 ? {} : { excludeNodes }),
         })
         this.#adopt(block)
         return
@@ -134,7 +136,7 @@ export class BlockPipeline {
   /** Has the datanodes at `failed` avoided; takes them out of the pipeline unless the block starts anew. */
   leaveOut(failed: readonly number[], mode: RecoveryMode): readonly PipelineNode[] {
     const left = this.#nodes.filter((_node, index) => failed.includes(index))
-    for (const { info } of left) this.#file.excluded.set(info.id.datanodeUuid, info)
+    for (const node of left) this.#exclude(node)
     if (mode !== 'new-block') this.#nodes = this.#nodes.filter((node) => !left.includes(node))
     return left
   }
@@ -205,8 +207,7 @@ export class BlockPipeline {
         return undefined
       }
       failures.push(failure.message)
-      const { info } = newcomer.node
-      this.#file.excluded.set(info.id.datanodeUuid, info)
+      this.#exclude(newcomer.node)
     }
     return failures
   }
@@ -274,6 +275,14 @@ export class BlockPipeline {
     }
   }
 
+  #exclude({ info }: PipelineNode): void {
+    this.#file.excluded.add(info.id.datanodeUuid, info, this.#now())
+  }
+
+  #now(): number {
+    return this.#context.clock.monotonic()
+  }
+
   #adopt({ b, blockToken, locs, storageIDs, storageTypes }: LocatedBlock): void {
     this.#block = b
     this.#token = blockToken
@@ -283,13 +292,12 @@ export class BlockPipeline {
   /** Asks for one more datanode; when all others are excluded, once more without those that failed earlier. */
   async #askForNewcomer(bytesAcked: number): Promise<Newcomer | undefined> {
     const { excluded } = this.#file
-    const found = await this.#additional(bytesAcked, [...excluded.values()])
-    if (found !== undefined || excluded.size <= 1) return found
+    const avoided = excluded.list(this.#now())
+    const found = await this.#additional(bytesAcked, avoided)
+    if (found !== undefined || avoided.length <= 1) return found
     // A datanode that failed long ago may be back; the one that failed last is not tried again at once.
-    const last = [...excluded.values()].at(-1)
-    excluded.clear()
-    if (last !== undefined) excluded.set(last.id.datanodeUuid, last)
-    return this.#additional(bytesAcked, [...excluded.values()])
+    excluded.keepLatest()
+    return this.#additional(bytesAcked, excluded.list(this.#now()))
   }
 
   async #additional(

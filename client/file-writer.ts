@@ -13,6 +13,7 @@ import { pause, throwIfAborted, unlessAborted } from './abort.ts'
 import type { OpenFile } from './block-pipeline.ts'
 import { BlockWriter } from './block-writer.ts'
 import type { ClientContext } from './context.ts'
+import { ExcludedNodes } from './core/excluded-nodes.ts'
 import { backoffMs, type RetryPolicy } from './core/retry.ts'
 import { buildPacket, type OutgoingPacket } from './outgoing-packet.ts'
 import { PacketChecksums } from './packet-checksums.ts'
@@ -486,7 +487,7 @@ function openFile(path: string, status: HdfsFileStatus, checksum: OpenFile['chec
     blockSizeBytes: status.blocksize,
     replication: status.block_replication,
     checksum,
-    excluded: new Map<string, DatanodeInfo>(),
+    excluded: new ExcludedNodes<DatanodeInfo>(),
   }
 }
 
