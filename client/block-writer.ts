@@ -36,6 +36,9 @@ const lastNodePauseMs = 50
 /** Beats without a byte from the pipeline, packets waiting, after which its first node counts as lost. */
 const silentBeatsMax = 2
 
+/** Beats between two attempts to let a short pipeline grow, at most: 16 minutes. */
+const beatsBetweenGrowthsMax = 32
+
 interface Waiter {
   readonly isDone: () => boolean
   readonly resolve: () => void
@@ -66,6 +69,8 @@ export class BlockWriter {
   #sentSinceBeat = false
   #receivedAtBeat = 0
   #silentBeats = 0
+  #beatsToGrowth = 1
+  #beatsBetweenGrowths = 1
 
   constructor(context: ClientContext, file: OpenFile, start: BlockStart) {
     this.#context = context
@@ -197,6 +202,7 @@ export class BlockWriter {
   async #replaceLost(setup: PipelineSetup, { cause }: RecoverEvent): Promise<void> {
     const isSlow = cause === 'slow'
     const hasNewcomer = await this.#pipeline.replaceLost(setup, cause !== 'failed')
+    if (hasNewcomer) this.#beatsBetweenGrowths = this.#beatsToGrowth = 1
     const slow = this.#slowNode
     this.#slowNode = undefined
     if (isSlow && !hasNewcomer && slow !== undefined) this.#pipeline.takeBack(slow)
@@ -335,7 +341,13 @@ export class BlockWriter {
     }
     if (!this.#sentSinceBeat) connection.send(heartbeatPacket())
     this.#sentSinceBeat = false
-    if (this.#pipeline.isFlushed && this.#pipeline.isWeak) void this.#growIfPossible()
+    if (!this.#pipeline.isFlushed || !this.#pipeline.isWeak) return
+    this.#beatsToGrowth -= 1
+    if (this.#beatsToGrowth > 0) return
+    // A datanode that is offered and cannot join must not cost a recovery with every beat.
+    this.#beatsBetweenGrowths = Math.min(2 * this.#beatsBetweenGrowths, beatsBetweenGrowthsMax)
+    this.#beatsToGrowth = this.#beatsBetweenGrowths
+    void this.#growIfPossible()
   }
 
   /** A writer that keeps a block open for long, such as a log, gets its replicas back when datanodes are back. */
