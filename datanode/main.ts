@@ -136,17 +136,7 @@ async function compose(
   if (periodMs > 0) store.startScrubbing({ periodMs, isBusy })
   const scanMs = composition.settings['dfs.datanode.directoryscan.interval']
   if (scanMs > 0) store.startDirectoryScans(scanMs)
-  const ended = new Promise<void>((resolve) => {
-    registerAdminServices(listeners.ipc, {
-      superuser: userInfo().username,
-      announceRestart: () => listeners.transfers.announceRestart(),
-      evictWriters: () => listeners.transfers.evictWriters(),
-      shutdown: () => {
-        logger.warn('shutdown-ordered', {})
-        systemTimers.after(shutdownDelayMs, resolve)
-      },
-    })
-  })
+  const ended = whenOrderedToEnd(listeners, logger)
   const addresses = Object.fromEntries(
     Object.entries(listeners.ports).map(([name, port]) => [name, `${config.bindHost}:${port}`]),
   )
@@ -155,6 +145,21 @@ async function compose(
   logger.info('datanode-started', { uuid: store.datanodeUuid, ...addresses })
   wiring.datanode.start()
   return { addresses, status, ended }
+}
+
+/** Serves administrators; resolves when one has asked the datanode to end. */
+function whenOrderedToEnd({ ipc, transfers }: Listeners, logger: Logger): Promise<void> {
+  return new Promise((resolve) => {
+    registerAdminServices(ipc, {
+      superuser: userInfo().username,
+      announceRestart: () => transfers.announceRestart(),
+      evictWriters: () => transfers.evictWriters(),
+      shutdown: () => {
+        logger.warn('shutdown-ordered', {})
+        systemTimers.after(shutdownDelayMs, resolve)
+      },
+    })
+  })
 }
 
 /** The namenode learns at once which replicas are gone with a disk; without enough disks the datanode ends. */

@@ -2,6 +2,7 @@ import { DfsError } from '../../protocol/errors.ts'
 import {
   blockId,
   clientName,
+  type DatanodeUuid,
   datanodeUuid,
   generationStamp,
   type InodeId,
@@ -9,7 +10,12 @@ import {
   storageUuid,
 } from '../../protocol/ids.ts'
 import type { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
-import { createFlags, type DatanodeID, type ExtendedBlock } from '../../protocol/messages/hdfs.ts'
+import {
+  createFlags,
+  type DatanodeID,
+  type DatanodeInfo,
+  type ExtendedBlock,
+} from '../../protocol/messages/hdfs.ts'
 import type { RpcHandlers } from '../../transport/rpc-server.ts'
 import type { BlockReference, ReplicaLocation } from '../core/requests.ts'
 import { type ClientContext, mapReply } from './client-context.ts'
@@ -46,7 +52,7 @@ export function writeHandlers(context: ClientContext): RpcHandlers<typeof client
           kind: 'addBlock',
           ...writerOf(request.src, request.fileId, request.clientName),
           previous: request.previous === undefined ? undefined : block(request.previous),
-          excluded: request.excludeNodes.map(({ id }) => datanodeUuid(id.datanodeUuid)),
+          excluded: avoided(context, request.excludeNodes),
           favored: request.favoredNodes,
           isLastTry: false,
         }),
@@ -151,7 +157,7 @@ export function pipelineHandlers(
             request.existings.map(({ id }) => id),
             request.existingStorageUuids,
           ),
-          excluded: request.excludes.map(({ id }) => datanodeUuid(id.datanodeUuid)),
+          excluded: avoided(context, request.excludes),
           count: request.numAdditionalNodes,
         }),
         (found) => ({ block: wirePlacelessBlock(context, found.block, found.locations) }),
@@ -206,6 +212,21 @@ export function blockOf(wire: ExtendedBlock, blockPoolId: string): BlockReferenc
     generationStamp: generationStamp(wire.generationStamp),
     length: wire.numBytes,
   }
+}
+
+/**
+ * Datanodes that a writer wants to avoid. As HDFS does, one is known by UUID and transfer port together: a datanode that came
+ * back under another port is not the one that failed.
+ */
+function avoided(
+  { namenode }: ClientContext,
+  excluded: readonly DatanodeInfo[],
+): readonly DatanodeUuid[] {
+  return excluded.flatMap(({ id }) => {
+    const uuid = datanodeUuid(id.datanodeUuid)
+    const known = namenode.blocks.datanode(uuid)
+    return known === undefined || known.transferPort === id.xferPort ? [uuid] : []
+  })
 }
 
 /** Pairs datanodes with storages; a client that leaves the storages out names the datanodes only. */

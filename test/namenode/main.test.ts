@@ -324,6 +324,23 @@ t.test('a file is written and read with three datanodes that report', async (t) 
     }),
     { block: { locs: { length: 3 } } },
   )
+  const [lost] = block.locs.slice(2)
+  if (lost === undefined) throw new Error('a third location')
+  const reduced = {
+    ...{ ...file, blk: block.b, existings: block.locs.slice(0, 2), numAdditionalNodes: 1 },
+    existingStorageUuids: block.storageIDs.slice(0, 2),
+  }
+  t.match(
+    await call('getAdditionalDatanode', { ...reduced, excludes: [lost] }),
+    { block: { locs: { length: 2 } } },
+    'the one that failed is avoided',
+  )
+  const before = { ...lost, id: { ...lost.id, xferPort: lost.id.xferPort + 1 } }
+  t.match(
+    await call('getAdditionalDatanode', { ...reduced, excludes: [before] }),
+    { block: { locs: { length: 3 } } },
+    'but not when it is back under another port',
+  )
   const asAnother = { blk: block.b, numAdditionalNodes: 1, src: '/f', clientName: 'another' }
   await t.rejects(call('getAdditionalDatanode', asAnother), { code: 'LEASE_EXPIRED' })
   await t.rejects(call('getAdditionalDatanode', { ...asAnother, src: '/gone' }), {
