@@ -1,5 +1,5 @@
 import type { Clock, TimerHandle, Timers } from '../../base/clock.ts'
-import { isDfsError } from '../../protocol/errors.ts'
+import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import type { StorageUuid } from '../../protocol/ids.ts'
 import { Scrubber, type ScrubOrder, scrubLimits } from '../core/scrubber.ts'
 import { errnoOf } from './files.ts'
@@ -118,9 +118,10 @@ export class ScrubWorker {
     const replica = shelf.map.find(blockId)
     if (replica === undefined || !this.#isSame(order)) return
     let paidUntil: number = clock.monotonic()
-    const pace = (bytes: number): Promise<void> => {
+    const pace = async (bytes: number): Promise<void> => {
       paidUntil = Math.max(paidUntil, clock.monotonic() - 1000) + (1000 * bytes) / bytesPerSecond
-      return this.#sleep(paidUntil - clock.monotonic())
+      await this.#sleep(paidUntil - clock.monotonic())
+      if (this.#isClosed) throw new DfsError('ABORTED', 'The datanode stops')
     }
     const files = shelf.filesOf(replica)
     try {

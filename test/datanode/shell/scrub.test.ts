@@ -218,3 +218,23 @@ t.test('a reader that found wrong bytes has the replica verified at once', async
   t.match(await corrupt, { blockId: 1, reason: /at offset 69632/ })
   t.ok((await readdir(join(directory, 'current', testPool, 'rbw'))).length === 0)
 })
+
+t.test('a stop does not wait for the replica that is being verified', async (t) => {
+  const directory = join(t.testdir(), 'data')
+  const server = await startDataServer([directory])
+  const length = 24 * 1024 * 1024
+  await writeWholeBlock([server], { blockId: 1, data: patternBytes(length) })
+  await server.close()
+  await age(directory, 1, 8 * dayMs)
+  const faults = new FaultyFiles()
+  const store = await openStore(t, directory, faults.files)
+  scrub(store)
+  const [storage] = store.storages()
+  if (storage === undefined) throw new Error('one storage')
+  while (store.operations(storage.uuid).read.bytes < 2 * 1024 * 1024) {
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  await store.close()
+  t.ok(store.operations(storage.uuid).read.bytes < length / 2, 'it gives up in the middle')
+  t.ok((await stat(metaPath(directory, 1))).mtimeMs < Date.now() - 7 * dayMs, 'and says so')
+})
