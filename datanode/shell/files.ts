@@ -1,4 +1,6 @@
 import fs, { type Dirent } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { DfsError } from '../../protocol/errors.ts'
 
 /**
@@ -60,6 +62,36 @@ export function makeDirectory(path: string): Promise<void> {
   return run((done) => {
     fs.mkdir(path, { recursive: true }, (error) => done(error))
   })
+}
+
+/**
+ * Makes a directory and its parents durably: not only what is in it, also its own name survives a loss of power. One that is
+ * there may have been made just before the process that made it was killed, so its name is synced all the same.
+ */
+export async function makeDirectoryDurably(path: string): Promise<void> {
+  const target = resolve(path)
+  const first = await mkdir(target, { recursive: true })
+  const highest = dirname(first ?? target)
+  for (let parent = dirname(target); ; parent = dirname(parent)) {
+    await syncNames(parent)
+    if (parent === highest || parent === dirname(parent)) return
+  }
+}
+
+async function syncNames(directory: string): Promise<void> {
+  let descriptor: number
+  try {
+    descriptor = await openFile(directory, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY)
+  } catch (error) {
+    // What we may not read we did not write to: the name in it is somebody else's care.
+    if (errnoOf(error) === 'EACCES') return
+    throw error
+  }
+  try {
+    await syncFile(descriptor)
+  } finally {
+    await closeFile(descriptor)
+  }
 }
 
 /** Size of an open file. */

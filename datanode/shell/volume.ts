@@ -34,7 +34,7 @@ import {
 import { allocateAligned, pageBytes } from './buffer-pool.ts'
 import { type DirectoryLock, lockDirectory } from './directory-lock.ts'
 import { DirectorySyncer } from './directory-sync.ts'
-import { errnoOf, type FileSystem, readExactlyAt } from './files.ts'
+import { errnoOf, type FileSystem, makeDirectoryDurably, readExactlyAt } from './files.ts'
 import { ObservedFiles, type OperationTotals } from './observed-files.ts'
 
 /** How long a figure from statfs is believed; what we write meanwhile is subtracted. */
@@ -122,6 +122,7 @@ export class Volume {
    */
   static async open(options: VolumeOptions): Promise<Volume> {
     const { directory, files } = options
+    await makeDirectoryDurably(directory)
     await files.makeDirectory(join(directory, currentDirectoryName))
     const lock = await lockDirectory(directory)
     try {

@@ -1,11 +1,12 @@
 import { existsSync, writeFileSync } from 'node:fs'
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import type { Clock } from '../../base/clock.ts'
 import type { Prng } from '../../base/prng.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { NamenodeConfig } from '../config.ts'
 import { parseSegmentName } from '../format/journal-segment.ts'
 import { isOutOfSpace } from './disk-space.ts'
+import { makeDirectoryDurably, syncDirectory } from './durable-directory.ts'
 import { type FileLock, tryLockFile } from './file-lock.ts'
 import type { NamespaceIdentity } from './namespace-store.ts'
 import { damagedNamespace } from './sqlite-connection.ts'
@@ -17,7 +18,7 @@ import { DatabaseCheck } from './store-checks.ts'
  * @throws {@link DfsError} IO_ERROR naming the process that holds it.
  */
 export async function lockDirectory(config: NamenodeConfig): Promise<FileLock> {
-  await mkdir(config.directory, { recursive: true, mode: 0o700 })
+  await makeDirectoryDurably(config.directory)
   const lock = await tryLockFile(config.lock)
   if (lock === undefined) {
     const pid = await readFile(config.pidFile, 'utf8').catch(() => '')
@@ -104,12 +105,7 @@ async function renameDurably(from: string, config: NamenodeConfig): Promise<void
     await file.close()
   }
   await rename(from, config.database)
-  const directory = await open(config.directory, 'r')
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
-  }
+  await syncDirectory(config.directory)
 }
 
 function identityFrom({ clock, prng, uuid }: FormatSources): NamespaceIdentity {

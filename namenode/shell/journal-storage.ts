@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeDirectoryDurably, syncDirectory } from './durable-directory.ts'
 import type { JournalArchive } from './journal-archive.ts'
 
 /** A segment open for appending. */
@@ -50,7 +51,7 @@ export class DirectoryJournalStorage implements JournalStorage {
 
   /** Creates the directory when it is missing. */
   async prepare(): Promise<void> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 })
+    await makeDirectoryDurably(this.#directory)
   }
 
   pathOf(name: string): string {
@@ -65,7 +66,7 @@ export class DirectoryJournalStorage implements JournalStorage {
     const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_APPEND
     const handle = await open(this.pathOf(name), flags, 0o600)
     try {
-      await this.#syncDirectory()
+      await syncDirectory(this.#directory)
     } catch (error) {
       await handle.close()
       await unlink(this.pathOf(name))
@@ -99,22 +100,13 @@ export class DirectoryJournalStorage implements JournalStorage {
 
   async remove(name: string): Promise<void> {
     await unlink(this.pathOf(name))
-    await this.#syncDirectory()
+    await syncDirectory(this.#directory)
   }
 
   async archive(name: string): Promise<void> {
     if (this.#archive === undefined) return this.remove(name)
     await this.#archive.take(this.pathOf(name), name)
-    await this.#syncDirectory()
-  }
-
-  async #syncDirectory(): Promise<void> {
-    const handle = await open(this.#directory, constants.O_RDONLY)
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
+    await syncDirectory(this.#directory)
   }
 }
 

@@ -6,15 +6,16 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { repositoryRoot } from '../support/repository.ts'
 import { canRun, HostResources, sweepDeadRuns } from './chaos/host.ts'
-import { type ChaosOptions, chaosOptions, type FaultKind } from './chaos/options.ts'
+import { type ChaosOptions, chaosOptions, rootFaultKinds } from './chaos/options.ts'
 import { type ChaosReport, ChaosRun } from './chaos/run.ts'
 
-const rootKinds: readonly FaultKind[] = ['partition', 'slow']
 const rootTools = [
   ['ip', '-V'],
   ['tc', '-V'],
   ['iptables', '-V'],
   ['nsenter', '-V'],
+  ['mkfs.ext4', '-V'],
+  ['fallocate', '-V'],
 ] as const
 
 function print(line: string): void {
@@ -23,21 +24,20 @@ function print(line: string): void {
 
 /** Leaves out what this machine does not let us do; says so, and in CI refuses to go on. */
 function withoutImpossible(options: ChaosOptions): { options: ChaosOptions; skipped: string[] } {
-  const wanted = options.kinds.filter((kind) => rootKinds.includes(kind))
-  if (wanted.length === 0) return { options, skipped: [] }
   const missing = rootTools.filter(([tool, flag]) => !canRun(tool, flag)).map(([tool]) => tool)
   const reasons = [
     ...(process.getuid?.() === 0 ? [] : ['needs root']),
     ...(missing.length === 0 ? [] : [`needs ${missing.join(', ')}`]),
   ]
   if (reasons.length === 0) return { options, skipped: [] }
-  const skipped = wanted.map((kind) => `${kind}: ${reasons.join(', ')}`)
+  const skipped = options.kinds
+    .filter((kind) => rootFaultKinds.has(kind))
+    .map((kind) => `${kind}: ${reasons.join(', ')}`)
   for (const line of skipped) print(`SKIPPED ${line}`)
   if (process.env['CI'] === 'true') throw new Error('CI must not skip any fault')
-  return {
-    options: { ...options, kinds: options.kinds.filter((kind) => !rootKinds.includes(kind)) },
-    skipped,
-  }
+  const kinds = options.kinds.filter((kind) => !rootFaultKinds.has(kind))
+  if (kinds.length === 0) throw new Error('no kind of fault is left')
+  return { options: { ...options, kinds, disks: 'plain' }, skipped }
 }
 
 function summary({
@@ -91,7 +91,9 @@ async function main(): Promise<boolean> {
   } catch (error) {
     keep = true
     print(`kept: ${resources.directory}`)
-    throw error
+    print(
+      `chaos: given up: ${error instanceof Error ? error.message : String(error)} (seed ${options.seed})`,
+    )
   } finally {
     await resources.release(keep)
   }

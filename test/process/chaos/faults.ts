@@ -4,7 +4,8 @@
  */
 
 import { unreachable } from '../../../base/assert.ts'
-import type { Prng } from '../../../base/prng.ts'
+import { Prng } from '../../../base/prng.ts'
+import { flipSomeBit } from './bit-flips.ts'
 import type { LinkTrouble } from './network.ts'
 import type { FaultKind } from './options.ts'
 import type { Supervised } from './processes.ts'
@@ -52,6 +53,14 @@ export function drawFault(kind: FaultKind, prng: Prng, world: World): Fault | un
       return drawPartition(prng, world)
     case 'slow':
       return drawSlowLink(prng, world)
+    case 'full':
+      return drawFullDisk(prng, world)
+    case 'sluggish':
+      return drawSluggishDisk(prng, world)
+    case 'power':
+      return drawPowerLoss(prng, world)
+    case 'flip':
+      return drawBitFlip(prng, world)
     default:
       return unreachable(kind)
   }
@@ -184,6 +193,94 @@ function drawSlowLink(prng: Prng, world: World): Fault | undefined {
     async inject() {
       network.trouble(machine, trouble)
       return async () => network.heal(machine, trouble)
+    },
+  }
+}
+
+function drawFullDisk(prng: Prng, world: World): Fault | undefined {
+  const victim = prng.chance(1, 3) ? world.namenode : prng.pick(world.datanodes)
+  const { name } = victim.plan
+  const disk = world.disk(name)
+  if (disk.kind === 'plain') return undefined
+  const leaveBytes = 2 ** 20 + prng.below(8 * 2 ** 20)
+  return {
+    kind: 'full',
+    description: `disk of ${name} full but for ${leaveBytes} bytes`,
+    targets: [name],
+    holdMs: drawHoldMs(prng),
+    endangersFlushed: false,
+    async inject() {
+      const free = disk.fill(leaveBytes)
+      // A namenode that cannot write its journal must end.
+      if (victim === world.namenode) victim.expectExit()
+      return async () => {
+        free()
+        victim.start()
+      }
+    },
+  }
+}
+
+function drawSluggishDisk(prng: Prng, world: World): Fault | undefined {
+  const { name } = prng.pick(world.daemons).plan
+  const disk = world.disk(name)
+  if (disk.kind !== 'volatile') return undefined
+  const delayMs = prng.pick([20, 200, 1500])
+  return {
+    kind: 'sluggish',
+    description: `disk of ${name}: every write and sync takes ${delayMs} ms more`,
+    targets: [name],
+    holdMs: drawHoldMs(prng),
+    endangersFlushed: false,
+    async inject() {
+      disk.slow(delayMs)
+      return async () => disk.slow(0)
+    },
+  }
+}
+
+function drawPowerLoss(prng: Prng, world: World): Fault | undefined {
+  const victims = drawDaemons(prng, world)
+  const disks = victims.map(({ plan }) => ({ disk: world.disk(plan.name), seed: prng.next() }))
+  if (disks.some(({ disk }) => disk.kind !== 'volatile')) return undefined
+  const targets = namesOf(victims)
+  return {
+    kind: 'power',
+    description: `power loss of ${targets.join(', ')}`,
+    targets,
+    holdMs: drawHoldMs(prng),
+    endangersFlushed: true,
+    async inject() {
+      // Held first, so that no process sees its disk vanish: both go in the same moment.
+      for (const victim of victims) victim.signal('SIGSTOP')
+      await Promise.all(disks.map(({ disk, seed }) => disk.losePower(seed)))
+      await Promise.all(victims.map((victim) => victim.end('SIGKILL')))
+      return async () => {
+        for (const { disk } of disks) disk.unmount()
+        await Promise.all(disks.map(({ disk }) => disk.start()))
+        for (const victim of victims) victim.start()
+      }
+    },
+  }
+}
+
+function drawBitFlip(prng: Prng, world: World): Fault {
+  const victim = prng.pick(world.datanodes).plan.name
+  const seed = prng.next()
+  return {
+    kind: 'flip',
+    description: `a bit of a replica on ${victim}`,
+    targets: [`bits of ${victim}`],
+    holdMs: 0,
+    endangersFlushed: false,
+    inject() {
+      const others = namesOf(world.datanodes).filter((name) => name !== victim)
+      const disks = {
+        victim: world.dataDirectory(victim),
+        others: others.map((name) => world.dataDirectory(name)),
+      }
+      world.say(flipSomeBit(new Prng(seed), disks, world.rottenBlocks))
+      return Promise.resolve(() => Promise.resolve())
     },
   }
 }

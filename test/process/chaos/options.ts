@@ -1,5 +1,6 @@
 /** The command line of `npm run chaos`. */
 import { parseArgs } from 'node:util'
+import { type DiskKind, diskKinds } from './disks.ts'
 
 /** Kinds of faults, and what each does. */
 export const faultKinds = {
@@ -7,7 +8,20 @@ export const faultKinds = {
   stop: 'SIGSTOP and SIGCONT: a process that hangs',
   partition: 'packets dropped or answered with a reset, one way or both',
   slow: 'a slow, lossy network link',
+  full: 'a disk without room',
+  sluggish: 'a slow disk',
+  power: 'power loss: the process and all of its disk that was not synced is gone',
+  flip: 'a flipped bit in a block or meta file, never in the last good replicas',
 } as const
+
+/** Kinds that need root: namespaces of their own for the network, mounts for the disks. */
+export const rootFaultKinds: ReadonlySet<FaultKind> = new Set([
+  'partition',
+  'slow',
+  'full',
+  'sluggish',
+  'power',
+])
 
 export type FaultKind = keyof typeof faultKinds
 
@@ -16,6 +30,7 @@ export interface ChaosOptions {
   readonly seed: number
   readonly kinds: readonly FaultKind[]
   readonly datanodes: number
+  readonly disks: DiskKind
   /** Files acknowledged below which a run does not count; 0 for a share. */
   readonly filesMin: number
   readonly report: string | undefined
@@ -28,6 +43,8 @@ const usage = `usage: npm run chaos -- [OPTION...]
   --seed S         seed of all choices (default: drawn and printed)
   --only K[,K...]  kinds of faults, of: ${Object.keys(faultKinds).join(', ')}
   --datanodes N    how many (default 4)
+  --disks KIND     volatile: loop-mounted ext4 below a layer that loses what is not synced (default);
+                   ext4: loop-mounted ext4 alone; plain: directories
   --files-min N    files that must have been acknowledged for the run to pass (default 400 a minute)
   --report FILE    where the report goes, as JSON (default dist/chaos-report.json)
   --keep           keep data and logs, also when nothing failed
@@ -49,6 +66,7 @@ function parse(args: readonly string[]): ChaosOptions | undefined {
       seed: { type: 'string' },
       only: { type: 'string' },
       datanodes: { type: 'string', default: '4' },
+      disks: { type: 'string', default: 'volatile' },
       'files-min': { type: 'string' },
       report: { type: 'string' },
       keep: { type: 'boolean', default: false },
@@ -62,6 +80,7 @@ function parse(args: readonly string[]): ChaosOptions | undefined {
     seed: values.seed === undefined ? Date.now() % 2 ** 31 : numberOf('--seed', values.seed, 0),
     kinds: kindsOf(values.only),
     datanodes: numberOf('--datanodes', values.datanodes, 1),
+    disks: diskKindOf(values.disks),
     filesMin:
       values['files-min'] === undefined
         ? Math.floor(400 * minutes)
@@ -76,6 +95,13 @@ function numberOf(option: string, text: string, min: number): number {
   if (text === '' || !Number.isFinite(value) || value < min)
     throw new UsageError(`${option} needs a number of at least ${min}, not "${text}"`)
   return value
+}
+
+function diskKindOf(text: string): DiskKind {
+  const kind = diskKinds.find((known) => known === text)
+  if (kind === undefined)
+    throw new UsageError(`--disks needs one of ${diskKinds.join(', ')}, not "${text}"`)
+  return kind
 }
 
 function isFaultKind(text: string): text is FaultKind {

@@ -14,9 +14,11 @@ import { World } from './world.ts'
 
 const faultLanes = 2
 const sampleFiles = 40
-const convergeMsMax = 240_000
+const convergeMsMax = 120_000
 const restartAfterMs = 1_000
 const refusalsShown = 20
+/** So many daemons that end by themselves make going on pointless. */
+const exitsMax = 20
 
 /** What a run found; what goes to the report. */
 export interface ChaosReport {
@@ -56,6 +58,8 @@ export class ChaosRun {
   #refused = 0
   #world: World | undefined
   #isOver = false
+  #exits = 0
+  #giveUp: ((reason: Error) => void) | undefined
 
   constructor(
     options: ChaosOptions,
@@ -73,9 +77,17 @@ export class ChaosRun {
   }
 
   async run(): Promise<ChaosReport> {
+    const givenUp = new Promise<never>((_, reject) => {
+      this.#giveUp = reject
+    })
+    return Promise.race([givenUp, this.#run()])
+  }
+
+  async #run(): Promise<ChaosReport> {
     const world = await World.create(this.#resources, {
       datanodes: this.#options.datanodes,
       seed: this.#options.seed,
+      disks: this.#options.disks,
       writers: {
         onAcknowledged: () => {
           this.#acknowledged += 1
@@ -84,6 +96,7 @@ export class ChaosRun {
         onStuck: ({ path, what }) => this.#problem(`${what} of ${path} hangs`),
       },
       onUnexpectedExit: (exit) => this.#noteExit(exit),
+      say: (line) => this.#say(line),
     })
     this.#world = world
     await world.start()
@@ -190,6 +203,11 @@ export class ChaosRun {
   /** A process that ends by itself is a finding; it is started again, as an operator would. */
   #noteExit({ name, ending, log }: UnexpectedExit): void {
     this.#problem(`${name} ended by itself, ${ending}:\n${log.trimEnd().replaceAll(/^/gm, '    ')}`)
+    this.#exits += 1
+    if (this.#exits > exitsMax) {
+      this.#giveUp?.(new Error(`daemons ended by themselves ${this.#exits} times`))
+      return
+    }
     const daemon = this.#world?.daemons.find(({ plan }) => plan.name === name)
     if (daemon !== undefined) setTimeout(() => daemon.start(), restartAfterMs)
   }

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { Prng } from '../../../base/prng.ts'
 import { pickFreePort } from '../../../ops/cluster/processes.ts'
 import type { Finding, Health, Question } from './checker.ts'
+import { Disk, type DiskKind } from './disks.ts'
 import type { HostResources } from './host.ts'
 import { type FilePromise, promisesOf, readLedger } from './ledger.ts'
 import { ChaosNetwork } from './network.ts'
@@ -42,8 +43,10 @@ export interface WriterEvents {
 export interface WorldOptions {
   readonly datanodes: number
   readonly seed: number
+  readonly disks: DiskKind
   readonly writers: WriterEvents
   onUnexpectedExit(exit: UnexpectedExit): void
+  say(line: string): void
 }
 
 export class World {
@@ -51,7 +54,10 @@ export class World {
   readonly network: ChaosNetwork | undefined
   readonly namenode: Supervised
   readonly datanodes: readonly Supervised[]
+  /** Blocks of which one replica got a flipped bit. */
+  readonly rottenBlocks = new Set<number>()
   readonly #options: WorldOptions
+  readonly #disks: ReadonlyMap<string, Disk>
   readonly #address: string
   readonly #ports: { readonly rpc: number; readonly http: number }
   readonly #checker: Supervised
@@ -86,6 +92,12 @@ export class World {
     this.network = parts.network
     this.#ports = parts.ports
     this.#address = this.#addressOf('namenode')
+    this.#disks = new Map(
+      ['namenode', ...parts.names].map((name) => [
+        name,
+        new Disk(resources, name, parts.options.disks),
+      ]),
+    )
     this.namenode = this.#daemon('namenode')
     this.datanodes = parts.names.map((name) => this.#daemon(name))
     this.#checker = this.#worker('checker', 'checker', [join(here, 'checker.js'), this.uri])
@@ -108,7 +120,23 @@ export class World {
     return this.#writers
   }
 
+  disk(name: string): Disk {
+    const disk = this.#disks.get(name)
+    if (disk === undefined) throw new Error(`there is no disk of "${name}"`)
+    return disk
+  }
+
+  /** Where a daemon keeps its data. */
+  dataDirectory(name: string): string {
+    return join(this.disk(name).path, 'state')
+  }
+
+  say(line: string): void {
+    this.#options.say(line)
+  }
+
   async start(): Promise<void> {
+    await Promise.all([...this.#disks.values()].map((disk) => disk.start()))
     for (const daemon of this.daemons) daemon.start()
     this.#checker.start()
     await this.ready()
@@ -215,8 +243,7 @@ export class World {
 
   #daemon(name: string): Supervised {
     const address = this.#addressOf(name)
-    const data = join(this.resources.directory, 'disks', name)
-    mkdirSync(data, { recursive: true })
+    const data = this.dataDirectory(name)
     const own: Record<string, string | number> =
       name === 'namenode'
         ? {
@@ -231,8 +258,8 @@ export class World {
     ])
     const role =
       name === 'namenode'
-        ? ['namenode', '--dir', join(data, 'state')]
-        : ['datanode', '--dir', join(data, 'state'), '--namenode', this.uri.slice('hdfs://'.length)]
+        ? ['namenode', '--dir', data]
+        : ['datanode', '--dir', data, '--namenode', this.uri.slice('hdfs://'.length)]
     const daemon = new Supervised(this.resources, {
       name,
       prefix: this.network?.prefix(name) ?? [],

@@ -30,7 +30,9 @@ const stuckMs = 60_000
 
 const task = JSON.parse(process.argv[2] ?? '') as WriterTask
 const ledger = new Ledger(task.ledger)
-const client = new DfsClient({ uri: task.uri, settings: { 'dfs.client.socket-timeout': 8_000 } })
+/** The lease limit is that of the cluster, so that leases are renewed in time. */
+const settings = { 'dfs.client.socket-timeout': 8_000, 'dfs.namenode.lease.soft-limit': 10_000 }
+const client = new DfsClient({ uri: task.uri, settings })
 let isStopping = false
 process.on('SIGTERM', () => {
   isStopping = true
@@ -163,7 +165,9 @@ async function writeThroughCommand(path: string, prng: Prng): Promise<void> {
   const seed = prng.below(2 ** 20)
   const length = drawLength(prng)
   ledger.note({ kind: 'begin', path, seed, lengthMax: length })
-  const args = ['put', '--quiet', '--fs', task.uri, ...(prng.chance(1, 2) ? ['--direct'] : [])]
+  const sets = Object.entries(settings).flatMap(([key, value]) => ['--set', `${key}=${value}`])
+  const direct = prng.chance(1, 2) ? ['--direct'] : []
+  const args = ['put', '--quiet', '--fs', task.uri, ...sets, ...direct]
   const isDone = await attempt(path, 'dfs put', (signal) =>
     runCommand([...args, '-', path], expectedBytes(seed, 0, length), signal),
   )
