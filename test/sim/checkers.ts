@@ -35,7 +35,7 @@ export type Report = (checker: Checker, message: string) => void
 
 /**
  * Watches every fold into the store, so every state of every block row: stamps only grow, a complete
- * block keeps its length as long as it keeps its stamp, and only complete blocks move to another file.
+ * block keeps its length as long as it keeps its stamp.
  */
 export function watchRows(cluster: SimCluster, report: Report): void {
   const violation = (message: string): void => {
@@ -55,10 +55,6 @@ export function watchRows(cluster: SimCluster, report: Report): void {
         violation(`stamp of block ${row.id} fell to ${row.generationStamp}`)
       }
       const isComplete = row.state === 'complete' && last.state === 'complete'
-      // Only a concat moves blocks.
-      if (row.inode !== last.inode && !isComplete) {
-        violation(`block ${row.id}, which is not complete, moved to another file`)
-      }
       const isUnchanged = isComplete && row.generationStamp === last.generationStamp
       if (isUnchanged && row.length !== last.length) {
         violation(`complete block ${row.id} changed its length`)
@@ -161,8 +157,7 @@ export function describeTree(files: readonly ListedFile[]): string {
 export function disksAgree(cluster: SimCluster): boolean {
   const stampsById = new Map<BlockId, GenerationStamp[]>()
   for (const { disk } of cluster.datanodes) {
-    for (const { blockId, generationStamp, place } of disk.files.values()) {
-      if (place === 'rbw') continue
+    for (const { blockId, generationStamp } of disk.files.values()) {
       if (!disk.isIntact(blockId)) return false
       const stamps = stampsById.get(blockId) ?? []
       stampsById.set(blockId, stamps)
@@ -187,13 +182,9 @@ export async function unhealthy(
     if (session?.isUpToDate !== true) found.push(`${name} has not reported`)
   }
   const wanted = new Map<number, { stamp: number; length: number; path: string }>()
-  const lost = new Set<number>()
   for (const { path, located } of await listTree(client)) {
-    const last = located?.underConstruction === true ? located.lastBlock?.b : undefined
-    if (last !== undefined && isLost(cluster, last)) lost.add(last.blockId)
-    else if (located?.underConstruction === true) found.push(`${path} is open`)
+    if (located?.underConstruction === true) found.push(`${path} is open`)
     for (const { b } of located?.blocks ?? []) {
-      if (lost.has(b.blockId)) continue
       wanted.set(b.blockId, { stamp: b.generationStamp, length: b.numBytes, path })
     }
   }
@@ -211,25 +202,11 @@ export async function unhealthy(
   }
   for (const { name, disk } of cluster.datanodes) {
     for (const [id, file] of disk.files) {
-      if (!wanted.has(id) && !lost.has(id))
+      if (!wanted.has(id))
         found.push(`${name} keeps block ${id}_${file.generationStamp} (${file.place})`)
     }
   }
   return found
-}
-
-/**
- * The last block of an open file whose newest replicas were never synced and went with their machines' power:
- * nothing that could close it is left. What was synced of the file is judged nevertheless.
- */
-function isLost(
-  cluster: SimCluster,
-  { blockId, generationStamp }: { readonly blockId: number; readonly generationStamp: number },
-): boolean {
-  return cluster.datanodes.every(({ disk }) => {
-    const file = disk.files.get(blockId as BlockId)
-    return file === undefined || file.generationStamp < generationStamp
-  })
 }
 
 /** What the namenode and the disks know of each block, for whoever looks into a cluster that does not heal. */

@@ -112,11 +112,16 @@ const operationWeights: Weights<OperationKind> = {
   mkdir: 5,
 }
 
+const noReopening = { append: 0, truncate: 0 } as const
+const noDamage = { rot: 0, misdirect: 0, 'lose-disk': 0 } as const
+
 /** Draws the configuration of `seed`: three of four clusters are small and live short. */
 export function drawConfig(seed: number): SimConfig {
   const prng = new Prng(seed)
   const between = (low: number, high: number): number => low + prng.below(high - low + 1)
   const isBig = prng.chance(1, 4)
+  // A replica that rotted unnoticed may be appended to, and what is left of it without the good one.
+  const isDamaging = prng.chance(1, 3)
   const datanodes = isBig ? between(3, 6) : between(3, 4)
   const heartbeatMs = between(800, 2500)
   const staleMs = 3 * heartbeatMs + between(500, 3000)
@@ -125,7 +130,7 @@ export function drawConfig(seed: number): SimConfig {
     datanodes,
     clients: between(1, isBig ? 3 : 2),
     operationsPerClient: isBig ? between(10, 30) : between(4, 12),
-    operations: varied(prng, operationWeights),
+    operations: { ...varied(prng, operationWeights), ...(isDamaging ? noReopening : {}) },
     thinkMsMax: between(1, 600),
     replication: between(2, 3),
     blockBytes: mebibyte,
@@ -134,7 +139,7 @@ export function drawConfig(seed: number): SimConfig {
     safetyPercent: prng.pick([0, 10, 30]),
     faultEveryMs: prng.chance(1, 10) ? 0 : between(600, isBig ? 6000 : 3000),
     faultsMax: unlimited,
-    faults: varied(prng, faultWeights),
+    faults: { ...varied(prng, faultWeights), ...(isDamaging ? {} : noDamage) },
     network: {
       delayMsMax: between(1, 30),
       lateOneIn: prng.chance(1, 2) ? between(50, 500) : 0,

@@ -114,7 +114,7 @@ export const mutants: readonly Mutant[] = [
     name: 'block synchronization: believe any recovery',
     file: 'namenode/core/operations/commit-block-synchronization.ts',
     search: 'if (stamp !== request.newGenerationStamp) {',
-    replace: 'if (stamp === undefined) {',
+    replace: 'if (request.newGenerationStamp < 0) {',
   },
   {
     name: 'rename: overwrite though it may not',

@@ -1,3 +1,4 @@
+import { AssertionError } from 'node:assert'
 import { ReadPlan } from '../../client/core/read-plan.ts'
 import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import { blockId, generationStamp } from '../../protocol/ids.ts'
@@ -144,11 +145,19 @@ async function complete(
   const { clientName } = client
   for (let attempt = 1; ; attempt += 1) {
     const request = { src, clientName, fileId, ...(last === undefined ? {} : { last }) }
-    const { result } = await client.call('complete', request)
+    const { result } = await client.call('complete', request).catch(requireAgreement)
     if (result) return
     if (attempt === completesMax) throw new DfsError('IO_ERROR', `Cannot complete "${src}"`)
     await client.pause(completePauseMs)
   }
+}
+
+/** Who holds the lease and the namenode never disagree about the block that is written. */
+function requireAgreement(error: unknown): never {
+  if (isDfsError(error, 'IO_ERROR') && /mismatching GS|inconsistent block/.test(error.message)) {
+    throw new AssertionError({ message: error.message })
+  }
+  throw error
 }
 
 /** What a reader got. */

@@ -73,6 +73,11 @@ export class SimReceiver {
       if (this.#writer !== undefined) await store.release(this.#writer)
       return
     }
+    if (this.#writer !== undefined) {
+      this.#writer.onAbandoned = () => {
+        this.#end(false)
+      }
+    }
     this.#connectDown()
   }
 

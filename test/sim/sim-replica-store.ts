@@ -32,6 +32,8 @@ const capacityBytes = 2 ** 40
 /** The right to write one replica, until somebody else takes it. */
 export interface SimWriter {
   readonly blockId: BlockId
+  /** Called when the replica is taken from the writer: nothing is acknowledged from then on. */
+  onAbandoned: () => void
 }
 
 export interface SimReplicaStoreOptions {
@@ -122,7 +124,7 @@ export class SimReplicaStore implements ReplicaCatalog {
     }
     await this.#mutex.run(blockId, async () => {
       this.#require(blockId, (found) => found.generationStamp === generationStamp)
-      this.#writers.delete(blockId)
+      this.#stopWriter(blockId)
       await this.#onDisk(() => {
         this.#options.disk.remove(blockId)
       }, replica.storage)
@@ -153,7 +155,7 @@ export class SimReplicaStore implements ReplicaCatalog {
     const { blockId, event, newStamp } = request
     return this.#mutex.run(blockId, async () => {
       this.#map.check(blockId, event)
-      this.#writers.delete(blockId)
+      this.#stopWriter(blockId)
       await this.#onDisk(() => undefined)
       const replica = this.#require(blockId)
       this.#map.check(blockId, event)
@@ -299,7 +301,7 @@ export class SimReplicaStore implements ReplicaCatalog {
       const before = this.#map.find(blockId)
       if (before === undefined || before.state === 'temporary') return undefined
       requireYoungerRecovery(before, { generationStamp, recoveryStamp })
-      this.#writers.delete(blockId)
+      this.#stopWriter(blockId)
       await this.#onDisk(() => undefined)
       this.#map.beginRecovery(blockId, recoveryStamp)
       const replica = this.#require(blockId)
@@ -334,9 +336,15 @@ export class SimReplicaStore implements ReplicaCatalog {
     })
   }
 
+  #stopWriter(blockId: BlockId): void {
+    const writer = this.#writers.get(blockId)
+    this.#writers.delete(blockId)
+    writer?.onAbandoned()
+  }
+
   #startWriter(blockId: BlockId): SimWriter {
     assert(!this.#writers.has(blockId), `block ${blockId} must have one writer`)
-    const writer: SimWriter = { blockId }
+    const writer: SimWriter = { blockId, onAbandoned: () => undefined }
     this.#writers.set(blockId, writer)
     return writer
   }

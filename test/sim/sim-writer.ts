@@ -156,7 +156,11 @@ export class SimBlockWriter {
     recovery: Recovery | undefined,
   ): Promise<number | undefined> {
     return new Promise((answered) => {
-      const first = defined(this.#nodes[0], 'first node')
+      const first = this.#nodes[0]
+      if (first === undefined) {
+        // The answer of a repeated append, when the namenode has restarted since and knows no replica yet.
+        throw new DfsError('NO_DATANODES', `No datanode for "${this.#file.path}"`)
+      }
       const stream = this.#client.connect(this.#client.world.datanode(first.info.id.ipAddr))
       this.#stream = stream
       const lost = (failed: number): void => {

@@ -142,6 +142,11 @@ t.test('chooseRecovery() gives up rather than guess', async (t) => {
   )
 })
 
+t.test('sim seed 310123: a truncate goes on where some replicas are cut already', async (t) => {
+  const [whole, isCut] = [found('finalized', 900), found('finalized', 500, 1007)]
+  t.same(choose([whole, isCut, whole], 500), update(500, 0, 1, 2))
+})
+
 t.test(
   'chooseRecovery() cuts to the wanted length of a truncate, never beyond the data',
   async (t) => {
