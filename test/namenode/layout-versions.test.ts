@@ -2,7 +2,16 @@
  * Directories that earlier layout versions left behind, byte for byte: the current program opens them,
  * migrates them and loses nothing. And versions that it does not know, in both directions.
  */
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { crc32c, xxh64 } from '../../base/checksum.ts'
@@ -12,9 +21,11 @@ import { decodeMetaHeader, metaHeader } from '../../datanode/format/block-meta.t
 import { decodeVersionFile } from '../../datanode/format/version-file.ts'
 import { type RunningDatanode, runDatanode } from '../../datanode/main.ts'
 import { segmentHeader } from '../../namenode/format/journal-segment.ts'
+import { schemaVersion } from '../../namenode/format/schema.ts'
 import { type RunningNamenode, runNamenode } from '../../namenode/main.ts'
 import { blockId } from '../../protocol/ids.ts'
 import { withSettings } from '../../protocol/settings.ts'
+import { writeFixtureDirectories } from '../support/fixture-directories.ts'
 import { repositoryRoot } from '../support/repository.ts'
 
 const segment = 'journal/journal-0000000000000001'
@@ -79,6 +90,12 @@ async function describe(client: DfsClient): Promise<string> {
   }
   await visit(await client.stat('/'))
   return `${lines.join('\n')}\n`
+}
+
+if (process.env['FIXTURES_REWRITE'] === '1') {
+  const scratch = mkdtempSync(join(tmpdir(), 'trefoil-fixture-'))
+  await writeFixtureDirectories(formats, `v${schemaVersion}`, scratch)
+  rmSync(scratch, { recursive: true })
 }
 
 for (const version of versionsOf('namenode-directory')) {
