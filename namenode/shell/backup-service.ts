@@ -50,6 +50,8 @@ export class BackupService {
   readonly #options: BackupServiceOptions
   #session: Session | undefined
   #lastId = 0
+  /** Sessions begin one after the other. */
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(options: BackupServiceOptions) {
     this.#options = options
@@ -59,7 +61,13 @@ export class BackupService {
    * Begins a session; one that is open ends.
    * @param through the last transaction that the caller has, if it has any
    */
-  async begin(through: number | undefined, isFull: boolean): Promise<Begun> {
+  begin(through: number | undefined, isFull: boolean): Promise<Begun> {
+    const begun = this.#turn.then(() => this.#begin(through, isFull))
+    this.#turn = begun.catch(() => undefined)
+    return begun
+  }
+
+  async #begin(through: number | undefined, isFull: boolean): Promise<Begun> {
     await this.#end()
     const { store, archive, clock, timers, logger } = this.#options
     const releaseArchive = archive.hold()
@@ -164,11 +172,13 @@ export class BackupService {
     const session = this.#session
     if (session === undefined) return
     const { clock, store, logger } = this.#options
-    const log = await stat(`${store.file}-wal`).catch(() => undefined)
     const isIdle = clock.monotonic() - session.usedAt > idleMsMax
-    const isTooLong = session.database !== undefined && (log?.size ?? 0) > logBytesMax
-    if (!isIdle && !isTooLong) return
-    logger.warn('backup-dropped', { session: session.id, isIdle, logBytes: log?.size })
+    if (!isIdle) {
+      const log = await stat(`${store.file}-wal`).catch(() => undefined)
+      const isTooLong = session.database !== undefined && (log?.size ?? 0) > logBytesMax
+      if (!isTooLong || this.#session !== session) return
+    }
+    logger.warn('backup-dropped', { session: session.id, isIdle })
     await this.#end()
   }
 
