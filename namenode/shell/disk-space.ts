@@ -85,13 +85,12 @@ export class DiskSpace {
     if (this.#freeBytes < reservedBytes) this.#becomeLow()
   }
 
-  /** Checks now and then from now on. */
+  /** Checks now and then from now on; the spare is written by the first check, when nobody waits for a start. */
   start(): void {
     if (this.#options.reservedBytes === 0) return
     this.#timer = this.#options.timers.every(this.#options.checkIntervalMs, () => {
       void this.check()
     })
-    void this.check()
   }
 
   async stop(): Promise<void> {

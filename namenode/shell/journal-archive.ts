@@ -4,6 +4,8 @@ import type { Logger } from '../../base/log.ts'
 import { type TxId, txId } from '../../protocol/ids.ts'
 import { parseSegmentName } from '../format/journal-segment.ts'
 
+/** Every run of a backup begins a segment; so many small ones would only make the archive slow. */
+const segmentsMax = 1000
 /** Says through which transaction the last backup has everything. */
 const takenName = 'taken-through'
 
@@ -88,7 +90,7 @@ export class JournalArchive {
     const segments = await this.list()
     let bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0)
     for (const [index, segment] of segments.entries()) {
-      if (bytes <= bytesMax) return
+      if (bytes <= bytesMax && segments.length - index <= segmentsMax) return
       bytes -= segment.bytes
       await this.#warnUnlessTaken(segment, segments[index + 1])
       await unlink(this.pathOf(segment.name))

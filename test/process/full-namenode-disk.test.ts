@@ -1,6 +1,6 @@
 /** A real namenode whose small disk is filled to the last byte while clients change the namespace. */
 import { execFileSync } from 'node:child_process'
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -69,7 +69,7 @@ t.test(
       datanodes: 1,
       settings: {
         'dfs.namenode.resource.du.reserved': 16 * mebibyte,
-        'dfs.namenode.resource.check.interval': 2000,
+        'dfs.namenode.resource.check.interval': 1000,
       },
     })
     t.teardown(async () => {
@@ -81,6 +81,7 @@ t.test(
     cluster.start('namenode')
     cluster.start('datanode-1')
     await cluster.ready(1)
+    await until('the spare', () => Promise.resolve(existsSync(join(disk, 'spare'))))
     const client = new DfsClient({ uri: cluster.uri, retry: { totalMs: 1000 } })
     t.teardown(() => client.close())
     const made: string[] = []
