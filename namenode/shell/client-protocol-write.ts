@@ -18,6 +18,7 @@ import {
 } from '../../protocol/messages/hdfs.ts'
 import type { RpcHandlers } from '../../transport/rpc-server.ts'
 import type { BlockReference, ReplicaLocation } from '../core/requests.ts'
+import { appendReply } from './append-reply.ts'
 import { type ClientContext, mapReply } from './client-context.ts'
 import { pathOf } from './client-protocol-namespace.ts'
 import { wireFileStatus, wireLocatedBlock, wirePlacelessBlock } from './wire-views.ts'
@@ -102,10 +103,7 @@ export function reopeningHandlers(
           clientName: clientName(holder),
           newBlock: (flag & createFlags.NEW_BLOCK) !== 0,
         }),
-        ({ status, block: last }) => ({
-          block: last === undefined ? undefined : wireLocatedBlock(context, last),
-          stat: wireFileStatus(context, status),
-        }),
+        (view) => appendReply(context, view),
       ),
     truncate: ({ src, newLength, clientName: holder }, call) =>
       mapReply(
