@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock, Timers } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
-import type { DfsError } from '../../protocol/errors.ts'
+import { type DfsError, isDfsError } from '../../protocol/errors.ts'
 import {
   type BlockId,
   type DatanodeUuid,
@@ -315,8 +315,14 @@ export class ReplicaStore {
   }
 
   /** See {@link reopenReplica}. */
-  reopen(request: ReopenRequest): Promise<ReplicaWriter | undefined> {
-    return reopenReplica(this.#shelf, request)
+  async reopen(request: ReopenRequest): Promise<ReplicaWriter | undefined> {
+    try {
+      return await reopenReplica(this.#shelf, request)
+    } catch (error) {
+      const isDamaged = isDfsError(error, 'CHECKSUM_MISMATCH') || isDfsError(error, 'CORRUPTION')
+      if (isDamaged) this.reportCorrupt(request.blockId, error.message)
+      throw error
+    }
   }
 
   /** See {@link finalizeReplica}. */

@@ -8,7 +8,7 @@ import { finalizedDirectory } from '../../../datanode/format/block-file.ts'
 import { metaHeader } from '../../../datanode/format/block-meta.ts'
 import type { FileSystem } from '../../../datanode/shell/files.ts'
 import { openReplicaStore, type ReplicaStore } from '../../../datanode/shell/replica-store.ts'
-import { blockId } from '../../../protocol/ids.ts'
+import { blockId, generationStamp } from '../../../protocol/ids.ts'
 import { withSettings } from '../../../protocol/settings.ts'
 import {
   DataConnection,
@@ -142,6 +142,26 @@ for (const [what, spoil, reason] of damages) {
     t.ok((await stat(metaPath(directory, 1))).mtimeMs > Date.now() - dayMs, 'progress is on disk')
   })
 }
+
+t.test('a replica that has rotted is not appended to, and is reported', async (t) => {
+  const directory = await oldBlocks(t, 2)
+  await flip(dataPath(directory, 2), 1000)
+  const store = await openStore(t, directory)
+  const corrupt: object[] = []
+  store.onCorrupt((replica) => corrupt.push(replica))
+  const append = (id: number) =>
+    store.reopen({
+      ...{ blockId: blockId(id), event: 'append' },
+      ...{ generationStamp: generationStamp(1001), newStamp: generationStamp(1002) },
+      ...{ lengthMin: blockBytes, lengthMax: blockBytes },
+    })
+  await t.rejects(append(2), { code: 'CHECKSUM_MISMATCH' })
+  t.match(corrupt, [{ blockId: 2, generationStamp: 1001 }])
+  t.match(store.find(blockId(2)), { state: 'finalized', generationStamp: 1001 })
+  const writer = await append(1)
+  t.match(store.find(blockId(1)), { state: 'rbw', generationStamp: 1002 })
+  if (writer !== undefined) await store.release(writer)
+})
 
 t.test('damage that is there before the start counts from the file, not from memory', async (t) => {
   const directory = await oldBlocks(t, 1)
