@@ -1,7 +1,9 @@
 import { defined } from '../../base/assert.ts'
+import { isDfsError } from '../../protocol/errors.ts'
 import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
-import { type ReplicaRecovery, reportedState } from '../core/replica.ts'
+import { type ReplicaInfo, type ReplicaRecovery, reportedState } from '../core/replica.ts'
 import { requireHeldByRecovery, requireYoungerRecovery } from '../core/replica-rules.ts'
+import { requireIntact } from './intact-replica.ts'
 import { cutReplica, sealReplica } from './replica-repair.ts'
 import type { ReplicaShelf } from './replica-shelf.ts'
 
@@ -16,9 +18,11 @@ export interface RecoverableReplica {
 /** This datanode's part in a block recovery (InterDatanodeProtocol; FsDatasetImpl.initReplicaRecovery). */
 export class ReplicaRecoveryDesk {
   readonly #shelf: ReplicaShelf
+  readonly #onCorrupt: (blockId: BlockId, reason: string) => void
 
-  constructor(shelf: ReplicaShelf) {
+  constructor(shelf: ReplicaShelf, onCorrupt: (blockId: BlockId, reason: string) => void) {
     this.#shelf = shelf
+    this.#onCorrupt = onCorrupt
   }
 
   /**
@@ -26,7 +30,8 @@ export class ReplicaRecoveryDesk {
    *
    * @returns the replica as it was, or `undefined` when there is none to recover
    * @throws {@link DfsError} RECOVERY_IN_PROGRESS when an equal or younger recovery holds it, IO_ERROR
-   * when its stamp is below `generationStamp` or not below `recoveryStamp`
+   * when its stamp is below `generationStamp` or not below `recoveryStamp`, CHECKSUM_MISMATCH or CORRUPTION
+   * when it is final and damaged
    */
   initReplicaRecovery(
     blockId: BlockId,
@@ -39,12 +44,25 @@ export class ReplicaRecoveryDesk {
       if (before === undefined || before.state === 'temporary') return undefined
       requireYoungerRecovery(before, { generationStamp, recoveryStamp })
       await this.#shelf.stopWriter(blockId)
-      if (map.find(blockId) === undefined) return undefined
+      const stopped = map.find(blockId)
+      if (stopped === undefined) return undefined
+      if (stopped.state === 'finalized') await this.#requireIntact(stopped)
       map.beginRecovery(blockId, recoveryStamp)
       const replica = defined(map.find(blockId), 'replica under recovery')
       const state = defined(reportedState(replica), 'state before recovery')
       return { blockId, generationStamp: replica.generationStamp, length: replica.length, state }
     })
+  }
+
+  async #requireIntact(replica: ReplicaInfo): Promise<void> {
+    const { blockId } = replica
+    try {
+      await requireIntact(this.#shelf, replica)
+    } catch (error) {
+      const isDamaged = isDfsError(error, 'CHECKSUM_MISMATCH') || isDfsError(error, 'CORRUPTION')
+      if (isDamaged) this.#onCorrupt(blockId, error.message)
+      throw this.#shelf.volumeOf(replica.storage).judge(error, `recover block ${blockId}`)
+    }
   }
 
   /**

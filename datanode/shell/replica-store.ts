@@ -149,7 +149,9 @@ export class ReplicaStore {
       })
     }
     this.#deletion = new ReplicaDeletion(shelf)
-    this.recovery = new ReplicaRecoveryDesk(shelf)
+    this.recovery = new ReplicaRecoveryDesk(shelf, (blockId, reason) =>
+      this.reportCorrupt(blockId, reason),
+    )
     shelf.onEvent(({ kind, blockId, storage }) => {
       if (kind !== 'received') return
       // It was verified as it came.

@@ -1,18 +1,14 @@
 import { defined } from '../../base/assert.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
-import type { ReplicaInfo } from '../core/replica.ts'
 import { lengthToResume, type ReopenRequest } from '../core/replica-rules.ts'
 import type { MetaLayout } from '../format/block-meta.ts'
 import { MetaBuilder } from '../format/meta-builder.ts'
+import { requireIntact } from './intact-replica.ts'
 import { cutReplica, resumeMeta, sealReplica } from './replica-repair.ts'
 import { type ReplicaShelf, removeReplica } from './replica-shelf.ts'
 import type { ReplicaWriter } from './replica-writer.ts'
-import { verifyReplica } from './verify-replica.ts'
 import { chooseVolume } from './volume-choice.ts'
-
-/** A replica that was verified within that time is taken as intact when it is appended to. */
-const freshlyVerifiedMs = 600_000
 
 /** What a new replica is created from. */
 export interface NewReplica {
@@ -100,20 +96,6 @@ export function reopenReplica(
     if (event !== 'resume') shelf.notify('receiving', replica)
     return shelf.startWriter({ volume, files, blockId, meta, isNew: false, expectedBytes: 0 })
   })
-}
-
-/**
- * Reads a replica that is about to be appended to, unless the scrubber did lately. One that has rotted
- * unnoticed must not get the new stamp: were the good ones lost, it would be all that is left.
- *
- * @throws {@link DfsError} CHECKSUM_MISMATCH or CORRUPTION when it is damaged
- */
-async function requireIntact(shelf: ReplicaShelf, replica: ReplicaInfo): Promise<void> {
-  const { blockId, length, digest, verifiedAt, storage } = replica
-  if (shelf.volumeOf(storage).wallTime() - verifiedAt < freshlyVerifiedMs) return
-  const files = shelf.filesOf(replica)
-  const pace = (): Promise<void> => Promise.resolve()
-  await verifyReplica({ files, blockId, length, digest, isDirect: false, pace })
 }
 
 /**

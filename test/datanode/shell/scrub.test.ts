@@ -143,25 +143,33 @@ for (const [what, spoil, reason] of damages) {
   })
 }
 
-t.test('a replica that has rotted is not appended to, and is reported', async (t) => {
-  const directory = await oldBlocks(t, 2)
-  await flip(dataPath(directory, 2), 1000)
-  const store = await openStore(t, directory)
-  const corrupt: object[] = []
-  store.onCorrupt((replica) => corrupt.push(replica))
-  const append = (id: number) =>
-    store.reopen({
-      ...{ blockId: blockId(id), event: 'append' },
-      ...{ generationStamp: generationStamp(1001), newStamp: generationStamp(1002) },
-      ...{ lengthMin: blockBytes, lengthMax: blockBytes },
-    })
-  await t.rejects(append(2), { code: 'CHECKSUM_MISMATCH' })
-  t.match(corrupt, [{ blockId: 2, generationStamp: 1001 }])
-  t.match(store.find(blockId(2)), { state: 'finalized', generationStamp: 1001 })
-  const writer = await append(1)
-  t.match(store.find(blockId(1)), { state: 'rbw', generationStamp: 1002 })
-  if (writer !== undefined) await store.release(writer)
-})
+t.test(
+  'a replica that has rotted is neither appended to nor recovered, and is reported',
+  async (t) => {
+    const directory = await oldBlocks(t, 2)
+    await flip(dataPath(directory, 2), 1000)
+    const store = await openStore(t, directory)
+    const corrupt: object[] = []
+    store.onCorrupt((replica) => corrupt.push(replica))
+    const append = (id: number) =>
+      store.reopen({
+        ...{ blockId: blockId(id), event: 'append' },
+        ...{ generationStamp: generationStamp(1001), newStamp: generationStamp(1002) },
+        ...{ lengthMin: blockBytes, lengthMax: blockBytes },
+      })
+    await t.rejects(append(2), { code: 'CHECKSUM_MISMATCH' })
+    t.match(corrupt, [{ blockId: 2, generationStamp: 1001 }])
+    t.match(store.find(blockId(2)), { state: 'finalized', generationStamp: 1001 })
+    const recover = (id: number) =>
+      store.recovery.initReplicaRecovery(blockId(id), generationStamp(1001), generationStamp(1003))
+    await t.rejects(recover(2), { code: 'CHECKSUM_MISMATCH' })
+    t.equal(corrupt.length, 2)
+    t.match(store.find(blockId(2)), { state: 'finalized' }, 'nobody waits for its recovery')
+    const writer = await append(1)
+    t.match(store.find(blockId(1)), { state: 'rbw', generationStamp: 1002 })
+    if (writer !== undefined) await store.release(writer)
+  },
+)
 
 t.test('damage that is there before the start counts from the file, not from memory', async (t) => {
   const directory = await oldBlocks(t, 1)
