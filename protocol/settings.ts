@@ -107,6 +107,11 @@ export const settings = {
     1,
     'Share of datanodes lost at once that stops repair until an operator or their return',
   ),
+  'dfs.namenode.maintenance.replication.min': integer(
+    1,
+    0,
+    'Live replicas elsewhere that each block of a datanode needs before it goes into maintenance',
+  ),
   'dfs.namenode.replication.max-streams': integer(
     0,
     0,

@@ -20,13 +20,14 @@ import type { Settings } from '../../protocol/settings.ts'
 import type { DatanodeLiveness, SafeModeState } from '../../protocol/states.ts'
 import { BlockScan } from './block-scan.ts'
 import type { BlockLocations, BlockSide, TargetChoice, TargetRequest } from './block-side.ts'
-import type { BlockRow } from './changes.ts'
+import type { BlockRow, DatanodeRow } from './changes.ts'
 import {
   type ClusterStats,
   clusterStats,
   type ReplicaCounts,
   replicaCounts,
 } from './cluster-stats.ts'
+import { DatanodeGoals, type NamedDatanode } from './datanode-goals.ts'
 import {
   type DatanodeDescriptor,
   type DatanodeRecord,
@@ -34,6 +35,8 @@ import {
   type DatanodeView,
   type HeartbeatReport,
 } from './datanode-registry.ts'
+import { type DrainView, drainView } from './drain-view.ts'
+import { Drains } from './drains.ts'
 import { type ExplainedBlock, type ExplainedNode, explainBlock, explainNode } from './explain.ts'
 import { locateBlock } from './locations.ts'
 import { type GuardView, guardView, MassFailureGuard } from './mass-failure-guard.ts'
@@ -78,9 +81,12 @@ export class BlockManager implements BlockSide {
   readonly #scan: BlockScan
   readonly #guard: MassFailureGuard
   readonly #safeMode: SafeMode
+  readonly #goals: DatanodeGoals
+  readonly #drains: Drains
   readonly #start: StartPhase
   readonly #reports: ReportIntake
   #now = millis(0)
+  #rackCount = 0
 
   constructor({ settings, prng, topology }: BlockManagerOptions) {
     this.#prng = prng
@@ -93,6 +99,11 @@ export class BlockManager implements BlockSide {
     this.#guard = new MassFailureGuard(settings)
     this.#safeMode = new SafeMode(settings)
     this.#start = new StartPhase(settings)
+    this.#goals = new DatanodeGoals(registry)
+    this.#drains = new Drains({ registry, ledger, goals: this.#goals })
+    this.#repair.onExamined = (at, health) => {
+      this.#drains.examined(at, health)
+    }
     this.#reports = new ReportIntake({
       ...this.#parts,
       scan: this.#scan,
@@ -150,7 +161,35 @@ export class BlockManager implements BlockSide {
     this.#checkSafeMode()
   }
 
+  datanodePut(row: DatanodeRow): void {
+    if (this.#goals.row(row.uuid)?.goal !== row.goal) this.#drains.forget(row.uuid)
+    this.#goals.put(row)
+    this.#goalChanged(row.uuid)
+  }
+
+  datanodeDeleted(uuid: DatanodeUuid): void {
+    this.#drains.forget(uuid)
+    this.#goals.delete(uuid)
+    this.#goalChanged(uuid)
+  }
+
   // Operations of the namespace.
+
+  datanodeRow(uuid: DatanodeUuid): DatanodeRow | undefined {
+    return this.#goals.row(uuid)
+  }
+
+  datanodeNamed(text: string): NamedDatanode {
+    return this.#goals.named(text)
+  }
+
+  reachedGoals(): readonly DatanodeRow[] {
+    return this.#drains.reachedGoals()
+  }
+
+  datanodeRows(): Iterable<DatanodeRow> {
+    return this.#goals.rows()
+  }
 
   chooseTargets(request: TargetRequest): TargetChoice {
     const existing: DatanodeRecord[] = []
@@ -226,11 +265,10 @@ export class BlockManager implements BlockSide {
   /** Records a datanode that starts, or starts over: it has no orders and must report everything. */
   register(now: Millis, descriptor: DatanodeDescriptor): void {
     this.#now = now
-    const rackCountBefore = this.#registry.rackCount
     const { node, replaced } = this.#registry.register(now, descriptor)
-    // With a second rack, blocks that had no choice so far are badly distributed.
-    const hasMoreRacks = rackCountBefore < 2 && this.#registry.rackCount >= 2
-    if (hasMoreRacks && this.#start.isSettled) this.#scan.requestAll()
+    this.#goals.settle(node.uuid)
+    this.#drains.disturb()
+    this.#countRacks()
     for (const other of replaced) this.#nodeDied(now, other)
     node.orders.clear()
     this.#ledger.open.primaryLost(node)
@@ -244,7 +282,10 @@ export class BlockManager implements BlockSide {
     const node = this.#registry.find(uuid)
     if (node === undefined || node.liveness === 'dead') return [{ kind: 'register' }]
     const lost = this.#registry.heartbeat(now, node, report)
-    if (lost.length > 0) this.#scan.requestStorages(lost.map(({ index }) => index))
+    if (lost.length > 0) {
+      this.#scan.requestStorages(lost.map(({ index }) => index))
+      this.#drains.disturb()
+    }
     this.#repair.pending.sample(now, node)
     if (this.#safeMode.state !== 'off') return []
     const mayInvalidate = (block: BlockReference): boolean =>
@@ -325,6 +366,7 @@ export class BlockManager implements BlockSide {
     })
     this.#repair.expire(now)
     for (const { orders } of this.#registry.nodes()) orders.retryInvalidations(now)
+    this.#drains.tick(now, this.#start.isSettled)
     if (!this.#start.isSettled || this.#safeMode.state !== 'off' || this.#guard.isActive) return
     this.#rounds.run(now, (id, health) => this.#start.isInGrace(now, id, health))
     this.#repair.reviewPostponed(now)
@@ -417,6 +459,20 @@ export class BlockManager implements BlockSide {
     return guardView(this.#guard, this.#registry)
   }
 
+  /** What an operator asked of each datanode, how far it has got, and what is in the way. */
+  drains(samplesMax: number): readonly DrainView[] {
+    return drainView({
+      ...{ registry: this.#registry, ledger: this.#ledger, repair: this.#repair },
+      ...{ goals: this.#goals, drains: this.#drains, rounds: this.#rounds, samplesMax },
+      pause: this.#repairPause(),
+    })
+  }
+
+  /** Open blocks that hold up the draining of a datanode. */
+  openBlocksOnDrains(): readonly BlockId[] {
+    return this.#drains.openBlocks()
+  }
+
   /** Stops with an AssertionError when the parts disagree. Reads everything; for tests. */
   invariants(): void {
     this.#registry.invariants()
@@ -426,9 +482,30 @@ export class BlockManager implements BlockSide {
 
   #nodeDied(now: Millis, node: DatanodeRecord): void {
     node.orders.clear()
-    this.#guard.lost(now, node.uuid)
+    // A datanode that was drained before may go without anybody being alarmed.
+    const { adminState } = node
+    if (adminState !== 'decommissioned' && adminState !== 'in-maintenance') {
+      this.#guard.lost(now, node.uuid)
+    }
+    this.#drains.disturb()
     this.#repair.nodeLost(now, node)
     this.#scan.requestStorages([...node.storages.values()].map(({ index }) => index))
+  }
+
+  #goalChanged(uuid: DatanodeUuid): void {
+    this.#drains.disturb()
+    this.#countRacks()
+    const node = this.#registry.find(uuid)
+    if (node === undefined) return
+    this.#scan.requestStorages([...node.storages.values()].map(({ index }) => index))
+  }
+
+  /** With a second rack, blocks that had no choice so far are badly distributed. */
+  #countRacks(): void {
+    const hadChoice = this.#rackCount >= 2
+    this.#registry.countRacks()
+    this.#rackCount = this.#registry.rackCount
+    if (!hadChoice && this.#rackCount >= 2 && this.#start.isSettled) this.#scan.requestAll()
   }
 
   #blockCount(): number | undefined {
@@ -444,6 +521,15 @@ export class BlockManager implements BlockSide {
     if (this.#start.isSettled || !isOver || this.#start.isLoading) return
     this.#start.settle()
     this.#scan.requestAll()
+  }
+
+  /** Why nothing is copied now. */
+  #repairPause(): string | undefined {
+    if (!this.#start.isSettled) return 'the namenode has just started and waits for reports'
+    if (this.#safeMode.state !== 'off') return 'the namenode is in safe mode'
+    return this.#guard.isActive
+      ? 'repair waits, because many datanodes vanished together'
+      : undefined
   }
 
   /** Before it is settled what exists, nothing can be said to be missing. */

@@ -9,7 +9,7 @@
  */
 import type { BlockId, DatanodeUuid, GenerationStamp } from '../../protocol/ids.ts'
 import type { SafeModeState } from '../../protocol/states.ts'
-import type { BlockRow } from './changes.ts'
+import type { BlockRow, DatanodeRow } from './changes.ts'
 import type { ReplicaLocation } from './requests.ts'
 
 /** Wish for targets of a new block, or for further ones beside `existing`. */
@@ -54,6 +54,22 @@ export interface BlockSide {
   blockDeleted(id: BlockId): void
   /** The wanted number of replicas of these blocks changed. */
   replicationChanged(ids: readonly BlockId[], replication: number): void
+
+  /** An operator asked something of a datanode, or it got there; replaces what was asked before. */
+  datanodePut(row: DatanodeRow): void
+  /** Nothing is asked of a datanode any more. */
+  datanodeDeleted(uuid: DatanodeUuid): void
+  /** What is asked of a datanode now. */
+  datanodeRow(uuid: DatanodeUuid): DatanodeRow | undefined
+  /**
+   * The datanode that an operator means by a uuid, a host or a `host:port`.
+   * @throws {@link DfsError} INVALID_ARGUMENT when it is none or more than one.
+   */
+  datanodeNamed(text: string): { readonly uuid: DatanodeUuid; readonly name: string }
+  /** Rows as time has made them: goals that are reached. */
+  reachedGoals(): readonly DatanodeRow[]
+  /** Every row, in the order in which they were asked. */
+  datanodeRows(): Iterable<DatanodeRow>
 
   chooseTargets(request: TargetRequest): TargetChoice
   /** Sets the pipeline of a block under construction, or the survivors of a recovery. */

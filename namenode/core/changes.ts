@@ -4,7 +4,14 @@
  * and the simulator all use the same rows. Every choice (ids, stamps, times, targets) is a field.
  */
 import type { Millis } from '../../base/brand.ts'
-import type { BlockId, ClientName, GenerationStamp, InodeId, TxId } from '../../protocol/ids.ts'
+import type {
+  BlockId,
+  ClientName,
+  DatanodeUuid,
+  GenerationStamp,
+  InodeId,
+  TxId,
+} from '../../protocol/ids.ts'
 import type { BlockState } from '../../protocol/states.ts'
 import type { CachedReply } from './requests.ts'
 
@@ -63,6 +70,20 @@ export interface BlockRow {
   readonly digest?: bigint | undefined
 }
 
+/** What an operator asked of a datanode; there is no row while nothing is asked. */
+export interface DatanodeRow {
+  readonly uuid: DatanodeUuid
+  /** `host:port` when it was asked, to speak of a datanode that is away. */
+  readonly name: string
+  readonly goal: 'decommissioned' | 'in-maintenance'
+  /** Everything it held had enough replicas elsewhere; stays so until the goal changes. */
+  readonly isReached: boolean
+  /** Wall-clock time. */
+  readonly requestedAt: Millis
+  /** Maintenance only: wall-clock time at which it ends by itself. */
+  readonly expiresAt?: Millis | undefined
+}
+
 /** Journaled. Replay applies exactly these. `created` and deletes keep the namespace totals exact. */
 export type NamespaceChange =
   | { readonly kind: 'inode.put'; readonly created: boolean; readonly inode: InodeRow }
@@ -81,6 +102,8 @@ export type NamespaceChange =
       readonly inode: InodeId
       readonly index: number
     }
+  | { readonly kind: 'datanode.put'; readonly datanode: DatanodeRow }
+  | { readonly kind: 'datanode.delete'; readonly uuid: DatanodeUuid }
   /** The next values to hand out; fields that did not move are absent. */
   | {
       readonly kind: 'ids.allocated'

@@ -56,6 +56,9 @@ export interface ClusterStats {
 export interface ReplicaCounts {
   readonly wanted: number
   readonly live: number
+  /** On datanodes that are drained or being drained, and in maintenance or about to be. */
+  readonly leaving: number
+  readonly maintained: number
   readonly corrupt: number
   /** Told, or about to be told, to go, or not finalized yet. */
   readonly uncounted: number
@@ -121,6 +124,7 @@ const emptyLengths: Readonly<Record<Danger, number>> = {
   'missing-three': 0,
   'missing-two': 0,
   'missing-one': 0,
+  leaving: 0,
   'badly-distributed': 0,
   lost: 0,
 }
@@ -136,6 +140,8 @@ export function replicaCounts(
   return {
     wanted: health.wanted,
     live: health.good.length,
+    leaving: health.leaving.length,
+    maintained: health.maintained.length,
     corrupt: health.corrupt.length,
     uncounted: health.uncounted.length,
     pending: repair.pending.of(id).length,

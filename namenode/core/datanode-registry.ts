@@ -112,6 +112,17 @@ export class StorageRecord {
     return !this.isFailed && this.node.liveness !== 'dead'
   }
 
+  /** What a good replica here is worth. */
+  get standing(): 'good' | 'leaving' | 'maintained' | 'gone' {
+    const { adminState, liveness } = this.node
+    if (this.isFailed) return 'gone'
+    // A datanode in maintenance may be switched off: that is what it is for.
+    if (adminState === 'in-maintenance') return 'maintained'
+    if (liveness === 'dead') return 'gone'
+    if (adminState === 'normal') return 'good'
+    return adminState === 'entering-maintenance' ? 'maintained' : 'leaving'
+  }
+
   /** Replicas here are certain enough to delete others because of them. */
   get isTrusted(): boolean {
     return !this.isFailed && this.isReported && this.node.liveness === 'live'
@@ -178,6 +189,8 @@ export interface RegistryOptions {
 
 /** All datanodes that ever registered, and the failure detector over them. */
 export class DatanodeRegistry {
+  /** Good replicas elsewhere that let a datanode go into maintenance. */
+  readonly maintenanceReplicationMin: number
   readonly #staleMs: number
   readonly #deadMs: number
   readonly #topology: Topology
@@ -189,6 +202,7 @@ export class DatanodeRegistry {
   #rackCount = 0
 
   constructor({ settings, topology }: RegistryOptions) {
+    this.maintenanceReplicationMin = settings['dfs.namenode.maintenance.replication.min']
     this.#staleMs = settings['dfs.namenode.stale.datanode.interval']
     this.#deadMs = settings['dfs.namenode.dead.datanode.interval']
     this.#topology = topology
@@ -198,9 +212,18 @@ export class DatanodeRegistry {
     return this.#nodes.size
   }
 
-  /** Racks with a datanode that is not dead. */
+  /** Racks with a datanode that is not dead and not being or to be drained. */
   get rackCount(): number {
     return this.#rackCount
+  }
+
+  /** Brings `rackCount` up to date after an admin state changed. */
+  countRacks(): void {
+    const racks = new Set<string>()
+    for (const { liveness, adminState, rack } of this.#nodes.values()) {
+      if (liveness !== 'dead' && adminState === 'normal') racks.add(rack)
+    }
+    this.#rackCount = racks.size
   }
 
   /** Datanodes that are not dead. */
@@ -289,7 +312,7 @@ export class DatanodeRegistry {
       }
     }
     this.#seen(now, node)
-    this.#countRacks()
+    this.countRacks()
     return { node, replaced }
   }
 
@@ -355,7 +378,7 @@ export class DatanodeRegistry {
         node.liveness = 'stale'
       }
     }
-    if (died.length > 0) this.#countRacks()
+    if (died.length > 0) this.countRacks()
     return died
   }
 
@@ -415,12 +438,6 @@ export class DatanodeRegistry {
   #rackOf(descriptor: DatanodeDescriptor): string {
     const byName = this.#topology(descriptor.hostName)
     return byName === defaultRack ? this.#topology(descriptor.ipAddress) : byName
-  }
-
-  #countRacks(): void {
-    const racks = new Set<string>()
-    for (const node of this.#nodes.values()) if (node.liveness !== 'dead') racks.add(node.rack)
-    this.#rackCount = racks.size
   }
 }
 

@@ -25,6 +25,7 @@ import { mkdirs } from './operations/mkdirs.ts'
 import { recoverLease } from './operations/recover-lease.ts'
 import { rename, rename2 } from './operations/rename.ts'
 import { setOwner, setPermission, setReplication, setTimes } from './operations/set-attributes.ts'
+import { setDatanodeGoal } from './operations/set-datanode-goal.ts'
 import { truncate } from './operations/truncate.ts'
 import { updateBlockForPipeline, updatePipeline } from './operations/update-pipeline.ts'
 import type { Plan } from './outcome.ts'
@@ -96,6 +97,8 @@ export function planRequest(
       return setReplication(context, request)
     case 'commitBlockSynchronization':
       return commitBlockSynchronization(context, request)
+    case 'setDatanodeGoal':
+      return setDatanodeGoal(context, request)
     default:
       return unreachable(request)
   }

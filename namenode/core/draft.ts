@@ -3,8 +3,8 @@
  * Nothing outside sees a draft; throwing it away leaves no trace, so an id that was drafted but never
  * applied is handed out again.
  */
-import type { BlockId, GenerationStamp, InodeId } from '../../protocol/ids.ts'
-import type { BlockRow, InodeRow, NamespaceChange, NextIds } from './changes.ts'
+import type { BlockId, DatanodeUuid, GenerationStamp, InodeId } from '../../protocol/ids.ts'
+import type { BlockRow, DatanodeRow, InodeRow, NamespaceChange, NextIds } from './changes.ts'
 import type { Effect, Plan } from './outcome.ts'
 
 type OtherChange = Exclude<NamespaceChange, { kind: 'inode.put' | 'ids.allocated' }>
@@ -84,6 +84,14 @@ export class Draft {
 
   deleteBlock({ id, inode, index }: BlockRow): void {
     this.#changes.push({ kind: 'block.delete', id, inode, index })
+  }
+
+  putDatanode(datanode: DatanodeRow): void {
+    this.#changes.push({ kind: 'datanode.put', datanode })
+  }
+
+  deleteDatanode(uuid: DatanodeUuid): void {
+    this.#changes.push({ kind: 'datanode.delete', uuid })
   }
 
   /** Everything collected; inodes first, so that a block's file is known before the block. */

@@ -22,6 +22,8 @@ import type { ReplicaLedger } from './replica-ledger.ts'
  *   datanode is not heard of at the moment
  * - `being-written`, `waiting`: not finalized on its datanode
  * - `to-be-deleted`: surplus or replaced, told to go or about to be
+ * - `leaving`, `maintained`: fine, but its datanode is drained or being drained / in maintenance or about to
+ *   be; it does not count itself, and one in maintenance lets fewer others be enough
  * - `unreachable`: its datanode is dead or its storage failed
  * - any other: corrupt, and why
  */
@@ -31,6 +33,8 @@ export type ReplicaWorth =
   | 'being-written'
   | 'waiting'
   | 'to-be-deleted'
+  | 'leaving'
+  | 'maintained'
   | 'unreachable'
   | CorruptReason
 
@@ -144,7 +148,7 @@ export function explainBlock(id: BlockId, sources: ExplainSources): ExplainedBlo
     refusals: hindrance?.why === 'no-target' ? rounds.refusals(id) : [],
     isDeletionPostponed,
     nextTryAt: queue === undefined || queue === 'lost' ? undefined : rounds.pausedUntil,
-    isHealthy: isSettled && isClean && health.good.length === health.wanted,
+    isHealthy: isSettled && isClean && health.good.length >= health.needed,
   }
 }
 
@@ -192,11 +196,7 @@ function explainReplicas(
       ? 'to-be-deleted'
       : isBeingWritten(word)
         ? 'being-written'
-        : !storage.counts
-          ? 'unreachable'
-          : storage.isTrusted
-            ? 'good'
-            : 'unconfirmed'
+        : standingWorth[storage.standing](storage)
     replicas.push({ ...placeOf(storage), ...version, ...verdict(worth), isGoing: isLeaving })
   }
   for (const { storage, generationStamp, length, reason, isGoing: leaving } of ledger.corrupt.of(
@@ -222,6 +222,13 @@ function explainReplicas(
   }
   return replicas
 }
+
+const standingWorth = {
+  good: ({ isTrusted }: StorageRecord): ReplicaWorth => (isTrusted ? 'good' : 'unconfirmed'),
+  leaving: (): ReplicaWorth => 'leaving',
+  maintained: (): ReplicaWorth => 'maintained',
+  gone: (): ReplicaWorth => 'unreachable',
+} as const satisfies Record<StorageRecord['standing'], (storage: StorageRecord) => ReplicaWorth>
 
 function verdict(worth: ReplicaWorth): Pick<ExplainedReplica, 'worth' | 'counts'> {
   return { worth, counts: worth === 'good' || worth === 'unconfirmed' }

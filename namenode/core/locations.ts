@@ -1,10 +1,11 @@
 /**
  * Which replicas a reader is sent to, and in which order: live datanodes first, among them the
  * reader's own host, then its rack, then the others in random order; disconnected and stale ones after
- * all of them. Corrupt replicas are given only when there is nothing else, so that a reader can say
+ * all of them. Replicas on datanodes being drained come behind the live ones, drained ones last. Corrupt replicas are given only when there is nothing else, so that a reader can say
  * what is wrong rather than that nothing is there.
  */
 import type { Prng } from '../../base/prng.ts'
+import type { AdminState, DatanodeLiveness } from '../../protocol/states.ts'
 import { isBeingWritten, isGoing, storageOf } from './block-map.ts'
 import type { BlockLocations } from './block-side.ts'
 import type { BlockRow } from './changes.ts'
@@ -12,6 +13,21 @@ import type { DatanodeRegistry, StorageRecord } from './datanode-registry.ts'
 import type { PendingCopy } from './pending-copies.ts'
 import type { ReplicaLedger } from './replica-ledger.ts'
 import { distance } from './topology.ts'
+
+/** More than the largest distance apart, so that each step outweighs being near. */
+const livenessRank = {
+  live: 0,
+  disconnected: 100,
+  stale: 200,
+  dead: 300,
+} as const satisfies Record<DatanodeLiveness, number>
+const adminRank = {
+  normal: 0,
+  'decommission-in-progress': 10,
+  'entering-maintenance': 10,
+  'in-maintenance': 1000,
+  decommissioned: 2000,
+} as const satisfies Record<AdminState, number>
 
 export interface LocationContext {
   readonly ledger: ReplicaLedger
@@ -76,8 +92,8 @@ function nearestFirst(
   const here = { host: callerHost, rack: registry.rackOfHost(callerHost) }
   const ranked = prng.shuffle([...storages]).map((storage) => {
     const { node } = storage
-    const unreachable = node.liveness === 'live' ? 0 : node.liveness === 'disconnected' ? 10 : 20
-    return { storage, rank: unreachable + distance(here, node) }
+    const rank = distance(here, node) + livenessRank[node.liveness] + adminRank[node.adminState]
+    return { storage, rank }
   })
   // The sort is stable: equals stay in random order.
   return ranked.sort((one, other) => one.rank - other.rank).map(({ storage }) => storage)

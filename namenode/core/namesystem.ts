@@ -20,6 +20,7 @@ import { limits } from '../../protocol/limits.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { BlockSide } from './block-side.ts'
 import type {
+  DatanodeRow,
   InodeRow,
   NamespaceChange,
   NamespaceTotals,
@@ -34,6 +35,7 @@ import { firstIds } from './genesis.ts'
 import { checkInvariants } from './invariants.ts'
 import { expireLeases } from './lease-expiry.ts'
 import { LeaseManager, type LeaseView } from './lease-manager.ts'
+import { progressDatanodeGoals } from './operations/set-datanode-goal.ts'
 import { Orphans } from './orphans.ts'
 import type { Effect, Outcome, TickPlan } from './outcome.ts'
 import { parseProtected } from './protected-directories.ts'
@@ -59,6 +61,7 @@ export interface NamespaceStart {
   readonly nextIds: NextIds
   readonly totals: NamespaceTotals
   readonly openFiles: readonly InodeRow[]
+  readonly datanodes: readonly DatanodeRow[]
   readonly now: Millis
 }
 
@@ -173,6 +176,7 @@ export class Namesystem {
     const context = this.#context({ now, wall, caller: namenodeCaller, page: undefined })
     const options = { budget: tickChangesMax, unseen: this.#unseenOpenFiles }
     expireLeases(context, draft, collector, options)
+    progressDatanodeGoals(this.blocks, wall, draft)
     this.#orphans.reap(this.#rows, draft, collector, tickChangesMax)
     return {
       misses: collector.misses,
@@ -199,6 +203,7 @@ export class Namesystem {
     this.#totals = { ...start.totals }
     this.#leases.restart(start.now)
     this.#retryCache.restart(start.now)
+    for (const datanode of start.datanodes) this.blocks.datanodePut(datanode)
     for (const file of start.openFiles) {
       this.#rows.inodes.provide(file.id, file)
       this.#leases.filePut(file)
@@ -266,6 +271,12 @@ export class Namesystem {
           blockId: change.nextBlockId ?? this.#nextIds.blockId,
           generationStamp: change.nextGenerationStamp ?? this.#nextIds.generationStamp,
         }
+        return
+      case 'datanode.put':
+        this.blocks.datanodePut(change.datanode)
+        return
+      case 'datanode.delete':
+        this.blocks.datanodeDeleted(change.uuid)
         return
       case 'inode.put':
         if (change.created) this.#count(change.inode.id, change.inode.kind, 1)

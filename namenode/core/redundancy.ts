@@ -3,6 +3,7 @@
  *
  *     last-replica        one replica left of several wanted: the next failure loses it
  *     missing-three/-two/-one   so many replicas short of the wanted number
+ *     leaving             enough replicas, but some on datanodes that are being drained
  *     badly-distributed   enough replicas, but one rack holds them all
  *     lost                none left: nothing to copy from, waits for a datanode to return
  *
@@ -23,6 +24,7 @@ export const dangers = [
   'missing-three',
   'missing-two',
   'missing-one',
+  'leaving',
   'badly-distributed',
   'lost',
 ] as const
@@ -33,10 +35,16 @@ const noNodes: readonly DatanodeRecord[] = []
 /** Everything known about the replicas of one complete block. */
 export interface BlockHealth {
   readonly wanted: number
-  /** Finalized, not told to go, on datanodes that are not dead. */
+  /** Good replicas that are enough: fewer than wanted while some are in maintenance. */
+  readonly needed: number
+  /** Finalized, not told to go, on datanodes that are not dead and not being or to be drained. */
   readonly good: readonly StorageRecord[]
   /** The part of `good` that is certain enough to delete others because of it. */
   readonly trusted: readonly StorageRecord[]
+  /** As good, but on datanodes that are drained or being drained: sources, and readable. */
+  readonly leaving: readonly StorageRecord[]
+  /** On datanodes in maintenance or about to be: not lost, so fewer others are needed. */
+  readonly maintained: readonly StorageRecord[]
   /** Not finalized yet, or told to go; they occupy their datanode. */
   readonly uncounted: readonly StorageRecord[]
   readonly corrupt: readonly CorruptReplica[]
@@ -46,22 +54,35 @@ export interface BlockHealth {
 export function assess(ledger: ReplicaLedger, registry: DatanodeRegistry, at: Slot): BlockHealth {
   const good: StorageRecord[] = []
   const trusted: StorageRecord[] = []
+  const leaving: StorageRecord[] = []
+  const maintained: StorageRecord[] = []
   const uncounted: StorageRecord[] = []
   for (const word of ledger.map.replicas(at)) {
     const storage = registry.storage(storageOf(word))
     if (isGoing(word) || isBeingWritten(word)) uncounted.push(storage)
-    else if (storage.counts) {
+    else if (storage.standing === 'maintained') maintained.push(storage)
+    else if (storage.standing === 'leaving') leaving.push(storage)
+    else if (storage.standing === 'good') {
       good.push(storage)
       if (storage.isTrusted) trusted.push(storage)
     }
   }
   const corrupt = ledger.corrupt.of(ledger.map.id(at))
-  return { wanted: ledger.map.replication(at), good, trusted, uncounted, corrupt }
+  const wanted = ledger.map.replication(at)
+  const neededMin = Math.min(registry.maintenanceReplicationMin, wanted)
+  const needed = Math.max(wanted - maintained.length, neededMin)
+  return { wanted, needed, good, trusted, leaving, maintained, uncounted, corrupt }
+}
+
+/** Replicas that can be copied from or read. */
+export function sourcesOf({ good, leaving, maintained }: BlockHealth): readonly StorageRecord[] {
+  if (leaving.length === 0 && maintained.length === 0) return good
+  return [...good, ...leaving, ...maintained.filter((storage) => storage.counts)]
 }
 
 /** Replicas that must still be ordered. */
 export function missingCount(health: BlockHealth, pending: readonly PendingCopy[]): number {
-  return health.wanted - health.good.length - newNodes(health, pending).length
+  return health.needed - health.good.length - newNodes(health, pending).length
 }
 
 /** The queue a block belongs to; `undefined` when it needs nothing. */
@@ -70,13 +91,15 @@ export function dangerOf(
   pending: readonly PendingCopy[],
   rackCount: number,
 ): Danger | undefined {
-  const { wanted, good } = health
+  const { wanted, needed, good } = health
   if (wanted === 0) return undefined
   const coming = newNodes(health, pending)
-  if (good.length === 0) return coming.length === 0 ? 'lost' : undefined
-  if (good.length + coming.length < wanted) {
-    if (good.length === 1 && wanted > 1) return 'last-replica'
-    const short = wanted - good.length
+  const existing = sourcesOf(health).length
+  if (existing === 0) return coming.length === 0 ? 'lost' : undefined
+  if (good.length + coming.length < needed) {
+    if (existing === 1 && wanted > 1) return 'last-replica'
+    const short = needed - good.length - health.leaving.length
+    if (short <= 0) return 'leaving'
     if (short >= 3) return 'missing-three'
     return short === 2 ? 'missing-two' : 'missing-one'
   }
@@ -91,7 +114,10 @@ function newNodes(health: BlockHealth, pending: readonly PendingCopy[]): readonl
   if (pending.length === 0) return noNodes
   return pending
     .map(({ target }) => target.node)
-    .filter((node) => !health.good.some((storage) => storage.node === node))
+    .filter(
+      (node) =>
+        node.adminState === 'normal' && !health.good.some((storage) => storage.node === node),
+    )
 }
 
 /**
@@ -131,6 +157,7 @@ export class RedundancyQueues {
     'missing-three': new Set(),
     'missing-two': new Set(),
     'missing-one': new Set(),
+    leaving: new Set(),
     'badly-distributed': new Set(),
     lost: new Set(),
   }

@@ -21,7 +21,14 @@ import type { Slot } from './block-map.ts'
 import type { DatanodeRecord, DatanodeRegistry, StorageRecord } from './datanode-registry.ts'
 import type { CopyLoad, PendingCopy } from './pending-copies.ts'
 import { choosePlacement, type PlacementContext, type Refusal, refusalsOf } from './placement.ts'
-import { assess, type BlockHealth, type Danger, dangers, missingCount } from './redundancy.ts'
+import {
+  assess,
+  type BlockHealth,
+  type Danger,
+  dangers,
+  missingCount,
+  sourcesOf,
+} from './redundancy.ts'
 import type { Repair } from './repair.ts'
 import type { ReplicaLedger } from './replica-ledger.ts'
 
@@ -196,10 +203,10 @@ export class RepairRounds {
     return 'ordered'
   }
 
-  /** The good replica on the live datanode that copies least, if it may copy more. */
+  /** The readable replica on the live datanode that copies least, if it may copy more. */
   #chooseSource(health: BlockHealth, length: number): StorageRecord | undefined {
     let best: StorageRecord | undefined
-    for (const storage of health.good) {
+    for (const storage of sourcesOf(health)) {
       if (storage.node.liveness !== 'live' || !this.hasRoomToSend(storage.node, length)) continue
       if (best === undefined || this.#outBytes(storage) < this.#outBytes(best)) best = storage
     }
@@ -281,6 +288,8 @@ function occupiedNodes(
 ): ReadonlySet<DatanodeRecord> {
   return new Set([
     ...health.good.map(({ node }) => node),
+    ...health.leaving.map(({ node }) => node),
+    ...health.maintained.map(({ node }) => node),
     ...pending.map(({ target }) => target.node),
     ...health.uncounted.map(({ node }) => node),
     ...health.corrupt.map(({ storage }) => storage.node),

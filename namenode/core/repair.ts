@@ -26,6 +26,7 @@ import {
   dangerOf,
   dangers,
   RedundancyQueues,
+  sourcesOf,
 } from './redundancy.ts'
 import type { ReplicaLedger } from './replica-ledger.ts'
 import type { BlockReference } from './requests.ts'
@@ -41,6 +42,8 @@ const noNodes: readonly DatanodeRecord[] = []
 export class Repair {
   readonly queues = new RedundancyQueues()
   readonly pending = new PendingCopies()
+  /** Told of every complete block whose replicas were looked at. */
+  onExamined: (at: Slot, health: BlockHealth) => void = () => undefined
   readonly #registry: DatanodeRegistry
   readonly #ledger: ReplicaLedger
   /** Blocks with a surplus or corrupt replicas that cannot be deleted on what is trusted now. */
@@ -86,8 +89,9 @@ export class Repair {
     this.#withdrawUnneeded(now, id, health)
     const danger = dangerOf(health, this.pending.of(id), this.#registry.rackCount)
     this.#note(id, health, danger)
+    this.onExamined(at, health)
     if (health.wanted === 0) return
-    if (health.good.length >= health.wanted) this.#failedTargets.delete(id)
+    if (health.good.length >= health.needed) this.#failedTargets.delete(id)
     const isCleanPostponed = this.#disposeOfCorrupt(at, health)
     const isTrimPostponed = this.#trimExcess(at, health)
     if (isCleanPostponed || isTrimPostponed) this.#postponed.add(id)
@@ -130,10 +134,10 @@ export class Repair {
     const at = this.#ledger.map.find(id)
     if (at === undefined) return
     const deadline = millis(now + limits.pipelineReportMs)
-    const { good } = assess(this.#ledger, this.#registry, at)
+    const known = sourcesOf(assess(this.#ledger, this.#registry, at))
     for (const target of storages) {
       const isKnown =
-        good.some(({ node }) => node === target.node) ||
+        known.some(({ node }) => node === target.node) ||
         this.pending.of(id).some((copy) => copy.target.node === target.node)
       if (isKnown || !target.counts) continue
       this.pending.add(id, { target, source: undefined, bytes: 0, since: now, deadline })
@@ -222,8 +226,8 @@ export class Repair {
 
   #note(id: BlockId, health: BlockHealth | undefined, danger: Danger | undefined): void {
     this.queues.put(id, danger)
-    const goodCount = health?.good.length ?? 0
-    const isShort = health !== undefined && goodCount > 0 && goodCount < health.wanted
+    const isReadable = health !== undefined && sourcesOf(health).length > 0
+    const isShort = isReadable && health.good.length < health.needed
     if (isShort && !isAwaitingPipeline(this.pending.of(id))) this.#short.add(id)
     else this.#short.delete(id)
     if (danger === 'lost' && health?.wanted === 1) this.#lostSingles.add(id)

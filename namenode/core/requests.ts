@@ -11,7 +11,7 @@ import type {
   InodeId,
   StorageUuid,
 } from '../../protocol/ids.ts'
-import type { BlockRow, InodeRow, NamespaceTotals, RequestId } from './changes.ts'
+import type { BlockRow, DatanodeRow, InodeRow, NamespaceTotals, RequestId } from './changes.ts'
 
 /** Who calls, as established by the connection. */
 export interface Caller {
@@ -214,6 +214,13 @@ export type WriteRequest =
       readonly atime?: Millis | undefined
     })
   | (PathRequest<'setReplication'> & { readonly replication: number })
+  /** From an operator. `datanode`: uuid, host or `host:port`; `expiresAt`: wall-clock end of a maintenance. */
+  | {
+      readonly kind: 'setDatanodeGoal'
+      readonly datanode: string
+      readonly goal: DatanodeRow['goal'] | 'normal'
+      readonly expiresAt?: Millis | undefined
+    }
   /** From the primary datanode of a block recovery. */
   | {
       readonly kind: 'commitBlockSynchronization'
@@ -259,6 +266,7 @@ export interface ReplyByKind {
   readonly setTimes: undefined
   readonly setReplication: boolean
   readonly commitBlockSynchronization: undefined
+  readonly setDatanodeGoal: DatanodeRow | undefined
 }
 
 export type ReplyOf<R extends Request> = ReplyByKind[R['kind']]

@@ -20,8 +20,11 @@ export interface BlockIdRange {
   readonly below: number
 }
 
-const hasAccounted = ({ good, uncounted, corrupt, wanted }: BlockHealth): boolean =>
-  good.length + uncounted.length + corrupt.length >= wanted
+function hasAccounted(health: BlockHealth): boolean {
+  const { good, leaving, maintained, uncounted, corrupt, wanted } = health
+  const away = leaving.length + maintained.length + uncounted.length + corrupt.length
+  return good.length + away >= wanted
+}
 
 /** Loading, settling and the grace of a start. */
 export class StartPhase {

@@ -16,7 +16,7 @@ import { DfsError } from '../../protocol/errors.ts'
 import { checkLayout, type LayoutRange } from '../../protocol/layout.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { BlockState } from '../../protocol/states.ts'
-import type { InodeRow } from '../core/changes.ts'
+import type { DatanodeRow, InodeRow } from '../core/changes.ts'
 
 /** `PRAGMA user_version` of a database that this program writes. */
 export const schemaVersion = 2
@@ -39,6 +39,12 @@ export const blockStateNumbers = {
   committed: 3,
   complete: 4,
 } as const satisfies Record<BlockState, number>
+
+/** What `datanode.goal` holds. */
+export const datanodeGoalNumbers = {
+  decommissioned: 1,
+  'in-maintenance': 2,
+} as const satisfies Record<DatanodeRow['goal'], number>
 
 /** Keys of the table `meta`. */
 export const metaKeys = [
@@ -72,6 +78,18 @@ export interface RestoreRecord {
   readonly blocksFrom: number
   readonly blocksBelow: number
 }
+
+/** New in version 2. */
+const createDatanodeTable = `
+CREATE TABLE datanode (
+  uuid         TEXT PRIMARY KEY,
+  name         TEXT    NOT NULL,
+  goal         INTEGER NOT NULL,
+  is_reached   INTEGER NOT NULL,
+  requested_at INTEGER NOT NULL,
+  expires_at   INTEGER
+) WITHOUT ROWID;
+`
 
 /** Creates the tables of an empty database. */
 export const createSchema = `
@@ -133,7 +151,7 @@ CREATE TABLE retry (
   PRIMARY KEY (client_id, call_id)
 ) WITHOUT ROWID;
 CREATE INDEX retry_by_time ON retry (wall_time);
-`
+${createDatanodeTable}`
 
 /**
  * Statements that bring the tables of an older version one version further, by the version they start
@@ -143,7 +161,7 @@ export const schemaMigrations: Readonly<Record<number, string>> = {
   1: `
 ALTER TABLE block ADD COLUMN truncate_length INTEGER;
 ALTER TABLE block ADD COLUMN committed_length INTEGER;
-`,
+${createDatanodeTable}`,
 }
 
 /** Answers older than this are dropped when a fold passes by, and ignored when read. */
@@ -172,6 +190,11 @@ export const foldStatements = {
       value ->> 14, value ->> 15, value ->> 16 FROM json_each(?1)`,
   putRetries: `INSERT OR REPLACE INTO retry (client_id, call_id, wall_time, reply)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1)`,
+  deleteDatanodes: `DELETE FROM datanode WHERE uuid IN (SELECT value FROM json_each(?1))`,
+  putDatanodes: `INSERT OR REPLACE INTO datanode
+    (uuid, name, goal, is_reached, requested_at, expires_at)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+      FROM json_each(?1)`,
   /** Parameter 1: wall-clock milliseconds; older answers go, parameter 2 of them at most, oldest first. */
   expireRetries: `DELETE FROM retry WHERE (client_id, call_id) IN
     (SELECT client_id, call_id FROM retry WHERE wall_time < ?1 ORDER BY wall_time LIMIT ?2)`,
@@ -216,6 +239,8 @@ export const queries = {
      WHERE (b.inode, b.idx) > (?1, ?2) ORDER BY b.inode, b.idx LIMIT ?3)`,
   openFiles: `SELECT json_group_array(${inodeArray}) AS rows
     FROM inode i WHERE i.lease_holder IS NOT NULL`,
+  datanodes: `SELECT json_group_array(
+      json_array(uuid, name, goal, is_reached, requested_at, expires_at)) AS rows FROM datanode`,
   /** ?1: client, ?2: call, ?3: wall-clock milliseconds; an older answer is left out. Rows are replies. */
   reply: `SELECT json_group_array(reply) AS rows
     FROM retry WHERE client_id = ?1 AND call_id = ?2 AND wall_time >= ?3`,

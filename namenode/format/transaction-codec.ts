@@ -43,6 +43,7 @@ import {
 import type { BlockState } from '../../protocol/states.ts'
 import type {
   BlockRow,
+  DatanodeRow,
   InodeRow,
   NamespaceChange,
   RequestId,
@@ -97,6 +98,20 @@ const journalBlock = message('JournalBlock', {
   committedLength: optional(9, u64),
 })
 
+const datanodeGoal = enumeration({
+  decommissioned: 1,
+  'in-maintenance': 2,
+} satisfies Record<DatanodeRow['goal'], number>)
+
+const journalDatanode = message('JournalDatanode', {
+  uuid: required(1, str),
+  name: required(2, str),
+  goal: required(3, datanodeGoal),
+  isReached: withDefault(4, bool, false),
+  requestedAt: required(5, i64),
+  expiresAt: optional(6, i64),
+})
+
 const inodePut = message('JournalInodePut', {
   created: required(1, bool),
   inode: required(2, journalInode),
@@ -123,6 +138,8 @@ const blockDelete = message('JournalBlockDelete', {
   inode: required(2, u64),
   index: withDefault(3, u32, 0),
 })
+const datanodePut = message('JournalDatanodePut', { datanode: required(1, journalDatanode) })
+const datanodeDelete = message('JournalDatanodeDelete', { uuid: required(1, str) })
 const idsAllocated = message('JournalIdsAllocated', {
   nextInodeId: optional(1, u64),
   nextBlockId: optional(2, u64),
@@ -138,6 +155,8 @@ const journalChange = message('JournalChange', {
   blockPut: optional(5, blockPut),
   blockDelete: optional(6, blockDelete),
   idsAllocated: optional(7, idsAllocated),
+  datanodePut: optional(8, datanodePut),
+  datanodeDelete: optional(9, datanodeDelete),
 })
 
 const journalFileStatus = message('JournalFileStatus', {
@@ -230,6 +249,10 @@ function encodeChange(change: NamespaceChange): WireChange {
       return { blockPut: { created: change.created, block: encodeBlock(change.block) } }
     case 'block.delete':
       return { blockDelete: { ...change, index: unlessZero(change.index) } }
+    case 'datanode.put':
+      return { datanodePut: change }
+    case 'datanode.delete':
+      return { datanodeDelete: change }
     case 'ids.allocated':
       return { idsAllocated: change }
     default:
@@ -249,6 +272,9 @@ function decodeChange(change: MessageOf<typeof journalChange>): NamespaceChange 
   if (change.blockPut !== undefined) {
     const { created, block } = change.blockPut
     return { kind: 'block.put', created, block: decodeBlock(block) }
+  }
+  if (change.datanodePut !== undefined) {
+    return { kind: 'datanode.put', datanode: decodeDatanode(change.datanodePut.datanode) }
   }
   if (change.idsAllocated !== undefined) {
     const { nextInodeId, nextBlockId, nextGenerationStamp } = change.idsAllocated
@@ -276,6 +302,9 @@ function decodeDeletion(change: MessageOf<typeof journalChange>): NamespaceChang
   if (change.blockDelete !== undefined) {
     const { id, inode, index } = change.blockDelete
     return { kind: 'block.delete', id: blockId(id), inode: inodeId(inode), index }
+  }
+  if (change.datanodeDelete !== undefined) {
+    return { kind: 'datanode.delete', uuid: datanodeUuid(change.datanodeDelete.uuid) }
   }
   throw new DfsError('BAD_FRAME', 'Transaction holds a change of a kind this program does not know')
 }
@@ -341,6 +370,16 @@ function decodeBlock(wire: MessageOf<typeof journalBlock>): BlockRow {
     ...(digest !== undefined && { digest }),
     ...(truncateLength !== undefined && { truncateLength }),
     ...(committedLength !== undefined && { committedLength }),
+  }
+}
+
+function decodeDatanode(wire: MessageOf<typeof journalDatanode>): DatanodeRow {
+  const { expiresAt, ...rest } = wire
+  return {
+    ...rest,
+    uuid: datanodeUuid(wire.uuid),
+    requestedAt: millis(wire.requestedAt),
+    ...(expiresAt !== undefined && { expiresAt: millis(expiresAt) }),
   }
 }
 

@@ -5,7 +5,11 @@ import type {
   clientNamenodeProtocol,
   DatanodeReportType,
 } from '../../protocol/messages/client-namenode.ts'
-import type { fsServerDefaults, openFilesBatchResponse } from '../../protocol/messages/hdfs.ts'
+import type {
+  fsServerDefaults,
+  OpenFilesType,
+  openFilesBatchResponse,
+} from '../../protocol/messages/hdfs.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { RpcCall, RpcHandlers } from '../../transport/rpc-server.ts'
 import type { BlockManager } from '../core/block-manager.ts'
@@ -73,9 +77,13 @@ export function administrationHandlers(
   const { namenode } = context
   const { blocks } = namenode
   return {
-    getDatanodeReport: ({ type }) => ({
-      di: datanodesOf(blocks, type).map((view) => wireDatanodeInfo(context, view)),
-    }),
+    // What is asked of a datanode is journaled: nobody sees it before it is durable.
+    getDatanodeReport: ({ type }) =>
+      namenode.release({
+        di: datanodesOf(blocks, type).map((view) => wireDatanodeInfo(context, view)),
+      }),
+    // Which datanodes leave is asked by OperatorProtocol; there are no files of hosts to read again.
+    refreshNodes: (_request, call) => mapReply(context.requireSuperuser(call), () => nothing),
     getDatanodeStorageReport: ({ type }) =>
       namenode.release({
         datanodeStorageReports: datanodesOf(blocks, type).map((view) => ({
@@ -97,9 +105,11 @@ export function administrationHandlers(
       await context.requireSuperuser(call)
       return { corrupt: await corruptFiles(context, call, path, cookie) }
     },
-    listOpenFiles: async ({ id, path }, call) => {
+    listOpenFiles: async ({ id, types, path }, call) => {
       await context.requireSuperuser(call)
-      return openFiles(context, id, path)
+      const isBlocking = types.length > 0 && !types.includes('ALL_OPEN_FILES')
+      const only = isBlocking ? await filesOnDrains(context, call) : undefined
+      return openFiles(context, { startAfter: id, prefix: path, only })
     },
     getCurrentEditLogTxid: () => ({ txid: namenode.journal.durableTxid }),
     getHAServiceState: () => ({ state: 'ACTIVE' }),
@@ -137,11 +147,32 @@ function datanodesOf(blocks: BlockManager, type: DatanodeReportType): readonly D
 interface OpenFilesPage {
   readonly entries: readonly EncodableOf<typeof openFilesBatchResponse>[]
   readonly hasMore: boolean
-  readonly types: readonly ['ALL_OPEN_FILES']
+  readonly types: readonly [OpenFilesType]
 }
 
-/** Open files with inode ids after `startAfter`, below `prefix`, in the order of their ids. */
-function openFiles(context: ClientContext, startAfter: number, prefix = ''): OpenFilesPage {
+/** Files whose block under construction holds up the draining of a datanode. */
+async function filesOnDrains(context: ClientContext, call: RpcCall): Promise<ReadonlySet<string>> {
+  const files = new Set<string>()
+  for (const block of context.namenode.blocks.openBlocksOnDrains()) {
+    const path = await context.execute(call, { kind: 'getBlockPath', block })
+    if (path !== undefined) files.add(path)
+  }
+  return files
+}
+
+/** Open files with inode ids after `startAfter`, below `prefix`, among `only`, in the order of their ids. */
+function openFiles(
+  context: ClientContext,
+  {
+    startAfter,
+    prefix = '',
+    only,
+  }: {
+    readonly startAfter: number
+    readonly prefix?: string | undefined
+    readonly only: ReadonlySet<string> | undefined
+  },
+): OpenFilesPage {
   const { namesystem } = context.namenode
   const files = [...namesystem.leases()]
     .flatMap(({ holder, files: ids }) => [...ids].map((inode) => ({ inode, holder })))
@@ -149,10 +180,11 @@ function openFiles(context: ClientContext, startAfter: number, prefix = ''): Ope
     .sort((left, right) => left.inode - right.inode)
   const entries = files.slice(0, openFilesPerPage).flatMap(({ inode, holder }) => {
     const path = namesystem.pathOf(inode)
-    const isWanted = path?.startsWith(prefix) === true
+    const isWanted = path?.startsWith(prefix) === true && only?.has(path) !== false
     return isWanted ? [{ id: inode, path, clientName: holder, clientMachine: '' }] : []
   })
-  return { entries, hasMore: files.length > openFilesPerPage, types: ['ALL_OPEN_FILES'] }
+  const type = only === undefined ? 'ALL_OPEN_FILES' : 'BLOCKING_DECOMMISSION'
+  return { entries, hasMore: files.length > openFilesPerPage, types: [type] }
 }
 
 function serverDefaultsOf(settings: Settings): EncodableOf<typeof fsServerDefaults> {

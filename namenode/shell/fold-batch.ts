@@ -2,6 +2,7 @@ import { defined, unreachable } from '../../base/assert.ts'
 import type { Millis } from '../../base/brand.ts'
 import {
   type BlockId,
+  type DatanodeUuid,
   type InodeId,
   orphanageInodeId,
   type TxId,
@@ -9,6 +10,7 @@ import {
 } from '../../protocol/ids.ts'
 import type {
   BlockRow,
+  DatanodeRow,
   InodeRow,
   NamespaceChange,
   NamespaceTotals,
@@ -42,6 +44,7 @@ export class FoldBatch {
   readonly inodes = new Map<InodeId, InodeRow | undefined>()
   readonly entries = new Map<string, EntryFate>()
   readonly blocks = new Map<BlockId, BlockRow | undefined>()
+  readonly datanodes = new Map<DatanodeUuid, DatanodeRow | undefined>()
   readonly retries: RetryEntry[] = []
   /** To be added to the totals of the store. */
   readonly totalsGrowth: Mutable<NamespaceTotals> = {
@@ -72,7 +75,8 @@ export class FoldBatch {
 
   /** Rows that will be written or deleted. */
   get rowCount(): number {
-    return this.inodes.size + this.entries.size + this.blocks.size + this.retries.length
+    const { inodes, entries, blocks, datanodes, retries } = this
+    return inodes.size + entries.size + blocks.size + datanodes.size + retries.length
   }
 
   add(transaction: Transaction): void {
@@ -90,6 +94,7 @@ export class FoldBatch {
     for (const [id, inode] of later.inodes) this.inodes.set(id, inode)
     for (const [key, fate] of later.entries) this.entries.set(key, fate)
     for (const [id, block] of later.blocks) this.blocks.set(id, block)
+    for (const [uuid, datanode] of later.datanodes) this.datanodes.set(uuid, datanode)
     this.retries.push(...later.retries)
     this.totalsGrowth.files += later.totalsGrowth.files
     this.totalsGrowth.directories += later.totalsGrowth.directories
@@ -124,6 +129,12 @@ export class FoldBatch {
       case 'block.delete':
         this.blocks.set(change.id, undefined)
         this.totalsGrowth.blocks -= 1
+        break
+      case 'datanode.put':
+        this.datanodes.set(change.datanode.uuid, change.datanode)
+        break
+      case 'datanode.delete':
+        this.datanodes.set(change.uuid, undefined)
         break
       case 'ids.allocated':
         if (change.nextInodeId !== undefined) this.nextIds.inodeId = change.nextInodeId

@@ -215,6 +215,7 @@ export class Namenode {
       nextIds: position.nextIds,
       totals: position.totals,
       openFiles: await store.openFiles(),
+      datanodes: await store.datanodes(),
       now: startedAt,
     })
     const tail: Transaction[] = []

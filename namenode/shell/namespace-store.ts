@@ -1,6 +1,13 @@
 import type { Millis } from '../../base/brand.ts'
 import type { TxId } from '../../protocol/ids.ts'
-import type { BlockRow, InodeRow, NamespaceTotals, NextIds, RequestId } from '../core/changes.ts'
+import type {
+  BlockRow,
+  DatanodeRow,
+  InodeRow,
+  NamespaceTotals,
+  NextIds,
+  RequestId,
+} from '../core/changes.ts'
 import type { CachedReply, Loaded, Miss } from '../core/requests.ts'
 import type { RestoreRecord } from '../format/schema.ts'
 import type { FoldBatch } from './fold-batch.ts'
@@ -40,6 +47,8 @@ export interface NamespaceStore {
   /** Every block row, page by page, in the order of (inode, index). */
   streamBlocks(pageRows: number): AsyncIterable<readonly StoredBlock[]>
   openFiles(): Promise<readonly InodeRow[]>
+  /** What operators asked of datanodes. */
+  datanodes(): Promise<readonly DatanodeRow[]>
   /** The answer of an at-most-once call, when it was given at `since` or later. */
   reply(request: RequestId, since: Millis): Promise<CachedReply | undefined>
   /**

@@ -10,9 +10,14 @@ import {
   storageUuid,
 } from '../../protocol/ids.ts'
 import type { BlockState } from '../../protocol/states.ts'
-import type { BlockRow, InodeRow } from '../core/changes.ts'
+import type { BlockRow, DatanodeRow, InodeRow } from '../core/changes.ts'
 import type { CachedReply, LocatedBlockView, ReplicaLocation } from '../core/requests.ts'
-import { blockStateNumbers, foldStatements, inodeKindNumbers } from '../format/schema.ts'
+import {
+  blockStateNumbers,
+  datanodeGoalNumbers,
+  foldStatements,
+  inodeKindNumbers,
+} from '../format/schema.ts'
 import type { EntryFate, FoldBatch } from './fold-batch.ts'
 
 /** One value of a row. */
@@ -31,6 +36,11 @@ const blockStates = new Map<Cell, BlockState>([
   [blockStateNumbers['under-recovery'], 'under-recovery'],
   [blockStateNumbers.committed, 'committed'],
   [blockStateNumbers.complete, 'complete'],
+])
+
+const datanodeGoals = new Map<Cell, DatanodeRow['goal']>([
+  [datanodeGoalNumbers.decommissioned, 'decommissioned'],
+  [datanodeGoalNumbers['in-maintenance'], 'in-maintenance'],
 ])
 
 export function inodeCells(inode: InodeRow): Row {
@@ -114,6 +124,29 @@ export function blockFromCells(cells: Row): BlockRow {
   }
 }
 
+export function datanodeCells(datanode: DatanodeRow): Row {
+  return [
+    datanode.uuid,
+    datanode.name,
+    datanodeGoalNumbers[datanode.goal],
+    Number(datanode.isReached),
+    datanode.requestedAt,
+    datanode.expiresAt ?? null,
+  ]
+}
+
+export function datanodeFromCells(cells: Row): DatanodeRow {
+  const expiresAt = cells[5] ?? null
+  return {
+    uuid: datanodeUuid(textCell(cells[0])),
+    name: textCell(cells[1]),
+    goal: defined(datanodeGoals.get(numberCell(cells[2])), 'goal of a datanode'),
+    isReached: cells[3] === 1,
+    requestedAt: millis(numberCell(cells[4])),
+    ...(expiresAt !== null && { expiresAt: millis(numberCell(expiresAt)) }),
+  }
+}
+
 export function numberCell(cell: Cell | undefined): number {
   assert(typeof cell === 'number', 'the store holds a number here')
   return cell
@@ -153,6 +186,11 @@ export function* foldSteps(batch: FoldBatch, rowsMax: number): Generator<FoldSte
   })
   yield* steps(foldStatements.putBlocks, present(blocks), blockCells)
   yield* steps(foldStatements.putInodes, present(inodes), inodeCells)
+  const datanodes = [...batch.datanodes]
+  const resumed = datanodes.filter(([, row]) => row === undefined)
+  const asked = datanodes.flatMap(([, row]) => (row === undefined ? [] : [row]))
+  yield* steps(foldStatements.deleteDatanodes, resumed, ([uuid]) => uuid)
+  yield* steps(foldStatements.putDatanodes, asked, datanodeCells)
   yield* steps(foldStatements.putRetries, batch.retries, ({ request, wallTime, reply }) => {
     return [request.clientId, request.callId, wallTime, replyText(reply)]
   })

@@ -12,7 +12,7 @@ import {
   type TxId,
   txId,
 } from '../../protocol/ids.ts'
-import type { InodeRow, RequestId } from '../core/changes.ts'
+import type { DatanodeRow, InodeRow, RequestId } from '../core/changes.ts'
 import type { CachedReply, Loaded, Miss } from '../core/requests.ts'
 import {
   checkSchemaVersion,
@@ -40,6 +40,7 @@ import { loadMisses } from './store-loads.ts'
 import {
   blockFromCells,
   type Cell,
+  datanodeFromCells,
   foldSteps,
   inodeFromCells,
   numberCell,
@@ -199,6 +200,11 @@ export class SqliteStore implements NamespaceStore {
   async openFiles(): Promise<readonly InodeRow[]> {
     const rows = await this.#guarded(this.#reader().rows<Row>(queries.openFiles))
     return rows.map((cells) => inodeFromCells(cells))
+  }
+
+  async datanodes(): Promise<readonly DatanodeRow[]> {
+    const rows = await this.#reader().rows<Row>(queries.datanodes)
+    return rows.map((cells) => datanodeFromCells(cells))
   }
 
   async reply({ clientId, callId }: RequestId, since: Millis): Promise<CachedReply | undefined> {

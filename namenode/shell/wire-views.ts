@@ -33,7 +33,7 @@ const emptyBytes = new Uint8Array(0)
 const noToken = { identifier: emptyBytes, password: emptyBytes, kind: '', service: '' }
 const fileTypes = { file: 'IS_FILE', directory: 'IS_DIR', symlink: 'IS_SYMLINK' } as const
 
-const adminStateNames = {
+export const adminStateNames = {
   normal: 'NORMAL',
   'decommission-in-progress': 'DECOMMISSION_INPROGRESS',
   decommissioned: 'DECOMMISSIONED',

@@ -1,5 +1,5 @@
 import { millis } from '../../base/brand.ts'
-import type { BlockRow, InodeRow, RequestId } from '../../namenode/core/changes.ts'
+import type { BlockRow, DatanodeRow, InodeRow, RequestId } from '../../namenode/core/changes.ts'
 import type { CachedReply, Loaded, Miss } from '../../namenode/core/requests.ts'
 import { retryEntryLifeMs } from '../../namenode/format/schema.ts'
 import type { FoldBatch, RetryEntry } from '../../namenode/shell/fold-batch.ts'
@@ -12,6 +12,7 @@ import {
 } from '../../namenode/shell/namespace-store.ts'
 import {
   type BlockId,
+  type DatanodeUuid,
   firstBlockId,
   firstGenerationStamp,
   type InodeId,
@@ -46,6 +47,7 @@ export class MemoryNamespaceStore implements NamespaceStore {
   readonly #children = new Map<InodeId, Map<string, InodeId>>()
   readonly #blocks = new Map<BlockId, BlockRow>()
   readonly #blocksByInode = new Map<InodeId, Map<number, BlockRow>>()
+  readonly #datanodes = new Map<DatanodeUuid, DatanodeRow>()
   #retries = new Map<string, RetryEntry>()
   /** Awaited by every load and fold; a rejection fails it. */
   beforeWork: (work: 'load' | 'fold') => Promise<void> = () => Promise.resolve()
@@ -77,6 +79,10 @@ export class MemoryNamespaceStore implements NamespaceStore {
     return Promise.resolve([...this.#inodes.values()].filter(({ lease }) => lease !== undefined))
   }
 
+  datanodes(): Promise<readonly DatanodeRow[]> {
+    return Promise.resolve([...this.#datanodes.values()])
+  }
+
   async reply({ clientId, callId }: RequestId, since: number): Promise<CachedReply | undefined> {
     const entry = this.#retries.get(`${clientId}:${callId}`)
     await this.beforeWork('load')
@@ -96,6 +102,10 @@ export class MemoryNamespaceStore implements NamespaceStore {
     for (const [id, inode] of batch.inodes) {
       if (inode === undefined) this.#inodes.delete(id)
       else this.#inodes.set(id, inode)
+    }
+    for (const [uuid, datanode] of batch.datanodes) {
+      if (datanode === undefined) this.#datanodes.delete(uuid)
+      else this.#datanodes.set(uuid, datanode)
     }
     for (const entry of batch.retries) {
       this.#retries.set(`${entry.request.clientId}:${entry.request.callId}`, entry)

@@ -13,6 +13,7 @@ import type {
 } from '../../namenode/core/block-side.ts'
 import type {
   BlockRow,
+  DatanodeRow,
   InodeRow,
   NamespaceChange,
   Transaction,
@@ -30,6 +31,7 @@ import type {
 } from '../../namenode/core/requests.ts'
 import {
   type BlockId,
+  type DatanodeUuid,
   datanodeUuid,
   type GenerationStamp,
   type InodeId,
@@ -93,6 +95,34 @@ export class FakeBlocks implements BlockSide {
     for (const id of ids) this.replication.set(id, replication)
   }
 
+  readonly datanodes = new Map<DatanodeUuid, DatanodeRow>()
+  /** Goals that the next tick finds reached. */
+  reached: readonly DatanodeRow[] = []
+
+  datanodePut(row: DatanodeRow): void {
+    this.datanodes.set(row.uuid, row)
+  }
+
+  datanodeDeleted(uuid: DatanodeUuid): void {
+    this.datanodes.delete(uuid)
+  }
+
+  datanodeRow(uuid: DatanodeUuid): DatanodeRow | undefined {
+    return this.datanodes.get(uuid)
+  }
+
+  datanodeNamed(text: string): { uuid: DatanodeUuid; name: string } {
+    return { uuid: datanodeUuid(text), name: `${text}:9866` }
+  }
+
+  reachedGoals(): readonly DatanodeRow[] {
+    return this.reached
+  }
+
+  datanodeRows(): Iterable<DatanodeRow> {
+    return this.datanodes.values()
+  }
+
   chooseTargets(request: TargetRequest): TargetChoice {
     this.requests.push(request)
     return { targets: this.targets, refusals: this.refusals }
@@ -145,6 +175,7 @@ export class MemoryStore {
   readonly inodes = new Map<InodeId, InodeRow>()
   readonly entries = new Map<InodeId, Map<string, InodeId>>()
   readonly blocks = new Map<BlockId, BlockRow>()
+  readonly datanodes = new Map<DatanodeUuid, DatanodeRow>()
   loads = 0
 
   fold({ changes }: Transaction): void {
@@ -186,6 +217,12 @@ export class MemoryStore {
 
   #fold(change: NamespaceChange): void {
     switch (change.kind) {
+      case 'datanode.put':
+        this.datanodes.set(change.datanode.uuid, change.datanode)
+        break
+      case 'datanode.delete':
+        this.datanodes.delete(change.uuid)
+        break
       case 'inode.put':
         this.inodes.set(change.inode.id, change.inode)
         break
@@ -350,6 +387,7 @@ export class NamespaceWorld {
       nextIds: totals.nextIds(),
       totals: totals.status().totals,
       openFiles: open,
+      datanodes: [...this.store.datanodes.values()],
       now: this.now,
     })
     for (const transaction of this.journal.slice(this.#foldedCount)) {

@@ -1,6 +1,7 @@
 import { millis } from '../../base/brand.ts'
 import type {
   BlockRow,
+  DatanodeRow,
   InodeRow,
   NamespaceChange,
   Transaction,
@@ -44,6 +45,18 @@ export function blockRow(fields: Partial<BlockRow> & { readonly id: BlockRow['id
     generationStamp: generationStamp(1001),
     length: 1234,
     state: 'complete',
+    ...fields,
+  }
+}
+
+export function datanodeRow(
+  fields: Partial<DatanodeRow> & { readonly uuid: DatanodeRow['uuid'] },
+): DatanodeRow {
+  return {
+    name: `${fields.uuid}:9866`,
+    goal: 'decommissioned',
+    isReached: false,
+    requestedAt: millis(1_700_000_000_456),
     ...fields,
   }
 }
@@ -177,5 +190,16 @@ export function everyKindOfTransaction(): readonly Transaction[] {
     ),
     transaction(7, []),
     ...reopening(open),
+    transaction(11, [
+      {
+        kind: 'datanode.put',
+        datanode: datanodeRow({
+          ...{ uuid: datanodeUuid('dn-1'), goal: 'in-maintenance', isReached: true },
+          expiresAt: millis(1_700_000_360_000),
+        }),
+      },
+      { kind: 'datanode.put', datanode: datanodeRow({ uuid: datanodeUuid('dn-2') }) },
+    ]),
+    transaction(12, [{ kind: 'datanode.delete', uuid: datanodeUuid('dn-2') }]),
   ]
 }

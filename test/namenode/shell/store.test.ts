@@ -13,6 +13,7 @@ import { SqliteStore } from '../../../namenode/shell/store.ts'
 import { DatabaseCheck } from '../../../namenode/shell/store-checks.ts'
 import {
   blockId,
+  datanodeUuid,
   type InodeId,
   inodeId,
   orphanageInodeId,
@@ -22,6 +23,7 @@ import { MemoryNamespaceStore, testIdentity } from '../../support/memory-namespa
 import {
   blockRow,
   creation,
+  datanodeRow,
   everyKindOfTransaction,
   inodeRow,
   transaction,
@@ -106,7 +108,13 @@ t.test('fold() makes every kind of change and survives reopening', async (t) => 
   })
   t.equal(await repliesTo('ff', 1), undefined)
   await reopened.fold(batchOf(transactions.slice(5)))
-  t.match(reopened.position, { appliedTxid: 10, totals: { files: 0, blocks: 1 } })
+  t.match(reopened.position, { appliedTxid: 12, totals: { files: 0, blocks: 1 } })
+  t.same(await reopened.datanodes(), [
+    datanodeRow({
+      ...{ uuid: datanodeUuid('dn-1'), goal: 'in-maintenance', isReached: true },
+      expiresAt: millis(1_700_000_360_000),
+    }),
+  ])
   t.same(await reopened.openFiles(), [])
   for (const { answered } of transactions.slice(5)) {
     if (answered === undefined) continue
