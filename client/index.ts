@@ -29,6 +29,9 @@ export {
 export {
   type BlockExplanation,
   type DatanodeExplanation,
+  type ListNodesOptions,
+  type MaintainOptions,
+  type NodeStatus,
   Operator,
   type RepairGuard,
 } from './operator.ts'

@@ -4,7 +4,11 @@ import type {
   ExplainBlockResponse,
   ExplainDatanodeResponse,
 } from '../protocol/messages/operator-explain.ts'
-import type { RepairGuardResponse } from '../protocol/messages/operator-nodes.ts'
+import type {
+  DatanodeGoal,
+  OperatorDatanode,
+  RepairGuardResponse,
+} from '../protocol/messages/operator-nodes.ts'
 import { withFsErrors } from './errors.ts'
 import type { NamenodeProxy } from './namenode-proxy.ts'
 import type { VerbOptions } from './namespace.ts'
@@ -23,6 +27,22 @@ export type RepairGuard = RepairGuardResponse
 export type BlockExplanation = ExplainBlockResponse
 /** A datanode explained; `datanode` is absent when nobody knows it. */
 export type DatanodeExplanation = ExplainDatanodeResponse
+/** A datanode, what is asked of it, and how far that has got. */
+export type NodeStatus = OperatorDatanode
+
+/** Which datanodes to list, and how closely to look. */
+export interface ListNodesOptions extends VerbOptions {
+  /** Only this one: uuid, host or `host:port`. */
+  readonly node?: string | undefined
+  /** Blocks left on a datanode being drained to explain one by one. */
+  readonly blocksLeftMax?: number | undefined
+}
+
+/** Options of `maintainNode`. */
+export interface MaintainOptions extends VerbOptions {
+  /** The maintenance ends by itself after that. */
+  readonly durationMs?: number | undefined
+}
 
 /**
  * What an operator asks of a namenode beyond HDFS's own protocols. Apache's namenode does not know it and
@@ -84,6 +104,41 @@ export class Operator {
     options?: VerbOptions,
   ): Promise<void> {
     await this.#call('endBackup', { session, through }, options)
+  }
+
+  /** Every datanode, in the order of their registration. */
+  async nodes({
+    node,
+    blocksLeftMax,
+    signal,
+  }: ListNodesOptions = {}): Promise<readonly NodeStatus[]> {
+    const request = { node, blocksLeftMax }
+    return (await this.#call('listDatanodes', request, { signal })).datanodes
+  }
+
+  /**
+   * Decommissions a datanode: no new blocks go there, and what it holds is copied elsewhere. `node` is a
+   * uuid, a host, or `host:port`. Answers at once; {@link nodes} shows the progress.
+   */
+  drainNode(node: string, options?: VerbOptions): Promise<NodeStatus> {
+    return this.#setGoal({ node, goal: 'DECOMMISSIONED' }, options)
+  }
+
+  /** Lets a datanode be switched off for a while without its blocks being copied, but for the last ones. */
+  maintainNode(node: string, { durationMs, signal }: MaintainOptions = {}): Promise<NodeStatus> {
+    return this.#setGoal({ node, goal: 'IN_MAINTENANCE', durationMs }, { signal })
+  }
+
+  /** Takes back a drain or a maintenance, at any time. */
+  resumeNode(node: string, options?: VerbOptions): Promise<NodeStatus> {
+    return this.#setGoal({ node, goal: 'NORMAL' }, options)
+  }
+
+  async #setGoal(
+    request: { node: string; goal: DatanodeGoal; durationMs?: number | undefined },
+    options?: VerbOptions,
+  ): Promise<NodeStatus> {
+    return (await this.#call('setDatanodeGoal', request, options)).datanode
   }
 
   #call<N extends OperatorMethod>(

@@ -67,6 +67,10 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
     summary: 'show the state of the cluster and its datanodes',
     load: () => import('./commands/report.ts'),
   },
+  node: {
+    summary: 'take datanodes out of service and back, and show how far that is',
+    load: () => import('./commands/node.ts'),
+  },
   fsck: {
     summary: 'check that every block has its replicas',
     load: () => import('./commands/fsck.ts'),

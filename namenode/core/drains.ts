@@ -127,11 +127,11 @@ export class Drains {
     if (pass === undefined) return
     const { map } = this.#ledger
     const end = Math.min(map.slotLimit, pass.cursor + limits.scannedBlocksPerTickMax)
-    let visits = limits.visitedBlocksPerTickMax
-    for (; pass.cursor < end && visits > 0; pass.cursor += 1) {
+    let visits = 0
+    for (; pass.cursor < end && visits < limits.visitedBlocksPerTickMax; pass.cursor += 1) {
       const at = map.usedSlot(pass.cursor)
       if (at === undefined || map.kind(at) !== 'complete' || !map.isOnAny(at, pass.marks)) continue
-      visits -= 1
+      visits += 1
       this.#visit(at, pass)
     }
     if (pass.cursor >= map.slotLimit) this.#finish(now, pass)

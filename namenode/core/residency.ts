@@ -18,8 +18,11 @@ import { InodeTable, loadedTxId } from './inode-table.ts'
 import type { Loaded } from './requests.ts'
 import { RowMiss } from './row-miss.ts'
 
-/** Row changes only; allocation of ids is the namesystem's. */
-export type RowChange = Exclude<NamespaceChange, { kind: 'ids.allocated' }>
+/** Rows of files only: ids are the namesystem's, and the few rows of datanodes the block side's. */
+export type RowChange = Exclude<
+  NamespaceChange,
+  { kind: 'ids.allocated' | 'datanode.put' | 'datanode.delete' }
+>
 
 export class Residency {
   readonly inodes = new InodeTable()

@@ -4,7 +4,7 @@ import type { BackupService } from './backup-service.ts'
 import type { ClientContext } from './client-context.ts'
 import { backupHandlers } from './operator-backup.ts'
 import { explainHandlers } from './operator-explain.ts'
-import { repairGuardHandlers } from './operator-nodes.ts'
+import { datanodeGoalHandlers, repairGuardHandlers } from './operator-nodes.ts'
 
 /** All methods of OperatorProtocol, one file of handlers per subject. */
 export function operatorHandlers(
@@ -15,5 +15,6 @@ export function operatorHandlers(
     ...repairGuardHandlers(context),
     ...explainHandlers(context),
     ...backupHandlers(context, backup),
+    ...datanodeGoalHandlers(context),
   }
 }

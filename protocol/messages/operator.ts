@@ -20,7 +20,13 @@ import {
   explainDatanodeRequest,
   explainDatanodeResponse,
 } from './operator-explain.ts'
-import { repairGuardResponse } from './operator-nodes.ts'
+import {
+  listDatanodesRequest,
+  listDatanodesResponse,
+  repairGuardResponse,
+  setDatanodeGoalRequest,
+  setDatanodeGoalResponse,
+} from './operator-nodes.ts'
 import { emptyMessage } from './rpc.ts'
 
 export const operatorProtocol = service('trefoil.OperatorProtocol', {
@@ -31,4 +37,6 @@ export const operatorProtocol = service('trefoil.OperatorProtocol', {
   beginBackup: method(beginBackupRequest, beginBackupResponse, 'idempotent'),
   readBackup: method(readBackupRequest, readBackupResponse, 'read'),
   endBackup: method(endBackupRequest, emptyMessage, 'idempotent'),
+  listDatanodes: method(listDatanodesRequest, listDatanodesResponse, 'read'),
+  setDatanodeGoal: method(setDatanodeGoalRequest, setDatanodeGoalResponse, 'idempotent'),
 })

@@ -4,17 +4,13 @@ import type { DatanodeRow } from '../../../namenode/core/changes.ts'
 import type { DrainView } from '../../../namenode/core/drain-view.ts'
 import { isDfsError } from '../../../protocol/errors.ts'
 import { type DatanodeUuid, datanodeUuid } from '../../../protocol/ids.ts'
-import { BlockWorld, blockRow, type WorldOptions } from '../../support/block-world.ts'
+import { BlockWorld, blockRow } from '../../support/block-world.ts'
 
 /** One copy at a time from each datanode. */
 const slowCopies = { 'dfs.namenode.replication.max-streams': 1 }
 
 /** A block side whose goals become rows as the namesystem would make them. */
 class DrainWorld extends BlockWorld {
-  constructor(options: WorldOptions) {
-    super(options)
-  }
-
   ask(name: string, goal: DatanodeRow['goal']): void {
     const uuid = datanodeUuid(name)
     const row = { uuid, name, goal, isReached: false, requestedAt: millis(this.now) }

@@ -1,0 +1,36 @@
+import { PassThrough, Readable } from 'node:stream'
+import type { CommandIo } from '../../client/cli/command.ts'
+import type { FileSystem } from '../../client/cli/file-system.ts'
+import { runCli } from '../../client/cli/run.ts'
+
+/** What a command left behind. */
+export interface CommandResult {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+/** Runs `dfs ARGS` in this process, as user alice, on `fs`. */
+export async function runCommand(fs: FileSystem, args: readonly string[]): Promise<CommandResult> {
+  const stdout = new PassThrough({ highWaterMark: 2 ** 24 })
+  const stderr = new PassThrough({ highWaterMark: 2 ** 24 })
+  const io: CommandIo = {
+    stdin: Readable.from([]),
+    stdout,
+    stderr,
+    openBulkOutput: () => stdout,
+    env: { HADOOP_USER_NAME: 'alice' },
+    cwd: '/nonexistent',
+    signal: new AbortController().signal,
+    keepUntilDone: () => undefined,
+  }
+  const code = await runCli([...args], io, () => Promise.resolve(fs))
+  return { code, out: await textOf(stdout), err: await textOf(stderr) }
+}
+
+async function textOf(stream: PassThrough): Promise<string> {
+  stream.end()
+  const chunks: Buffer[] = []
+  for await (const chunk of stream) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks).toString()
+}
