@@ -63,6 +63,10 @@ export const limits = {
 
   /** Ticks of the namenode further apart than this show that it was stalled itself; the excess is not a datanode's silence. */
   namenodeTickGapMsMax: 1000,
+  /** A datanode whose contact was lost so often within so long is unsteady, until it was live for so long without a break. */
+  unsteadyLossesMin: 3,
+  unsteadyWindowMs: 600_000,
+  steadyAgainMs: 120_000,
   /** Blocks the namenode examines for repair in one tick; each costs a few microseconds. */
   repairBlocksPerTickMax: 2000,
   /** Block map entries a background pass looks at in one tick, and those it examines: about 10 ms each. */

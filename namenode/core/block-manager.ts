@@ -58,7 +58,7 @@ import { ReplicaLedger } from './replica-ledger.ts'
 import { type ReplicaEvent, ReportIntake } from './report-intake.ts'
 import type { BlockReference, ReplicaLocation } from './requests.ts'
 import { SafeMode } from './safe-mode.ts'
-import { type BlockIdRange, StartPhase } from './start-phase.ts'
+import { type BlockIdRange, StartPhase, type StartView } from './start-phase.ts'
 import type { Topology } from './topology.ts'
 
 export interface BlockManagerOptions {
@@ -300,7 +300,7 @@ export class BlockManager implements BlockSide {
   disconnected(now: Millis, uuid: DatanodeUuid): void {
     this.#now = now
     const node = this.#registry.find(uuid)
-    if (node !== undefined) this.#registry.disconnected(node)
+    if (node !== undefined) this.#registry.disconnected(now, node)
   }
 
   /**
@@ -466,6 +466,20 @@ export class BlockManager implements BlockSide {
       ...{ goals: this.#goals, drains: this.#drains, rounds: this.#rounds, samplesMax },
       pause: this.#repairPause(),
     })
+  }
+
+  /** What is not known yet since the start, and until when that matters. */
+  startView(): StartView {
+    const now = this.#now
+    const left = (until: Millis | undefined): number | undefined =>
+      until === undefined || until <= now ? undefined : until - now
+    const isPending = this.#safeMode.state === 'pending-threshold'
+    return {
+      totalCount: this.#blockCount(),
+      isLoading: this.#start.isLoading,
+      safeModeEndsInMs: isPending ? left(this.#safeMode.endsAt) : undefined,
+      graceMs: left(this.#start.graceUntil),
+    }
   }
 
   /** Open blocks that hold up the draining of a datanode. */

@@ -10,6 +10,11 @@
  * stands still while the namenode itself did: a stall shows as a late tick, and its excess is no
  * datanode's fault.
  *
+ * A datanode that comes and goes is *unsteady*: lost three times within ten minutes. Until it has been live
+ * for two minutes without a break it gets new replicas only when no other datanode can take them, and
+ * no replica elsewhere is deleted because of what it holds. So however often it goes and returns, each of its
+ * blocks is copied once at most.
+ *
  * A storage keeps its index for the life of the process, so that the block map can hold integers.
  */
 import { assert, defined } from '../../base/assert.ts'
@@ -67,6 +72,8 @@ export interface StorageView extends StorageReport {
 export interface DatanodeView extends DatanodeDescriptor {
   readonly rack: string
   readonly liveness: DatanodeLiveness
+  /** False while it comes and goes. */
+  readonly isSteady: boolean
   readonly adminState: AdminState
   readonly capacity: number
   readonly used: number
@@ -125,7 +132,8 @@ export class StorageRecord {
 
   /** Replicas here are certain enough to delete others because of them. */
   get isTrusted(): boolean {
-    return !this.isFailed && this.isReported && this.node.liveness === 'live'
+    const { liveness, isSteady } = this.node
+    return !this.isFailed && this.isReported && liveness === 'live' && isSteady
   }
 }
 
@@ -144,6 +152,11 @@ export class DatanodeRecord {
   copies = 0
   failedVolumes = 0
   hasHeartbeat = false
+  /** Registry times of recent losses of contact, oldest first. */
+  readonly losses: number[] = []
+  /** Registry time since when it has been live without a break. */
+  liveSince: number
+  isSteady = true
   readonly storages = new Map<StorageUuid, StorageRecord>()
   readonly orders = new OrderQueue()
 
@@ -151,6 +164,7 @@ export class DatanodeRecord {
     this.descriptor = descriptor
     this.rack = rack
     this.lastSeen = now
+    this.liveSince = now
     this.lastHeartbeatAt = now
   }
 
@@ -351,9 +365,11 @@ export class DatanodeRegistry {
     return lost
   }
 
-  disconnected(node: DatanodeRecord): void {
+  disconnected(now: Millis, node: DatanodeRecord): void {
     node.isConnected = false
-    if (node.liveness === 'live') node.liveness = 'disconnected'
+    if (node.liveness !== 'live') return
+    node.liveness = 'disconnected'
+    this.#contactLost(now, node)
   }
 
   /**
@@ -363,19 +379,21 @@ export class DatanodeRegistry {
    * @returns the datanodes that became dead.
    */
   tick(now: Millis): readonly DatanodeRecord[] {
-    const gapMs = this.#lastTickAt === undefined ? 0 : now - this.#lastTickAt
-    this.#stalledMs += Math.max(0, gapMs - limits.namenodeTickGapMsMax)
+    this.#stalledMs += this.#stallSinceTick(now)
     this.#lastTickAt = now
     const died: DatanodeRecord[] = []
     for (const node of this.#nodes.values()) {
       if (node.liveness === 'dead') continue
       const silentMs = this.silenceMs(now, node)
+      if (node.liveness === 'live' && silentMs >= this.#staleMs) this.#contactLost(now, node)
       if (silentMs >= this.#deadMs) {
         node.liveness = 'dead'
         node.isConnected = false
         died.push(node)
       } else if (silentMs >= this.#staleMs) {
         node.liveness = 'stale'
+      } else if (!node.isSteady && node.liveness === 'live') {
+        node.isSteady = this.#ownTime(now) - node.liveSince >= limits.steadyAgainMs
       }
     }
     if (died.length > 0) this.countRacks()
@@ -384,7 +402,7 @@ export class DatanodeRegistry {
 
   /** Milliseconds since the last sign of life, without the namenode's own stalls. */
   silenceMs(now: Millis, node: DatanodeRecord): number {
-    return Math.max(0, now - this.#stalledMs - node.lastSeen)
+    return Math.max(0, this.#ownTime(now) - node.lastSeen)
   }
 
   view(node: DatanodeRecord): DatanodeView {
@@ -403,6 +421,7 @@ export class DatanodeRegistry {
       ...total,
       rack: node.rack,
       liveness: node.liveness,
+      isSteady: node.isSteady,
       adminState: node.adminState,
       capacity: node.capacity,
       remaining: node.remaining,
@@ -429,10 +448,28 @@ export class DatanodeRegistry {
   }
 
   #seen(now: Millis, node: DatanodeRecord): void {
-    node.lastSeen = now - this.#stalledMs
+    node.lastSeen = this.#ownTime(now)
+    if (node.liveness !== 'live') node.liveSince = node.lastSeen
     node.lastHeartbeatAt = now
     node.isConnected = true
     node.liveness = 'live'
+  }
+
+  #contactLost(now: Millis, node: DatanodeRecord): void {
+    const at = this.#ownTime(now)
+    node.losses.push(at)
+    while ((node.losses[0] ?? at) <= at - limits.unsteadyWindowMs) node.losses.shift()
+    if (node.losses.length >= limits.unsteadyLossesMin) node.isSteady = false
+  }
+
+  /** A clock that stands still while the namenode does, also between the stall and the tick that shows it. */
+  #ownTime(now: Millis): number {
+    return now - this.#stalledMs - this.#stallSinceTick(now)
+  }
+
+  #stallSinceTick(now: Millis): number {
+    const gapMs = this.#lastTickAt === undefined ? 0 : now - this.#lastTickAt
+    return Math.max(0, gapMs - limits.namenodeTickGapMsMax)
   }
 
   #rackOf(descriptor: DatanodeDescriptor): string {

@@ -7,7 +7,7 @@
  *     further       racks that hold few of them
  *
  * Never two replicas of a block on one datanode. Among equals the choice is random, weighted by free
- * space and by load. A preference that nobody meets is dropped; a refusal is final and has a reason.
+ * space and by load. Datanodes that come and go are taken when there is no other. A preference that nobody meets is dropped; a refusal is final and has a reason.
  */
 import { assert } from '../../base/assert.ts'
 import type { Prng } from '../../base/prng.ts'
@@ -74,14 +74,17 @@ export function choosePlacement(
   const existing = new Set(request.existing)
   const isEligible = (node: DatanodeRecord): boolean =>
     isUsable(node, request, existing) && freeBytes(node, request, context) >= needed(request)
-  let candidates = weigh(all.filter(isEligible))
+  const eligible = all.filter(isEligible)
   const chosen: DatanodeRecord[] = []
-  while (chosen.length < request.count && candidates.length > 0) {
-    const placed = [...request.existing, ...chosen]
-    const preferred = preferredCandidates(candidates, placed, request, context)
-    const { node } = pickWeighted(preferred, context.prng)
-    chosen.push(node)
-    candidates = candidates.filter((candidate) => candidate.node !== node)
+  for (const isSteady of [true, false]) {
+    let candidates = weigh(eligible.filter((node) => node.isSteady === isSteady))
+    while (chosen.length < request.count && candidates.length > 0) {
+      const placed = [...request.existing, ...chosen]
+      const preferred = preferredCandidates(candidates, placed, request, context)
+      const { node } = pickWeighted(preferred, context.prng)
+      chosen.push(node)
+      candidates = candidates.filter((candidate) => candidate.node !== node)
+    }
   }
   const targets = chosen.map((node) => pickStorage(node, request, context.prng))
   if (chosen.length === request.count) return { targets, refusals: [] }

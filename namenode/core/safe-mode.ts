@@ -7,7 +7,7 @@
  *     manual              manual   off     manual              manual
  *     off                 manual   off     off                 off
  */
-import type { Millis } from '../../base/brand.ts'
+import { type Millis, millis } from '../../base/brand.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { SafeModeState } from '../../protocol/states.ts'
 
@@ -49,6 +49,11 @@ export class SafeMode {
 
   get state(): SafeModeState {
     return this.#state
+  }
+
+  /** When start-up safe mode ends in any case; `undefined` before the first tick. */
+  get endsAt(): Millis | undefined {
+    return this.#startedAt === undefined ? undefined : millis(this.#startedAt + this.#waitMs)
   }
 
   send(event: SafeModeEvent): void {

@@ -20,6 +20,17 @@ export interface BlockIdRange {
   readonly below: number
 }
 
+/** What the block side does not know yet, as reports show it. */
+export interface StartView {
+  /** Blocks of the namespace; `undefined` while nobody knows. */
+  readonly totalCount: number | undefined
+  readonly isLoading: boolean
+  /** Start-up safe mode ends then in any case. */
+  readonly safeModeEndsInMs: number | undefined
+  /** Blocks from before the start are left alone for so long. */
+  readonly graceMs: number | undefined
+}
+
 function hasAccounted(health: BlockHealth): boolean {
   const { good, leaving, maintained, uncounted, corrupt, wanted } = health
   const away = leaving.length + maintained.length + uncounted.length + corrupt.length
@@ -52,6 +63,11 @@ export class StartPhase {
   /** Every row was put and start-up safe mode is over. */
   get isSettled(): boolean {
     return this.#isSettled
+  }
+
+  /** Until then blocks from before the start are left alone; `undefined` before the first tick. */
+  get graceUntil(): Millis | undefined {
+    return this.#graceUntil
   }
 
   /** Blocks the namespace has, until they are all loaded. */
