@@ -59,7 +59,7 @@ export interface DatanodeStatus {
 }
 
 /** What may be done to safe mode; `get` only asks. */
-export type SafeModeAction = 'get' | 'enter' | 'leave'
+export type SafeModeAction = 'get' | 'enter' | 'leave' | 'force-exit'
 
 const reportTypes = {
   all: 'ALL',
@@ -74,6 +74,7 @@ const safeModeActions = {
   get: 'SAFEMODE_GET',
   enter: 'SAFEMODE_ENTER',
   leave: 'SAFEMODE_LEAVE',
+  'force-exit': 'SAFEMODE_FORCE_EXIT',
 } as const satisfies Record<SafeModeAction, string>
 
 export async function statfs(

@@ -34,6 +34,7 @@ export {
   type NodeStatus,
   Operator,
   type RepairGuard,
+  type SafeModeReport,
 } from './operator.ts'
 export {
   DfsWriteStream,

@@ -8,6 +8,7 @@ import type {
   DatanodeGoal,
   OperatorDatanode,
   RepairGuardResponse,
+  SafeModeStatus,
 } from '../protocol/messages/operator-nodes.ts'
 import { withFsErrors } from './errors.ts'
 import type { NamenodeProxy } from './namenode-proxy.ts'
@@ -27,6 +28,8 @@ export type RepairGuard = RepairGuardResponse
 export type BlockExplanation = ExplainBlockResponse
 /** A datanode explained; `datanode` is absent when nobody knows it. */
 export type DatanodeExplanation = ExplainDatanodeResponse
+/** Safe mode, and what the namenode does not know yet since its start. */
+export type SafeModeReport = SafeModeStatus
 /** A datanode, what is asked of it, and how far that has got. */
 export type NodeStatus = OperatorDatanode
 
@@ -104,6 +107,11 @@ export class Operator {
     options?: VerbOptions,
   ): Promise<void> {
     await this.#call('endBackup', { session, through }, options)
+  }
+
+  /** Whether changes are refused, why, and what the namenode still waits for after its start. */
+  safeMode(options?: VerbOptions): Promise<SafeModeReport> {
+    return this.#call('getSafeMode', {}, options)
   }
 
   /** Every datanode, in the order of their registration. */

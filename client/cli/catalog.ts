@@ -67,6 +67,10 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
     summary: 'show the state of the cluster and its datanodes',
     load: () => import('./commands/report.ts'),
   },
+  safemode: {
+    summary: 'show, enter or leave safe mode, or wait for its end',
+    load: () => import('./commands/safemode.ts'),
+  },
   node: {
     summary: 'take datanodes out of service and back, and show how far that is',
     load: () => import('./commands/node.ts'),

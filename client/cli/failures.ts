@@ -41,8 +41,7 @@ const advice: Readonly<Record<string, string>> = {
   TIMED_OUT: 'the server is slow or unreachable; `dfs report` shows which nodes answer',
   OUTCOME_UNKNOWN: 'it may have happened; look before trying again',
   PERMISSION_DENIED: 'ask the owner for access, or pass --user to act as another user',
-  SAFE_MODE:
-    'the namenode waits for its datanodes or for space on its disk; `dfs report` shows who has come',
+  SAFE_MODE: '`dfs safemode get` says why, and what it waits for',
   NO_DATANODES: '`dfs report` shows the datanodes and their space',
   ALREADY_BEING_CREATED: 'another client is writing it; wait for it, or choose another name',
   BLOCK_MISSING: '`dfs fsck PATH -files -blocks -locations` shows which replicas are gone',

@@ -1,5 +1,5 @@
 /** Datanodes and what is asked of them, as people read them. */
-import type { NodeStatus } from '../index.ts'
+import type { NodeStatus, RepairGuard, SafeModeReport } from '../index.ts'
 import { counted, duration, humanSize, localMinute, table } from './format.ts'
 
 const livenessWords = {
@@ -21,10 +21,13 @@ const adminWords = {
 const alignments = ['left', 'left', 'right', 'right', 'right', 'left'] as const
 
 /** `live`, `live, draining`, `dead, in maintenance until 2026-11-25 18:00`. */
-export function stateOf({ liveness, adminState, expiresAtMs }: NodeStatus): string {
+export function stateOf({ liveness, adminState, expiresAtMs, isUnsteady }: NodeStatus): string {
   const asked = adminWords[adminState]
   const end = expiresAtMs === undefined ? '' : ` until ${localMinute(expiresAtMs)}`
-  return asked === '' ? livenessWords[liveness] : `${livenessWords[liveness]}, ${asked}${end}`
+  const parts: string[] = [livenessWords[liveness]]
+  if (isUnsteady) parts.push('unsteady')
+  if (asked !== '') parts.push(`${asked}${end}`)
+  return parts.join(', ')
 }
 
 /** One row per datanode. */
@@ -66,6 +69,11 @@ export function nodeDetails(node: NodeStatus): string[] {
     `Uuid: ${node.uuid}`,
     `State: ${stateOf(node)}`,
   ]
+  if (node.isUnsteady) {
+    lines.push(
+      'Unsteady: it comes and goes, and gets new replicas only when no other can take them',
+    )
+  }
   if (node.rack !== undefined) lines.push(`Rack: ${node.rack}`)
   if (node.silentMs !== undefined) lines.push(`Last heartbeat: ${duration(node.silentMs)} ago`)
   if (node.capacity > 0) {
@@ -88,5 +96,50 @@ export function nodeDetails(node: NodeStatus): string[] {
   }
   const more = (node.left?.blocks ?? 0) - node.blocksLeft.length
   if (node.blocksLeft.length > 0 && more > 0) lines.push(`  and ${counted(more, 'block')} more`)
+  return lines
+}
+
+/** Why repair waits, since when, and what to do. */
+export function guardLines(guard: RepairGuard): string[] {
+  const total = guard.lost.length + guard.remaining
+  const since = guard.pausedAtMs ?? Date.now()
+  return [
+    `Repair waits since ${localMinute(since)} (${duration(Math.max(0, Date.now() - since))}): ` +
+      `${guard.lost.length} of ${total} datanodes vanished together`,
+    `  lost: ${lostNames(guard)}`,
+    '  It goes on by itself when enough of them return.',
+    '  If they will not, `dfs node repair --now` copies what they held from the others.',
+  ]
+}
+
+/** `host:port` of the datanodes that vanished. */
+export function lostNames({ lost }: RepairGuard): string {
+  return lost.map(({ name }) => name).join(', ')
+}
+
+/** Why changes are refused and what the namenode still waits for after its start; empty when all is known. */
+export function safeModeLines(report: SafeModeReport): string[] {
+  const { state, totalBlocks, safeBlocks, neededBlocks, isLoading, unreported } = report
+  const lines: string[] = []
+  if (state === 'MANUAL')
+    lines.push('It was turned on by an operator: `dfs safemode leave` ends it.')
+  if (state === 'PENDING_THRESHOLD') {
+    const end = report.endsInMs === undefined ? '' : `, or in ${duration(report.endsInMs)}`
+    lines.push(`It ends by itself when ${neededBlocks} blocks are reported${end}.`)
+  }
+  if (report.isLowOnSpace) lines.push('The disk of the namenode is nearly full: free space there.')
+  if (isLoading) lines.push('Block rows are still being loaded.')
+  const left = (totalBlocks ?? 0) - safeBlocks
+  if (left > 0 && (state === 'PENDING_THRESHOLD' || report.graceMs !== undefined)) {
+    lines.push(
+      `${counted(left, 'block')} of ${totalBlocks ?? 0} not reported by any datanode so far.`,
+    )
+  }
+  if (unreported.length > 0) {
+    lines.push(`Registered and still to report all of their blocks: ${unreported.join(', ')}.`)
+  }
+  if (report.graceMs !== undefined && left > 0) {
+    lines.push(`Blocks from before the start are not copied for ${duration(report.graceMs)} yet.`)
+  }
   return lines
 }

@@ -52,13 +52,15 @@ export class ChangeGate {
   }
 
   #safeModeError(): DfsError {
+    const { blocks } = this.#options
+    const { safeBlocks, safeModeNeededBlocks } = blocks.stats()
     const why =
-      this.#options.blocks.safeMode === 'manual'
-        ? 'an operator turned it on'
-        : 'too few of its blocks have been reported by datanodes so far'
+      blocks.safeMode === 'manual'
+        ? 'It was turned on by an operator, and `dfs safemode leave` turns it off'
+        : `Of its blocks ${safeBlocks} have been reported, and ${safeModeNeededBlocks} are needed`
     return new DfsError(
       'SAFE_MODE',
-      `Cannot change the namespace: Name node is in safe mode, ${why}`,
+      `Cannot change the namespace. Name node is in safe mode. ${why}`,
     )
   }
 }

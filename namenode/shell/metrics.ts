@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { adminStates } from '../../protocol/states.ts'
 import { dangers } from '../core/redundancy.ts'
 import type { Namenode } from './namenode.ts'
 
@@ -98,6 +99,19 @@ export class NamenodeMetrics {
         for (const danger of dangers) queues.set({ danger }, queueLengths[danger])
       },
     })
+    const admins: Gauge<'state'> = new Gauge({
+      name: 'trefoil_namenode_datanodes_by_admin_state',
+      help: 'Datanodes by what was asked of them',
+      labelNames: ['state'],
+      registers,
+      collect: () => {
+        const views = namenode.blocks.datanodes('all')
+        for (const state of adminStates) {
+          const count = views.filter(({ adminState }) => adminState === state).length
+          admins.set({ state }, count)
+        }
+      },
+    })
     const datanodes: Gauge<'state'> = new Gauge({
       name: 'trefoil_namenode_datanodes',
       help: 'Datanodes by liveness',
@@ -172,6 +186,22 @@ const gauges: readonly Reading[] = [
   ['loads_total', 'Loads of rows that were not resident', ({ loader }) => loader.loadCount],
   ['loads_queued_rows', 'Rows that wait to be loaded', ({ loader }) => loader.queueLength],
   ['report_waits', 'Requests that wait for replicas', ({ waits }) => waits.count],
+  [
+    'repair_paused',
+    '1 while repair waits because many datanodes vanished together',
+    ({ blocks }) => (blocks.repairGuard().pausedAt === undefined ? 0 : 1),
+  ],
+  [
+    'drain_blocks_left',
+    'Blocks left on datanodes that are being drained or go into maintenance',
+    ({ blocks }) =>
+      blocks.drains(0).reduce((sum, { progress }) => sum + (progress?.blocks ?? 0), 0),
+  ],
+  [
+    'datanodes_unsteady',
+    'Datanodes that come and go',
+    ({ blocks }) => blocks.datanodes('all').filter(({ isSteady }) => !isSteady).length,
+  ],
   ['safe_mode', '1 in safe mode', ({ blocks }) => (blocks.safeMode === 'off' ? 0 : 1)],
   [
     'disk_free_bytes',

@@ -7,8 +7,9 @@ import type {
   DatanodeGoal,
   operatorDatanode,
   repairGuardResponse,
+  safeModeStatus,
 } from '../../protocol/messages/operator-nodes.ts'
-import type { DatanodeLiveness } from '../../protocol/states.ts'
+import type { DatanodeLiveness, SafeModeState } from '../../protocol/states.ts'
 import type { RpcCall, RpcHandlers } from '../../transport/rpc-server.ts'
 import type { DatanodeView } from '../core/datanode-registry.ts'
 import type { BlockLeft, DrainView } from '../core/drain-view.ts'
@@ -25,6 +26,12 @@ const livenessNames = {
   dead: 'DEAD',
 } as const satisfies Record<DatanodeLiveness, string>
 
+const safeModeNames = {
+  off: 'OFF',
+  'pending-threshold': 'PENDING_THRESHOLD',
+  manual: 'MANUAL',
+} as const satisfies Record<SafeModeState, string>
+
 const goals = {
   NORMAL: 'normal',
   DECOMMISSIONED: 'decommissioned',
@@ -39,6 +46,7 @@ export function repairGuardHandlers(context: ClientContext): RpcHandlers<typeof 
   const { blocks } = context.namenode
   return {
     getRepairGuard: () => repairGuard(context),
+    getSafeMode: () => safeMode(context),
     resumeRepair: (_request, call) =>
       mapReply(context.requireSuperuser(call), () => {
         const before = repairGuard(context)
@@ -111,6 +119,7 @@ function registeredDatanode(context: ClientContext, view: DatanodeView): WireDat
     used: view.used,
     remaining: view.remaining,
     replicas: view.replicaCount,
+    isUnsteady: !view.isSteady,
     silentMs: Math.round(context.namenode.blocks.silenceMs(view.uuid) ?? 0),
     failedStorages: view.storages.filter(({ isFailed }) => isFailed).length,
     unreportedStorages: view.storages.filter(({ isFailed, isReported }) => !isFailed && !isReported)
@@ -153,6 +162,31 @@ async function wireBlockLeft(
   const { isSuperuser } = await context.caller(call)
   if (!isSuperuser) return { blockId: id, reason }
   return { blockId: id, reason, path: await context.execute(call, { kind: 'getBlockPath', block: id }) }
+}
+
+function safeMode({ namenode }: ClientContext): EncodableOf<typeof safeModeStatus> {
+  const { blocks } = namenode
+  const { safeBlocks, safeModeNeededBlocks } = blocks.stats()
+  const { totalCount, isLoading, safeModeEndsInMs, graceMs } = blocks.startView()
+  const unreported = blocks
+    .datanodes('live')
+    .filter(({ storages }) => storages.some((one) => !one.isFailed && !one.isReported))
+    .map(({ hostName, transferPort }) => `${hostName}:${transferPort}`)
+  return {
+    state: safeModeNames[blocks.safeMode],
+    totalBlocks: totalCount,
+    safeBlocks,
+    neededBlocks: safeModeNeededBlocks,
+    endsInMs: roundedUp(safeModeEndsInMs),
+    isLoading,
+    graceMs: roundedUp(graceMs),
+    unreported,
+    isLowOnSpace: namenode.isLowOnSpace,
+  }
+}
+
+function roundedUp(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : Math.ceil(value)
 }
 
 function repairGuard(context: ClientContext): EncodableOf<typeof repairGuardResponse> {

@@ -82,13 +82,17 @@ function datanodeTable(datanodes: readonly DatanodeStatus[]): string {
   if (datanodes.length === 0) return '<p class="bad">No datanode has registered.</p>'
   const rows = datanodes.map(
     (node) => `<tr><td>${escaped(node.address)}</td><td>${escaped(node.rack)}</td>
-<td>${verdict(escaped(node.liveness), node.liveness === 'live')}</td><td>${escaped(node.adminState)}</td>
+<td>${verdict(livenessText(node), node.liveness === 'live' && node.isSteady)}</td><td>${escaped(node.adminState)}</td>
 <td>${bytes(node.usedBytes)}</td><td>${bytes(node.remainingBytes)}</td><td>${node.replicas}</td>
 <td>${duration(node.silenceMs)} ago</td></tr>`,
   )
   return `<div class="scroll"><table><thead><tr><th>Address</th><th>Rack</th><th>State</th><th>Admin</th>
 <th>Used</th><th>Remaining</th><th>Replicas</th><th>Heard of</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody></table></div>`
+}
+
+function livenessText({ liveness, isSteady }: DatanodeStatus): string {
+  return isSteady ? escaped(liveness) : `${escaped(liveness)}, unsteady`
 }
 
 function facts(rows: readonly (readonly [string, string | number])[]): string {

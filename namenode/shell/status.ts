@@ -9,6 +9,8 @@ export interface DatanodeStatus {
   readonly rack: string
   readonly liveness: DatanodeView['liveness']
   readonly adminState: DatanodeView['adminState']
+  /** False while it comes and goes. */
+  readonly isSteady: boolean
   readonly capacityBytes: number
   readonly usedBytes: number
   readonly remainingBytes: number
@@ -128,6 +130,7 @@ function datanodeStatus(namenode: Namenode, view: DatanodeView): DatanodeStatus 
     rack: view.rack,
     liveness: view.liveness,
     adminState: view.adminState,
+    isSteady: view.isSteady,
     capacityBytes: view.capacity,
     usedBytes: view.used,
     remainingBytes: view.remaining,

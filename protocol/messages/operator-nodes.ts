@@ -86,6 +86,8 @@ export const operatorDatanode = message('OperatorDatanode', {
   /** Storages that failed, and storages with no full report since the datanode registered. */
   failedStorages: withDefault(17, u64, 0),
   unreportedStorages: withDefault(18, u64, 0),
+  /** It comes and goes, and gets new replicas only when no other datanode can take them. */
+  isUnsteady: withDefault(19, bool, false),
 })
 export type OperatorDatanode = MessageOf<typeof operatorDatanode>
 
@@ -114,3 +116,26 @@ export const setDatanodeGoalResponse = message('SetDatanodeGoalResponse', {
   datanode: required(1, operatorDatanode),
 })
 export type SetDatanodeGoalResponse = MessageOf<typeof setDatanodeGoalResponse>
+
+export const safeModeStateEnum = enumeration({ OFF: 1, PENDING_THRESHOLD: 2, MANUAL: 3 })
+
+/** Safe mode, and what the namenode does not know yet since its start. */
+export const safeModeStatus = message('SafeModeStatus', {
+  state: required(1, safeModeStateEnum),
+  /** Blocks of the namespace; absent while nobody knows. */
+  totalBlocks: optional(2, u64),
+  /** Blocks that are open or have a reported replica, and how many of them end start-up safe mode. */
+  safeBlocks: required(3, u64),
+  neededBlocks: required(4, u64),
+  /** Start-up safe mode ends in any case after this. */
+  endsInMs: optional(5, u64),
+  /** Rows of blocks are still being loaded. */
+  isLoading: required(6, bool),
+  /** Blocks from before the start are not copied before this is over: their datanodes may still come. */
+  graceMs: optional(7, u64),
+  /** Datanodes that registered and have not reported every storage, `host:port`. */
+  unreported: repeated(8, str),
+  /** Changes are refused because the namenode's own disk is nearly full. */
+  isLowOnSpace: withDefault(9, bool, false),
+})
+export type SafeModeStatus = MessageOf<typeof safeModeStatus>

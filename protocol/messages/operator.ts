@@ -24,6 +24,7 @@ import {
   listDatanodesRequest,
   listDatanodesResponse,
   repairGuardResponse,
+  safeModeStatus,
   setDatanodeGoalRequest,
   setDatanodeGoalResponse,
 } from './operator-nodes.ts'
@@ -31,6 +32,7 @@ import { emptyMessage } from './rpc.ts'
 
 export const operatorProtocol = service('trefoil.OperatorProtocol', {
   getRepairGuard: method(emptyMessage, repairGuardResponse, 'read'),
+  getSafeMode: method(emptyMessage, safeModeStatus, 'read'),
   resumeRepair: method(emptyMessage, repairGuardResponse, 'idempotent'),
   explainBlock: method(explainBlockRequest, explainBlockResponse, 'read'),
   explainDatanode: method(explainDatanodeRequest, explainDatanodeResponse, 'read'),

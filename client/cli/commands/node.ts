@@ -1,9 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { NodeStatus, Operator, RepairGuard } from '../../index.ts'
+import type { NodeStatus, Operator } from '../../index.ts'
 import { type CommandContext, defineCommand } from '../command.ts'
 import { UsageError } from '../failures.ts'
-import { counted, duration, localMinute, parseDuration } from '../format.ts'
-import { nodeDetails, nodeTable, progressOf, stateOf } from '../node-report.ts'
+import { counted, parseDuration } from '../format.ts'
+import {
+  guardLines,
+  lostNames,
+  nodeDetails,
+  nodeTable,
+  progressOf,
+  stateOf,
+} from '../node-report.ts'
 import { flag, type OptionValues, value } from '../options.ts'
 
 const options = {
@@ -165,23 +172,8 @@ async function repair(context: CommandContext, { operator, nodes, options }: Cal
   if (options.json) out.json(guard)
   else if (!guard.isPaused) out.line('Repair is not held back')
   else if (options.now) {
-    out.line(`Repair goes on without ${counted(guard.lost.length, 'datanode')}: ${names(guard)}`)
+    out.line(
+      `Repair goes on without ${counted(guard.lost.length, 'datanode')}: ${lostNames(guard)}`,
+    )
   } else out.lines(guardLines(guard))
-}
-
-/** Why repair waits, since when, and what to do. */
-export function guardLines(guard: RepairGuard): string[] {
-  const total = guard.lost.length + guard.remaining
-  const since = guard.pausedAtMs ?? Date.now()
-  return [
-    `Repair waits since ${localMinute(since)} (${duration(Math.max(0, Date.now() - since))}): ` +
-      `${guard.lost.length} of ${total} datanodes vanished together`,
-    `  lost: ${names(guard)}`,
-    '  It goes on by itself when enough of them return.',
-    '  If they will not, `dfs node repair --now` copies what they held from the others.',
-  ]
-}
-
-function names({ lost }: RepairGuard): string {
-  return lost.map(({ name }) => name).join(', ')
 }

@@ -1,6 +1,15 @@
-import type { BlockStats, ClusterSpace, DatanodeStatus } from '../../index.ts'
+import type {
+  BlockStats,
+  ClusterSpace,
+  DatanodeStatus,
+  NodeStatus,
+  RepairGuard,
+  SafeModeReport,
+} from '../../index.ts'
 import { defineCommand } from '../command.ts'
 import { duration, humanSize } from '../format.ts'
+import { guardLines, progressOf, safeModeLines, stateOf } from '../node-report.ts'
+import { optionalAnswer } from '../operator-answers.ts'
 import { flag } from '../options.ts'
 
 const options = {
@@ -19,21 +28,30 @@ export const command = defineCommand({
   async run(context, { live: onlyLive, dead: onlyDead, json }) {
     const fs = await context.session.fs()
     const { signal } = context
-    const [space, blocks, isSafeMode, live, dead] = await Promise.all([
+    const { operator } = fs
+    const [space, blocks, isSafeMode, live, dead, safeMode, guard, nodes] = await Promise.all([
       fs.statfs('/', { signal }),
       fs.blockStats({ signal }),
       fs.safeMode('get', { signal }),
       fs.datanodes('live', { signal }),
       fs.datanodes('dead', { signal }),
+      optionalAnswer(operator.safeMode({ signal })),
+      optionalAnswer(operator.repairGuard({ signal })),
+      optionalAnswer(operator.nodes({ signal })),
     ])
     if (json) {
       const { capacity, used, remaining } = space
       const cluster = await context.session.uri()
-      context.out.json({ cluster, isSafeMode, capacity, used, remaining, blocks, live, dead })
+      const answers = { safeMode, repairGuard: guard, nodes }
+      context.out.json({
+        ...{ cluster, isSafeMode, capacity, used, remaining, blocks, live, dead },
+        ...answers,
+      })
       return
     }
     const { out } = context
     if (isSafeMode) out.line('Safe mode is ON')
+    out.lines(conditionLines({ safeMode, guard, nodes }))
     out.lines(spaceLines(space))
     out.lines(blockLines(blocks))
     out.line('-------------------------------------------------')
@@ -41,6 +59,30 @@ export const command = defineCommand({
     if (!onlyLive && (dead.length > 0 || onlyDead)) out.lines(nodeLines('Dead', dead))
   },
 })
+
+/** What is out of the ordinary: nothing on a cluster that is well and that nobody works on. */
+function conditionLines({
+  safeMode,
+  guard,
+  nodes = [],
+}: {
+  readonly safeMode: SafeModeReport | undefined
+  readonly guard: RepairGuard | undefined
+  readonly nodes: readonly NodeStatus[] | undefined
+}): string[] {
+  const lines = safeMode === undefined ? [] : safeModeLines(safeMode)
+  if (guard?.isPaused === true) lines.push(...guardLines(guard))
+  const asked = nodes.filter(({ adminState }) => adminState !== 'NORMAL')
+  if (asked.length > 0)
+    lines.push('Out of service, or about to be (`dfs node show NODE` says more):')
+  for (const node of asked) {
+    const progress = progressOf(node)
+    lines.push(`  ${node.name}: ${stateOf(node)}${progress === '' ? '' : `; ${progress}`}`)
+  }
+  const unsteady = nodes.filter(({ isUnsteady }) => isUnsteady).map(({ name }) => name)
+  if (unsteady.length > 0) lines.push(`Datanodes that come and go: ${unsteady.join(', ')}`)
+  return lines
+}
 
 function bytes(count: number): string {
   return `${count} (${humanSize(count)}B)`

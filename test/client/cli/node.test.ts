@@ -11,7 +11,7 @@ function node(fields: Partial<NodeStatus> = {}): NodeStatus {
     ...{ uuid: 'u-1', name: 'worker-1:9866', ipAddress: '10.0.0.1', rack: '/a' },
     ...{ liveness: 'LIVE', adminState: 'NORMAL', silentMs: 400 },
     ...{ capacity: 10 * gibibyte, used: 5 * gibibyte, remaining: 5 * gibibyte, replicas: 700 },
-    ...{ failedStorages: 0, unreportedStorages: 0, blocksLeft: [] },
+    ...{ failedStorages: 0, unreportedStorages: 0, isUnsteady: false, blocksLeft: [] },
     ...fields,
   }
 }
