@@ -65,6 +65,8 @@ const wireWorth = {
   waiting: 'WAITING',
   'to-be-deleted': 'TO_BE_DELETED',
   unreachable: 'UNREACHABLE',
+  leaving: 'LEAVING',
+  maintained: 'IN_MAINTENANCE',
   reported: 'REPORTED_CORRUPT',
   'stale-stamp': 'STALE_STAMP',
   'future-stamp': 'FUTURE_STAMP',

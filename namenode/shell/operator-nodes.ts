@@ -88,7 +88,10 @@ export function datanodeGoalHandlers(context: ClientContext): RpcHandlers<typeof
 async function datanodes(
   context: ClientContext,
   call: RpcCall,
-  { blocksLeftMax, only }: { readonly blocksLeftMax: number; readonly only: DatanodeUuid | undefined },
+  {
+    blocksLeftMax,
+    only,
+  }: { readonly blocksLeftMax: number; readonly only: DatanodeUuid | undefined },
 ): Promise<WireDatanode[]> {
   const { blocks } = context.namenode
   const drains = new Map(blocks.drains(blocksLeftMax).map((view) => [view.row.uuid, view]))
@@ -97,7 +100,10 @@ async function datanodes(
     if (only !== undefined && view.uuid !== only) continue
     const drain = drains.get(view.uuid)
     drains.delete(view.uuid)
-    found.push({ ...registeredDatanode(context, view), ...(await drainFields(context, call, drain)) })
+    found.push({
+      ...registeredDatanode(context, view),
+      ...(await drainFields(context, call, drain)),
+    })
   }
   for (const drain of drains.values()) {
     const { uuid, name } = drain.row
@@ -161,7 +167,11 @@ async function wireBlockLeft(
 ): Promise<EncodableOf<typeof blockLeft>> {
   const { isSuperuser } = await context.caller(call)
   if (!isSuperuser) return { blockId: id, reason }
-  return { blockId: id, reason, path: await context.execute(call, { kind: 'getBlockPath', block: id }) }
+  return {
+    blockId: id,
+    reason,
+    path: await context.execute(call, { kind: 'getBlockPath', block: id }),
+  }
 }
 
 function safeMode({ namenode }: ClientContext): EncodableOf<typeof safeModeStatus> {
