@@ -24,6 +24,9 @@ export interface Fault {
   inject(): Promise<() => Promise<void>>
 }
 
+/** Of the writer that takes a killed one's place. */
+const writerLanes = 16
+
 /** Most faults are short blips; some outlast the time after which a datanode counts as dead. */
 function drawHoldMs(prng: Prng): number {
   if (prng.chance(1, 5)) return 8_000 + prng.below(10_000)
@@ -97,7 +100,7 @@ function drawWriterKill(prng: Prng, world: World): Fault | undefined {
     endangersFlushed: false,
     async inject() {
       await world.killWriter(victim)
-      return async () => world.startWriter('sdk', 6)
+      return async () => world.startWriter('sdk', writerLanes)
     },
   }
 }

@@ -13,6 +13,8 @@ import type { UnexpectedExit } from './processes.ts'
 import { World } from './world.ts'
 
 const faultLanes = 2
+/** Files that one writing process is at, at a time. */
+const sdkLanes = 16
 const sampleFiles = 40
 const convergeMsMax = 120_000
 const restartAfterMs = 1_000
@@ -101,8 +103,8 @@ export class ChaosRun {
     this.#world = world
     await world.start()
     this.#say(`cluster of ${this.#options.datanodes} datanodes is up at ${world.uri}`)
-    world.startWriter('sdk', 6)
-    world.startWriter('sdk', 6)
+    world.startWriter('sdk', sdkLanes)
+    world.startWriter('sdk', sdkLanes)
     world.startWriter('cli', 1)
     const lanes = Array.from({ length: faultLanes }, (_, lane) =>
       this.#faultLane(world, lane, new Prng(this.#prng.next())),
@@ -145,7 +147,10 @@ export class ChaosRun {
   async #sampleLane(world: World, prng: Prng): Promise<void> {
     while (!this.#isOver) {
       await sleep(5_000)
-      const closed = world.promises().filter(({ isClosed }) => isClosed)
+      // What is being renamed may be met under both names, one after the other.
+      const closed = world
+        .promises()
+        .filter(({ isClosed, paths }) => isClosed && paths.length === 1)
       const sample = prng.shuffle(closed).slice(0, sampleFiles)
       const checked = sample.map((file) => ({ ...file, isFlushHeld: true }))
       const findings = await world.check(checked).catch(() => [])
