@@ -13,28 +13,26 @@ export const hadoopVersions = (process.env['HADOOP_VERSIONS'] ?? '3.4.2,3.5.0').
 
 /** Folder with the client jars of a Hadoop release; downloads them on first use. */
 export function clientJars(version: string): string {
-  const folder = join(
-    process.env['HADOOP_JARS'] ?? join(homedir(), '.cache', 'trefoil-interop'),
-    version,
-  )
+  return jarsOf('pom.xml', version, [`-Dhadoop.version=${version}`])
+}
+
+/** Folder with the jars of HBase's writer and of the Hadoop client that it is used with. */
+export function hbaseJars(): string {
+  return jarsOf('hbase-pom.xml', 'hbase', [])
+}
+
+function jarsOf(pom: string, name: string, properties: readonly string[]): string {
+  const cache = process.env['HADOOP_JARS'] ?? join(homedir(), '.cache', 'trefoil-interop')
+  const folder = join(cache, name)
   if (existsSync(join(folder, 'complete'))) return folder
   mkdirSync(folder, { recursive: true })
-  const pom = join(repositoryRoot, 'test/interop/hadoop/pom.xml')
-  const fetched = spawnSync(
-    'mvn',
-    [
-      '-B',
-      '-q',
-      '-f',
-      pom,
-      `-Dhadoop.version=${version}`,
-      'dependency:copy-dependencies',
-      `-DoutputDirectory=${folder}`,
-    ],
-    { stdio: ['ignore', 'inherit', 'inherit'] },
-  )
+  const file = join(repositoryRoot, 'test/interop/hadoop', pom)
+  const goal = ['dependency:copy-dependencies', `-DoutputDirectory=${folder}`]
+  const fetched = spawnSync('mvn', ['-B', '-q', '-f', file, ...properties, ...goal], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
   if (fetched.status !== 0)
-    throw new Error(`cannot fetch Hadoop ${version}: install Maven and Java 17`)
+    throw new Error(`cannot fetch the jars of ${pom}, ${name}: install Maven and Java 17`)
   writeFileSync(join(folder, 'complete'), '')
   return folder
 }
