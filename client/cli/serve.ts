@@ -1,3 +1,4 @@
+import { DfsError } from '../../protocol/errors.ts'
 import { type Settings, withSettings } from '../../protocol/settings.ts'
 import type { CommandContext } from './command.ts'
 import { loadSettings } from './configuration.ts'
@@ -45,7 +46,7 @@ export async function serve(
     })
     if (exitsWithParent) process.once('disconnect', resolve)
   })
-  const daemon = await start()
+  const daemon = await start().catch(asCommandError)
   if (process.send !== undefined && process.connected) {
     process.send({ kind: 'ready', addresses: daemon.addresses })
     if (!exitsWithParent) process.channel?.unref()
@@ -59,4 +60,10 @@ export async function serve(
   const failure = await Promise.race([ended, ...ends])
   await daemon.stop()
   if (failure instanceof Error) throw new CommandError(failure.message)
+}
+
+/** A refusal to start is no bug of ours: its message says everything, a stack nothing. */
+function asCommandError(error: unknown): never {
+  if (error instanceof DfsError && error.code !== 'INTERNAL') throw new CommandError(error.message)
+  throw error
 }

@@ -215,3 +215,19 @@ t.test('offline wants to know what to read', async (t) => {
   t.match(await offline('tape', 'x'), { code: 2 })
   t.match(await offline('block'), { code: 2, err: /needs a FILE/ })
 })
+
+t.test('a daemon that refuses to start says why, without a stack', async (t) => {
+  const directory = t.testdir({ 'namespace.sqlite': 'no database' })
+  const stderr = new PassThrough()
+  const io: CommandIo = {
+    ...{ stdin: Readable.from([]), stdout: new PassThrough(), stderr, env: {}, cwd: '/' },
+    openBulkOutput: () => new PassThrough(),
+    signal: new AbortController().signal,
+    keepUntilDone: () => undefined,
+  }
+  const args = ['namenode', '--dir', directory, '--set', 'dfs.namenode.rpc-port=0']
+  t.equal(await runCli(args, io, () => Promise.resolve(new FakeFileSystem())), 1)
+  const text = await textOf(stderr)
+  t.match(text, /^dfs: namenode: The namespace in .* dfs offline schema .* dfs namenode restore/)
+  t.equal(text.trimEnd().split('\n').length, 1)
+})
