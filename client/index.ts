@@ -27,6 +27,8 @@ export {
   type VerbOptions,
 } from './namespace.ts'
 export {
+  type BalanceStatus,
+  type BalanceWish,
   type BlockExplanation,
   type DatanodeExplanation,
   type ListNodesOptions,

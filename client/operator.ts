@@ -1,5 +1,6 @@
 import type { EncodableRequestOf, MethodsOf, ResponseOf } from '../protocol/message.ts'
 import { operatorProtocol } from '../protocol/messages/operator.ts'
+import type { BalanceResponse, SetBalanceRequest } from '../protocol/messages/operator-balance.ts'
 import type {
   ExplainBlockResponse,
   ExplainDatanodeResponse,
@@ -30,6 +31,10 @@ export type BlockExplanation = ExplainBlockResponse
 export type DatanodeExplanation = ExplainDatanodeResponse
 /** Safe mode, and what the namenode does not know yet since its start. */
 export type SafeModeReport = SafeModeStatus
+/** How evenly the datanodes in service are filled, what is being moved, and what should be. Bytes. */
+export type BalanceStatus = BalanceResponse
+/** What balancing shall do from now on; what is absent stays. */
+export type BalanceWish = SetBalanceRequest
 /** A datanode, what is asked of it, and how far that has got. */
 export type NodeStatus = OperatorDatanode
 
@@ -147,6 +152,16 @@ export class Operator {
     options?: VerbOptions,
   ): Promise<NodeStatus> {
     return (await this.#call('setDatanodeGoal', request, options)).datanode
+  }
+
+  /** How evenly the datanodes are filled; with `thresholdPercent`, what would be moved for that. */
+  balance(thresholdPercent?: number, options?: VerbOptions): Promise<BalanceStatus> {
+    return this.#call('getBalance', { thresholdPercent }, options)
+  }
+
+  /** Turns balancing on or off, or changes its measure, until the namenode restarts. */
+  setBalance(wish: BalanceWish, options?: VerbOptions): Promise<BalanceStatus> {
+    return this.#call('setBalance', wish, options)
   }
 
   #call<N extends OperatorMethod>(

@@ -72,6 +72,9 @@ export const limits = {
   /** Block map entries a background pass looks at in one tick, and those it examines: about 10 ms each. */
   scannedBlocksPerTickMax: 250_000,
   visitedBlocksPerTickMax: 10_000,
+  /** Block map entries the balancer looks at in one tick, and moves it has under way. */
+  balancedBlocksPerTickMax: 20_000,
+  balanceMovesMax: 256,
   /** Replicas told to be deleted in one heartbeat's answer (dfs.block.invalidate.limit). */
   invalidationsPerHeartbeatMax: 1000,
   /** An ordered deletion that is not reported done by then is ordered again, this many times in all. */

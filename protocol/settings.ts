@@ -117,6 +117,20 @@ export const settings = {
     0,
     'Replica copies one datanode sends at a time; 0 derives it from its speed',
   ),
+  'dfs.namenode.balance.enabled': boolean(
+    true,
+    'Move replicas from full datanodes to emptier ones',
+  ),
+  'dfs.namenode.balance.threshold': integer(
+    10,
+    1,
+    'Percent by which the use of a datanode may differ from the average',
+  ),
+  'dfs.namenode.balance.bandwidth': integer(
+    100 * 1024 * 1024,
+    1024,
+    'Bytes per second that balancing copies at most, all datanodes together',
+  ),
   'dfs.namenode.lease.soft-limit': integer(
     limits.leaseSoftLimitMs,
     100,

@@ -87,6 +87,10 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
     summary: 'read what daemons left on a disk, without them',
     load: () => import('./commands/offline.ts'),
   },
+  balance: {
+    summary: 'show and steer how evenly datanodes are filled',
+    load: () => import('./commands/balance.ts'),
+  },
   gateway: {
     summary: 'serve files over HTTP',
     load: () => import('./commands/gateway.ts'),
@@ -101,6 +105,7 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
 
 /** HDFS's other names for commands, with the options that make ours mean the same. */
 export const aliases: Readonly<Record<string, readonly string[]>> = {
+  balancer: ['balance'],
   copyFromLocal: ['put'],
   copyToLocal: ['get'],
   appendToFile: ['append'],

@@ -18,6 +18,7 @@ import type { BlockId, DatanodeUuid, GenerationStamp, StorageUuid } from '../../
 import { limits } from '../../protocol/limits.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { DatanodeLiveness, SafeModeState } from '../../protocol/states.ts'
+import { Balancer, type BalanceView, type BalanceWish } from './balancer.ts'
 import { BlockScan } from './block-scan.ts'
 import type { BlockLocations, BlockSide, TargetChoice, TargetRequest } from './block-side.ts'
 import type { BlockRow, DatanodeRow } from './changes.ts'
@@ -78,6 +79,7 @@ export class BlockManager implements BlockSide {
   readonly #ledger: ReplicaLedger
   readonly #repair: Repair
   readonly #rounds: RepairRounds
+  readonly #balancer: Balancer
   readonly #scan: BlockScan
   readonly #guard: MassFailureGuard
   readonly #safeMode: SafeMode
@@ -95,6 +97,7 @@ export class BlockManager implements BlockSide {
     const [registry, ledger] = [this.#registry, this.#ledger]
     this.#repair = new Repair({ registry, ledger })
     this.#rounds = new RepairRounds({ settings, prng, registry, ledger, repair: this.#repair })
+    this.#balancer = new Balancer({ settings, ...this.#parts, rounds: this.#rounds })
     this.#scan = new BlockScan(this.#ledger.map)
     this.#guard = new MassFailureGuard(settings)
     this.#safeMode = new SafeMode(settings)
@@ -370,6 +373,17 @@ export class BlockManager implements BlockSide {
     if (!this.#start.isSettled || this.#safeMode.state !== 'off' || this.#guard.isActive) return
     this.#rounds.run(now, (id, health) => this.#start.isInGrace(now, id, health))
     this.#repair.reviewPostponed(now)
+    this.#balancer.tick(now)
+  }
+
+  /** How evenly the datanodes are filled, and what is being moved. */
+  balance(): BalanceView {
+    return this.#balancer.view()
+  }
+
+  /** Turns balancing on or off, or changes its measure. */
+  setBalance(wish: BalanceWish): void {
+    this.#balancer.set(wish)
   }
 
   /** A block from before the start, until every datanode that is going to come back has had its time. */

@@ -124,7 +124,11 @@ function newNodes(health: BlockHealth, pending: readonly PendingCopy[]): readonl
  * Chooses which surplus replicas to delete: never so that a rack is lost that can be kept, and among
  * the rest from the datanode with the smallest share of free space.
  */
-export function chooseExcess(trusted: readonly StorageRecord[], wanted: number): StorageRecord[] {
+export function chooseExcess(
+  trusted: readonly StorageRecord[],
+  wanted: number,
+  moved?: StorageRecord,
+): StorageRecord[] {
   assert(wanted > 0, 'a block must want a replica')
   const kept = [...trusted]
   const excess: StorageRecord[] = []
@@ -134,8 +138,9 @@ export function chooseExcess(trusted: readonly StorageRecord[], wanted: number):
       return onRack.length > 1
     })
     const pool = crowded.length > 0 ? crowded : kept
-    let fullest: StorageRecord | undefined
-    for (const storage of pool) {
+    let fullest = moved !== undefined && pool.includes(moved) ? moved : undefined
+    const others = fullest === undefined ? pool : []
+    for (const storage of others) {
       if (fullest === undefined || freeShare(storage) < freeShare(fullest)) fullest = storage
     }
     assert(fullest !== undefined, 'a surplus must have a member')

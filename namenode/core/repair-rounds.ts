@@ -122,6 +122,15 @@ export class RepairRounds {
     )
   }
 
+  /** A storage of `node` that takes another replica of the block; undefined when it does not. */
+  placeOn(node: DatanodeRecord, at: Slot, health: BlockHealth): StorageRecord | undefined {
+    const pending = this.#repair.pending.of(this.#ledger.map.id(at))
+    const existing = [...occupiedNodes(health, pending)]
+    const blockSizeBytes = this.#ledger.map.length(at)
+    const request = { ...noWishes, count: 1, blockSizeBytes, existing }
+    return choosePlacement([node], request, this.#placementContext()).targets[0]
+  }
+
   /** Gives an order to copy a block, and expects its effect. */
   order(now: Millis, at: Slot, source: StorageRecord, targets: readonly StorageRecord[]): void {
     const id = this.#ledger.map.id(at)

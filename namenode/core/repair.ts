@@ -44,6 +44,8 @@ export class Repair {
   readonly pending = new PendingCopies()
   /** Told of every complete block whose replicas were looked at. */
   onExamined: (at: Slot, health: BlockHealth) => void = () => undefined
+  /** The replica that balancing wants to be rid of: its copy is no surplus, and it goes first. */
+  movedFrom: (id: BlockId) => StorageRecord | undefined = () => undefined
   readonly #registry: DatanodeRegistry
   readonly #ledger: ReplicaLedger
   /** Blocks with a surplus or corrupt replicas that cannot be deleted on what is trusted now. */
@@ -217,6 +219,8 @@ export class Repair {
     const pending = this.pending.of(id)
     if (pending.length === 0 || health.good.length + pending.length <= health.wanted) return
     if (dangerOf(health, [], this.#registry.rackCount) === 'badly-distributed') return
+    const isMoving = this.movedFrom(id) !== undefined && pending.length === 1
+    if (isMoving && health.good.length === health.wanted) return
     for (const { source, sentAt } of pending) {
       if (source === undefined || sentAt !== undefined) continue
       source.orders.withdrawTransfers(id)
@@ -259,7 +263,8 @@ export class Repair {
     const generationStamp = this.#ledger.map.generationStamp(at)
     const length = this.#ledger.map.length(at)
     if (health.trusted.length <= health.wanted) return true
-    for (const storage of chooseExcess(health.trusted, health.wanted)) {
+    const moved = this.movedFrom(id)
+    for (const storage of chooseExcess(health.trusted, health.wanted, moved)) {
       this.#ledger.setGoing(at, storage, true)
       storage.node.orders.invalidate({ id, generationStamp, length })
     }

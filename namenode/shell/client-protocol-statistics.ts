@@ -91,6 +91,17 @@ export function administrationHandlers(
           storageReports: view.storages.map(wireStorageReport),
         })),
       }),
+    // HDFS's is per datanode, ours for all of them together.
+    setBalancerBandwidth: ({ bandwidth }, call) =>
+      mapReply(context.requireSuperuser(call), () => {
+        if (bandwidth <= 0) {
+          throw new DfsError('INVALID_ARGUMENT', 'Bandwidth should be positive')
+        }
+        blocks.setBalance({
+          bytesPerSecond: bandwidth * Math.max(1, blocks.datanodes('live').length),
+        })
+        return nothing
+      }),
     getSlowDatanodeReport: () => ({ datanodeInfoProto: [] }),
     setSafeMode: ({ action }, call) => {
       if (action === 'SAFEMODE_GET') {

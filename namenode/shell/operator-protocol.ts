@@ -3,6 +3,7 @@ import type { RpcHandlers } from '../../transport/rpc-server.ts'
 import type { BackupService } from './backup-service.ts'
 import type { ClientContext } from './client-context.ts'
 import { backupHandlers } from './operator-backup.ts'
+import { balanceHandlers } from './operator-balance.ts'
 import { explainHandlers } from './operator-explain.ts'
 import { datanodeGoalHandlers, repairGuardHandlers } from './operator-nodes.ts'
 
@@ -12,6 +13,7 @@ export function operatorHandlers(
   { backup }: { readonly backup?: BackupService } = {},
 ): RpcHandlers<typeof operatorProtocol> {
   return {
+    ...balanceHandlers(context),
     ...repairGuardHandlers(context),
     ...explainHandlers(context),
     ...backupHandlers(context, backup),

@@ -7,6 +7,7 @@
  * superuser; a field is only ever added, with a number of its own. See docs/protocol/operator.md.
  */
 import { method, service } from '../message.ts'
+import { balanceResponse, getBalanceRequest, setBalanceRequest } from './operator-balance.ts'
 import {
   beginBackupRequest,
   beginBackupResponse,
@@ -41,4 +42,6 @@ export const operatorProtocol = service('trefoil.OperatorProtocol', {
   endBackup: method(endBackupRequest, emptyMessage, 'idempotent'),
   listDatanodes: method(listDatanodesRequest, listDatanodesResponse, 'read'),
   setDatanodeGoal: method(setDatanodeGoalRequest, setDatanodeGoalResponse, 'idempotent'),
+  getBalance: method(getBalanceRequest, balanceResponse, 'read'),
+  setBalance: method(setBalanceRequest, balanceResponse, 'idempotent'),
 })

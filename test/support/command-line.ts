@@ -10,18 +10,30 @@ export interface CommandResult {
   readonly err: string
 }
 
+/** What a command finds around it. */
+export interface CommandSetting {
+  readonly input?: string
+  readonly cwd?: string
+  readonly env?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal
+}
+
 /** Runs `dfs ARGS` in this process, as user alice, on `fs`. */
-export async function runCommand(fs: FileSystem, args: readonly string[]): Promise<CommandResult> {
+export async function runCommand(
+  fs: FileSystem,
+  args: readonly string[],
+  setting: CommandSetting = {},
+): Promise<CommandResult> {
   const stdout = new PassThrough({ highWaterMark: 2 ** 24 })
   const stderr = new PassThrough({ highWaterMark: 2 ** 24 })
   const io: CommandIo = {
-    stdin: Readable.from([]),
+    stdin: Readable.from([Buffer.from(setting.input ?? '')]),
     stdout,
     stderr,
     openBulkOutput: () => stdout,
-    env: { HADOOP_USER_NAME: 'alice' },
-    cwd: '/nonexistent',
-    signal: new AbortController().signal,
+    env: { HADOOP_USER_NAME: 'alice', ...setting.env },
+    cwd: setting.cwd ?? '/nonexistent',
+    signal: setting.signal ?? new AbortController().signal,
     keepUntilDone: () => undefined,
   }
   const code = await runCli([...args], io, () => Promise.resolve(fs))

@@ -491,3 +491,14 @@ export class FakeFileSystem implements FileSystem {
     return action()
   }
 }
+
+/** Some files and a home directory. */
+export function sampleFileSystem(): FakeFileSystem {
+  const fs = new FakeFileSystem()
+  fs.addFile('/data/a.csv', 'alpha\n')
+  fs.addFile('/data/b.csv', 'beta\nbeta\n', { mode: 0o600, mtimeMs: Date.UTC(2027, 0, 1) })
+  fs.addFile('/data/sub/c.txt', 'c')
+  fs.addDirectory('/user')
+  fs.addDirectory('/user/alice')
+  return fs
+}
