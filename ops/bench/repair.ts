@@ -124,12 +124,8 @@ async function writeFiles(client: DfsClient, count: number, bytes: number): Prom
 async function unusedAfterCrash(): Promise<void> {
   const cluster = await BenchCluster.start([])
   try {
-    const [victim = ''] = [
-      await cluster.add('dn1'),
-      await cluster.add('dn2'),
-      await cluster.add('dn3'),
-      await cluster.add('dn4'),
-    ]
+    const victim = await cluster.add('dn1')
+    for (const name of ['dn2', 'dn3', 'dn4']) await cluster.add(name)
     const { client } = cluster
     await client.writeFile('/warm', 'x')
     cluster.signal('dn1', 'SIGKILL')
