@@ -4,7 +4,11 @@ import { join } from 'node:path'
 import t from 'tap'
 import { DfsFsError } from '../../../client/index.ts'
 import { DfsError } from '../../../protocol/errors.ts'
-import { type CommandResult, type CommandSetting, runCommand as dfs } from '../../support/command-line.ts'
+import {
+  type CommandResult,
+  type CommandSetting,
+  runCommand as dfs,
+} from '../../support/command-line.ts'
 import { FakeFileSystem, sampleFileSystem as sample } from '../../support/fake-file-system.ts'
 
 t.test('ls prints what HDFS prints', async (t) => {
@@ -397,7 +401,8 @@ t.test('put copies files and trees, skips links, and leaves no temporary names',
 t.test('put refuses to replace, to go nowhere, and to guess', async (t) => {
   const fs = sample()
   const local = t.testdir({ one: 'first', two: 'second' })
-  const put = (...args: string[]): Promise<CommandResult> => dfs(fs, ['put', ...args], { cwd: local })
+  const put = (...args: string[]): Promise<CommandResult> =>
+    dfs(fs, ['put', ...args], { cwd: local })
   t.match(await put('one', '/data/a.csv'), { code: 1, err: /File exists; pass -f/ })
   t.equal(fs.text('/data/a.csv'), 'alpha\n')
   t.equal((await put('-f', 'one', '/data/a.csv')).code, 0)
@@ -416,7 +421,8 @@ t.test('put refuses to replace, to go nowhere, and to guess', async (t) => {
 
 t.test('put - copies standard input', async (t) => {
   const fs = sample()
-  const put = (...args: string[]): Promise<CommandResult> => dfs(fs, ['put', ...args], { input: 'piped' })
+  const put = (...args: string[]): Promise<CommandResult> =>
+    dfs(fs, ['put', ...args], { input: 'piped' })
   t.equal((await put('--replication', '2', '--block-size', '1M', '-', '/data/in')).code, 0)
   t.match(fs.inodes.get('/data/in'), { replication: 2, blockSize: 1024 * 1024 })
   t.equal(fs.text('/data/in'), 'piped')
@@ -474,7 +480,8 @@ t.test('put -p and get -p carry times and modes', async (t) => {
 t.test('get copies files and trees out, to files or standard output', async (t) => {
   const fs = sample()
   const local = t.testdir({ dir: {}, taken: 'mine' })
-  const get = (...args: string[]): Promise<CommandResult> => dfs(fs, ['get', ...args], { cwd: local })
+  const get = (...args: string[]): Promise<CommandResult> =>
+    dfs(fs, ['get', ...args], { cwd: local })
   t.match(await get('/data'), { code: 0, out: '', err: '' })
   t.equal(readFileSync(join(local, 'data/sub/c.txt'), 'utf8'), 'c')
   t.equal((await get('/data/*.csv', 'dir/')).code, 0)
