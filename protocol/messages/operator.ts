@@ -7,7 +7,6 @@
  * superuser; a field is only ever added, with a number of its own. See docs/protocol/operator.md.
  */
 import { method, service } from '../message.ts'
-import { balanceResponse, getBalanceRequest, setBalanceRequest } from './operator-balance.ts'
 import {
   beginBackupRequest,
   beginBackupResponse,
@@ -15,6 +14,7 @@ import {
   readBackupRequest,
   readBackupResponse,
 } from './operator-backup.ts'
+import { balanceResponse, getBalanceRequest, setBalanceRequest } from './operator-balance.ts'
 import {
   explainBlockRequest,
   explainBlockResponse,
