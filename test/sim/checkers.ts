@@ -183,8 +183,11 @@ export async function unhealthy(
   }
   const wanted = new Map<number, { stamp: number; length: number; path: string }>()
   for (const { path, located } of await listTree(client)) {
-    if (located?.underConstruction === true) found.push(`${path} is open`)
+    const last = located?.underConstruction === true ? located.lastBlock?.b : undefined
+    const isLost = last !== undefined && isNowhere(cluster, last.blockId)
+    if (located?.underConstruction === true && !isLost) found.push(`${path} is open`)
     for (const { b } of located?.blocks ?? []) {
+      if (isLost && b.blockId === last.blockId) continue
       wanted.set(b.blockId, { stamp: b.generationStamp, length: b.numBytes, path })
     }
   }
@@ -207,6 +210,14 @@ export async function unhealthy(
     }
   }
   return found
+}
+
+/**
+ * Nobody has anything of the block: it was never synced and went with its machines' power. Its file stays open
+ * for somebody to decide; what was synced of it is judged nevertheless.
+ */
+function isNowhere(cluster: SimCluster, id: number): boolean {
+  return cluster.datanodes.every(({ disk }) => !disk.files.has(id as BlockId))
 }
 
 /** What the namenode and the disks know of each block, for whoever looks into a cluster that does not heal. */
