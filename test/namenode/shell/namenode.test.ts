@@ -253,7 +253,7 @@ t.test('changes wait for start-up safe mode, and fail in one an operator wants',
   const late = world.run(mkdirs('/c'))
   late.catch(() => undefined)
   await world.time.advance(10_100)
-  await t.rejects(late, { code: 'SAFE_MODE', message: /too few of its blocks/ })
+  await t.rejects(late, { code: 'SAFE_MODE', message: /have been reported, and 1 are needed/ })
 })
 
 t.test('rows that left memory come back from SQLite', async (t) => {
