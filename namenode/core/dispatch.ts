@@ -29,13 +29,17 @@ import { setDatanodeGoal } from './operations/set-datanode-goal.ts'
 import { truncate } from './operations/truncate.ts'
 import { updateBlockForPipeline, updatePipeline } from './operations/update-pipeline.ts'
 import type { Plan } from './outcome.ts'
-import type { ReadRequest, ReplyByKind, Request } from './requests.ts'
+import type { ReadRequest, ReplyByKind, Request, WriteRequest } from './requests.ts'
 
 /** Plans any request. */
 export function planRequest(
   context: Context,
   request: Request,
 ): Plan<ReplyByKind[Request['kind']]> {
+  return isRead(request) ? planRead(context, request) : planChange(context, request)
+}
+
+function planRead(context: Context, request: ReadRequest): Plan<ReplyByKind[ReadRequest['kind']]> {
   switch (request.kind) {
     case 'getFileInfo':
       return getFileInfo(context, request)
@@ -57,6 +61,16 @@ export function planRequest(
       return getBlockPath(context, request)
     case 'summarizeDirectory':
       return summarizeDirectory(context, request)
+    default:
+      return unreachable(request)
+  }
+}
+
+function planChange(
+  context: Context,
+  request: WriteRequest,
+): Plan<ReplyByKind[WriteRequest['kind']]> {
+  switch (request.kind) {
     case 'mkdirs':
       return mkdirs(context, request)
     case 'create':
