@@ -16,7 +16,7 @@ import org.apache.hadoop.ipc.RemoteException;
  *
  *   WritePath URI suite               append, truncate, concat and their refusals
  *   WritePath URI hold PATH BYTES     writes and flushes, says "flushed", and stays until it is killed
- *   WritePath URI grow PATH BYTES N   N times BYTES with an hflush each, says "grown I" after each
+ *   WritePath URI grow PATH BYTES N   N times BYTES with an hsync each, says "grown I" after each
  *   WritePath URI recover PATH BYTES  recoverLease until the file is closed with at least BYTES, then appends
  *   WritePath URI check PATH BYTES    the file has BYTES bytes, the right ones
  *
@@ -218,7 +218,8 @@ public final class WritePath {
     try (FSDataOutputStream out = create(path, 1 << 20)) {
       for (int i = 0; i < times; i++) {
         out.write(bytes((long) i * count, count));
-        out.hflush();
+        // -tail -f starts over from the length that the namenode knows, whatever it has read beyond.
+        ((HdfsDataOutputStream) out).hsync(EnumSet.of(HdfsDataOutputStream.SyncFlag.UPDATE_LENGTH));
         System.out.println("grown " + (i + 1));
         Thread.sleep(20);
       }
