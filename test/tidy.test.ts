@@ -298,6 +298,12 @@ t.test('every invariant says where it is enforced and tested', async (t) => {
   const page = readFileSync(join(repositoryRoot, 'docs/INVARIANTS.md'), 'utf8')
   const rows = page.split('\n').filter((line) => /^\|\s*[A-Z]\d+\s*\|/.test(line))
   t.ok(rows.length >= 20, 'the invariants are a table')
+  const ids = rows.map((line) => line.split('|')[1]?.trim())
+  t.same(
+    ids.filter((id, index) => ids.indexOf(id) !== index),
+    [],
+    'every invariant has a number of its own',
+  )
   for (const line of rows) {
     const cells = line
       .split('|')

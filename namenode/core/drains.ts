@@ -10,7 +10,7 @@
  * may lose a replica behind the pass's back, or an open block become complete. Whoever notices such a
  * thing disturbs the pass, and the next one decides. A datanode that has not reported every storage
  * since it registered, or was not heard of since the namenode started, cannot be done: what it holds
- * is not known. Invariants B13 and B14.
+ * is not known. Invariants B16 and B17.
  */
 import type { Millis } from '../../base/brand.ts'
 import type { BlockId, DatanodeUuid } from '../../protocol/ids.ts'

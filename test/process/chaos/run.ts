@@ -16,7 +16,7 @@ const faultLanes = 2
 /** Files that one writing process is at, at a time. */
 const sdkLanes = 16
 const sampleFiles = 40
-const convergeMsMax = 120_000
+const convergeMsMax = 300_000
 const restartAfterMs = 1_000
 const refusalsShown = 20
 /** So many daemons that end by themselves make going on pointless. */
