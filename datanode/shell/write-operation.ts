@@ -129,7 +129,7 @@ async function openReplica(
   const id = blockId(block.blockId)
   const chunks = chunksOf(operation.requestedChecksum)
   const isNew = mode.isCopy || operation.stage === 'PIPELINE_SETUP_CREATE'
-  if (mode.answersLast) await dropStale(store, id, generationStamp(block.generationStamp))
+  if (mode.isCopy) await dropStale(store, id, generationStamp(block.generationStamp))
   const writer = isNew
     ? store.create({
         blockId: id,
@@ -169,8 +169,8 @@ function chunksOf({ type, bytesPerChecksum }: Checksum): WireChunks {
 }
 
 /**
- * A replica that missed a recovery of its pipeline is stale. When its datanode is asked to join again, the copy that comes
- * takes its place (HDFS: createTemporary for a transfer).
+ * A replica that missed a recovery of its block is stale, and nobody may know that it is here. The copy that comes, for a
+ * pipeline or to have enough replicas, takes its place (HDFS: createTemporary); else the block could never be copied here.
  */
 async function dropStale(store: ReplicaStore, id: BlockId, stamp: GenerationStamp): Promise<void> {
   const found = store.find(id)

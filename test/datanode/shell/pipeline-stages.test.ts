@@ -213,6 +213,39 @@ t.test(
   },
 )
 
+t.test(
+  'a copy of a recovered block takes the place of a replica that missed the recovery',
+  async (t) => {
+    const [server] = await startDatanodes(t, 1)
+    if (server === undefined) throw new Error('one datanode')
+    const data = patternBytes(1000)
+    const writer = await setUp(t, [server], { blockId: 1, stamp: 900 })
+    writer?.sendPacket({ seqno: 0, offset: 0, data: data.subarray(0, 700) })
+    await writer?.ack()
+    const copy = async (stamp: number): Promise<void> => {
+      const copier = connection(t, server)
+      copier.startWrite({ blockId: 1, stamp, clientName: '' })
+      copier.sendPacket({ seqno: 0, offset: 0, data })
+      copier.sendPacket({ seqno: 1, offset: 1000, last: true })
+      copier.socket.end()
+      await copier.closed()
+    }
+    await copy(900)
+    t.match(
+      server.store.find(blockId(1)),
+      { state: 'rbw', generationStamp: 900 },
+      'not stale: stays',
+    )
+    await copy(1001)
+    t.match(server.store.find(blockId(1)), {
+      state: 'finalized',
+      generationStamp: 1001,
+      length: 1000,
+    })
+    t.ok(await holds(t, server, 1001, data))
+  },
+)
+
 t.test('stage 8: a node gets a finalized replica and joins an append', async (t) => {
   const servers = await startDatanodes(t, 2)
   const data = patternBytes(3000)
