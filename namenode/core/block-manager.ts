@@ -46,6 +46,7 @@ import {
   expectPipeline,
   isRecoveryLed,
   locationOf,
+  openDigest,
   orderBlockRecovery,
   type PipelineParts,
   pipelineOf,
@@ -55,8 +56,13 @@ import type { DatanodeOrder } from './orders.ts'
 import { choosePlacement } from './placement.ts'
 import { Repair } from './repair.ts'
 import { RepairRounds } from './repair-rounds.ts'
-import { ReplicaLedger } from './replica-ledger.ts'
-import { type ReplicaEvent, ReportIntake } from './report-intake.ts'
+import { type AgreedDigest, ReplicaLedger } from './replica-ledger.ts'
+import {
+  type BucketReport,
+  type ListingReport,
+  type ReplicaEvent,
+  ReportIntake,
+} from './report-intake.ts'
 import type { BlockReference, ReplicaLocation } from './requests.ts'
 import { SafeMode } from './safe-mode.ts'
 import { type BlockIdRange, StartPhase, type StartView } from './start-phase.ts'
@@ -263,6 +269,15 @@ export class BlockManager implements BlockSide {
     return isRecoveryLed(id, this.#parts)
   }
 
+  agreedDigest(id: BlockId, generationStamp: GenerationStamp, length: number): bigint | undefined {
+    return openDigest({ id, generationStamp, length }, this.#parts)
+  }
+
+  /** Removes and returns digests that rows of complete blocks should have; see `storeDigests`. */
+  takeAgreedDigests(countMax: number): readonly AgreedDigest[] {
+    return this.#ledger.takeAgreed(countMax)
+  }
+
   // Datanodes.
 
   /** Records a datanode that starts, or starts over: it has no orders and must report everything. */
@@ -319,9 +334,37 @@ export class BlockManager implements BlockSide {
     replicas: Iterable<ListedReplica>,
   ): readonly BlockId[] {
     this.#now = now
-    const changed = this.#reports.full(now, uuid, storageUuid, replicas)
-    this.#checkSafeMode()
+    const changed: BlockId[] = []
+    const report = { now: () => now, uuid, storageUuid, replicas }
+    for (const ids of this.listingInSteps(report)) changed.push(...ids)
     return changed
+  }
+
+  /**
+   * Takes the content of a storage, or of some of its buckets, in steps of a few milliseconds; yields the
+   * blocks whose replicas changed.
+   *
+   * @throws {@link DfsError} UNREGISTERED_NODE when the datanode is not known alive.
+   */
+  *listingInSteps(report: ListingReport): Generator<readonly BlockId[], void> {
+    for (const changed of this.#reports.listing(report)) {
+      this.#now = report.now()
+      yield changed
+    }
+    this.#checkSafeMode()
+  }
+
+  /**
+   * Compares a storage with digests of its buckets, in steps like {@link listingInSteps}. Returns the
+   * buckets that differ: the datanode must list those, and nothing else.
+   *
+   * @throws {@link DfsError} UNREGISTERED_NODE when the datanode is not known alive.
+   */
+  *bucketsInSteps(report: BucketReport): Generator<readonly BlockId[], readonly number[]> {
+    const wanted = yield* this.#reports.buckets(report)
+    this.#now = report.now()
+    this.#checkSafeMode()
+    return wanted
   }
 
   /**

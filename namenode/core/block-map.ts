@@ -1,12 +1,12 @@
 /**
- * Every block and where its replicas are, in paged typed arrays: 40 bytes a block with up to three
+ * Every block and where its replicas are, in paged typed arrays: 49 bytes a block with up to three
  * replicas, no object. Block ids are allocated in sequence, so a page is a run of 1024 of them.
  *
- *     id ──▶ pageByNumber ──▶ page { stamp[], length[], kind[], replication[], words[3 a block] }
+ *     id ──▶ pageByNumber ──▶ page { stamp[], length[], digest[], kind[], replication[], words[3 a block] }
  *                                                                   │ a fourth replica and more
  *                                                                   └──▶ overflow: offset → words
  *
- *     word = storage index << 2 | going << 1 | rbw          0 = no replica
+ *     word = storage index << 3 | vouching << 2 | going << 1 | rbw          0 = no replica
  *
  * An entry whose row is not known yet (`unverified`) carries the stamp and length of the first report;
  * what disagrees with it, replicas of open blocks, and corrupt replicas live in `OpenBlocks` and
@@ -31,14 +31,29 @@ export interface ReplicaFlags {
   readonly isGoing: boolean
   /** The datanode has not reported it finalized. */
   readonly isBeingWritten: boolean
+  /** Its datanode reported the digest that the block has in the map, of its own accord: not as a repair's copy. */
+  readonly isVouching?: boolean | undefined
 }
+
+/**
+ * What is known of a block's digest.
+ * - `none`: nothing
+ * - `candidate`: some replica has it
+ * - `agreed`: enough replicas have it to blame those that do not
+ * - `stored`: it is in the block's row
+ */
+export type DigestState = 'none' | 'candidate' | 'agreed' | 'stored'
 
 const pageBits = 10
 const pageEntries = 1 << pageBits
 const inlineReplicas = 3
+const vouchingBit = 4
 const goingBit = 2
 const writingBit = 1
-const storageShift = 2
+const storageShift = 3
+const storageIndexLimit = 2 ** 28
+const digestStates = ['none', 'candidate', 'agreed', 'stored'] as const
+const codeByDigestState = { none: 0, candidate: 1, agreed: 2, stored: 3 } as const
 
 const kinds = [
   undefined,
@@ -61,6 +76,8 @@ interface Page {
   readonly number: number
   readonly stamps: Float64Array
   readonly lengths: Float64Array
+  readonly digests: BigUint64Array
+  readonly digestStates: Uint8Array
   readonly kinds: Uint8Array
   readonly replications: Uint16Array
   readonly words: Int32Array
@@ -74,6 +91,10 @@ export function storageOf(word: ReplicaWord): number {
 
 export function isGoing(word: ReplicaWord): boolean {
   return (word & goingBit) !== 0
+}
+
+export function isVouching(word: ReplicaWord): boolean {
+  return (word & vouchingBit) !== 0
 }
 
 export function isBeingWritten(word: ReplicaWord): boolean {
@@ -128,6 +149,7 @@ export class BlockMap {
     page.kinds[offset] = codeByKind[kind]
     page.stamps[offset] = 0
     page.lengths[offset] = 0
+    page.digestStates[offset] = codeByDigestState.none
     page.replications[offset] = 0
     page.count += 1
     this.#entryCount += 1
@@ -197,10 +219,31 @@ export class BlockMap {
     return this.#page(at >>> pageBits).lengths[at % pageEntries] ?? 0
   }
 
+  /** Sets stamp and length; of another version nothing is known of a digest. */
   setVersion(at: Slot, generationStamp: GenerationStamp, length: number): void {
     const page = this.#page(at >>> pageBits)
+    const isSame =
+      page.stamps[at % pageEntries] === generationStamp && page.lengths[at % pageEntries] === length
+    if (!isSame) page.digestStates[at % pageEntries] = codeByDigestState.none
     page.stamps[at % pageEntries] = generationStamp
     page.lengths[at % pageEntries] = length
+  }
+
+  digestState(at: Slot): DigestState {
+    return digestStates[this.#page(at >>> pageBits).digestStates[at % pageEntries] ?? 0] ?? 'none'
+  }
+
+  /** Digest of the block; `undefined` in the state `none`. */
+  digest(at: Slot): bigint | undefined {
+    const page = this.#page(at >>> pageBits)
+    if (page.digestStates[at % pageEntries] === codeByDigestState.none) return undefined
+    return page.digests[at % pageEntries]
+  }
+
+  setDigest(at: Slot, digest: bigint, state: DigestState): void {
+    const page = this.#page(at >>> pageBits)
+    page.digests[at % pageEntries] = digest
+    page.digestStates[at % pageEntries] = codeByDigestState[state]
   }
 
   /** Wanted number of replicas. */
@@ -251,9 +294,13 @@ export class BlockMap {
 
   /** Records a replica, or changes the flags of the one on that storage. Returns whether it is new. */
   putReplica(at: Slot, storage: number, flags: ReplicaFlags): boolean {
-    assert(storage > 0 && storage < 2 ** 29, `storage index must be positive, got ${storage}`)
+    assert(
+      storage > 0 && storage < storageIndexLimit,
+      `storage index must be positive, got ${storage}`,
+    )
     const word =
       (storage << storageShift) |
+      (flags.isVouching === true ? vouchingBit : 0) |
       (flags.isGoing ? goingBit : 0) |
       (flags.isBeingWritten ? writingBit : 0)
     const page = this.#page(at >>> pageBits)
@@ -295,20 +342,30 @@ export class BlockMap {
     return true
   }
 
-  /** Entries with a replica on a storage; reads every page, 12 bytes a block. */
-  slotsOn(storage: number): readonly Slot[] {
+  /** Indexes of the pages in use; `slotsOn` takes one at a time, so that a pass can be cut into steps. */
+  pageIndexes(): readonly number[] {
+    return [...this.#pageByNumber.values()]
+  }
+
+  /** Lowest block id that belongs on a page; `undefined` when the page is gone. */
+  firstIdOf(pageIndex: number): number | undefined {
+    const page = this.#pages[pageIndex]
+    return page === undefined ? undefined : page.number * pageEntries
+  }
+
+  /** Entries of a page with a replica on a storage; reads 12 bytes a block. */
+  slotsOn(storage: number, pageIndex: number): readonly Slot[] {
     const found: Slot[] = []
-    for (const [pageIndex, page] of this.#pages.entries()) {
-      if (page === undefined) continue
-      const words = page.words
-      for (let position = 0; position < words.length; position += 1) {
-        if ((words[position] ?? 0) >>> storageShift !== storage) continue
-        found.push(slot(pageIndex * pageEntries + Math.floor(position / inlineReplicas)))
-      }
-      for (const [offset, beyond] of page.overflow) {
-        const isHere = beyond.some((word) => word >>> storageShift === storage)
-        if (isHere) found.push(slot(pageIndex * pageEntries + offset))
-      }
+    const page = this.#pages[pageIndex]
+    if (page === undefined) return found
+    const words = page.words
+    for (let position = 0; position < words.length; position += 1) {
+      if ((words[position] ?? 0) >>> storageShift !== storage) continue
+      found.push(slot(pageIndex * pageEntries + Math.floor(position / inlineReplicas)))
+    }
+    for (const [offset, beyond] of page.overflow) {
+      const isHere = beyond.some((word) => word >>> storageShift === storage)
+      if (isHere) found.push(slot(pageIndex * pageEntries + offset))
     }
     return found
   }
@@ -343,6 +400,8 @@ export class BlockMap {
       number,
       stamps: new Float64Array(pageEntries),
       lengths: new Float64Array(pageEntries),
+      digests: new BigUint64Array(pageEntries),
+      digestStates: new Uint8Array(pageEntries),
       kinds: new Uint8Array(pageEntries),
       replications: new Uint16Array(pageEntries),
       words: new Int32Array(pageEntries * inlineReplicas),

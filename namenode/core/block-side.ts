@@ -92,6 +92,8 @@ export interface BlockSide {
   reopenLocations(row: BlockRow, callerHost: string): readonly ReplicaLocation[]
   /** Finalized replicas of exactly this stamp and length on live datanodes. */
   finalizedReplicaCount(id: BlockId, generationStamp: GenerationStamp, length: number): number
+  /** The digest that its finalized replicas of this stamp and length agree on, if they do; of an open block. */
+  agreedDigest(id: BlockId, generationStamp: GenerationStamp, length: number): bigint | undefined
   /**
    * True while replicas may exist that no datanode has reported so far: right after a start. A block that
    * nobody reports must not be given up before that is over.

@@ -42,6 +42,8 @@ export function committed(block: BlockRow, named: BlockReference): BlockRow {
 /** `block` as complete when it is committed and a finalized replica is known, else as it is. */
 export function completedIfReplicated({ blocks }: Context, block: BlockRow): BlockRow {
   if (block.state !== 'committed') return block
-  const count = blocks.finalizedReplicaCount(block.id, block.generationStamp, block.length)
-  return count > 0 ? { ...block, state: 'complete' } : block
+  const { id, generationStamp, length } = block
+  if (blocks.finalizedReplicaCount(id, generationStamp, length) === 0) return block
+  const digest = blocks.agreedDigest(id, generationStamp, length)
+  return { ...block, state: 'complete', ...(digest !== undefined && { digest }) }
 }

@@ -11,6 +11,8 @@ import type { StorageRecord } from './datanode-registry.ts'
  * - `future-stamp`: it took part in a pipeline recovery that the namenode never heard of
  * - `wrong-length`: finalized with another length than the block's
  * - `not-finalized`: left over from a writer, although the block is complete
+ * - `digest-mismatch`: its bytes differ from the block's, although its checksums may fit them
+ * - `digest-undecided`: it differs from another replica, and nothing says which one is right
  */
 export type CorruptReason =
   | 'reported'
@@ -18,14 +20,23 @@ export type CorruptReason =
   | 'future-stamp'
   | 'wrong-length'
   | 'not-finalized'
+  | 'digest-mismatch'
+  | 'digest-undecided'
 
 export interface CorruptReplica {
   readonly storage: StorageRecord
   readonly generationStamp: GenerationStamp
   readonly length: number
   readonly reason: CorruptReason
+  /** As its datanode reported it, if it did. */
+  readonly digest?: bigint | undefined
   /** Told, or about to be told, to delete it. */
   isGoing: boolean
+}
+
+/** Whether a corrupt replica may ever be deleted: not while it may be the right one. */
+export function isCondemned({ reason }: CorruptReplica): boolean {
+  return reason !== 'digest-undecided'
 }
 
 const none: readonly CorruptReplica[] = []

@@ -97,6 +97,10 @@ export class StorageRecord {
   isFailed = false
   /** A full report arrived since the datanode registered; before, its replicas are hearsay. */
   isReported = false
+  /** Counts the full reports begun, so that an earlier one ends when a later one begins. */
+  reportCount = 0
+  /** Buckets that differ and are still to be listed, while a report by differences is under way. */
+  awaitedBuckets: Set<number> | undefined = undefined
   capacity = 0
   used = 0
   remaining = 0
@@ -321,6 +325,8 @@ export class DatanodeRegistry {
       node.rack = this.#rackOf(descriptor)
       for (const storage of node.storages.values()) {
         storage.isReported = false
+        storage.reportCount += 1
+        storage.awaitedBuckets = undefined
         // The reports that follow were put together after the registration; nothing overtakes them.
         storage.recent.clear()
       }

@@ -26,6 +26,7 @@ import { recoverLease } from './operations/recover-lease.ts'
 import { rename, rename2 } from './operations/rename.ts'
 import { setOwner, setPermission, setReplication, setTimes } from './operations/set-attributes.ts'
 import { setDatanodeGoal } from './operations/set-datanode-goal.ts'
+import { storeDigests } from './operations/store-digests.ts'
 import { truncate } from './operations/truncate.ts'
 import { updateBlockForPipeline, updatePipeline } from './operations/update-pipeline.ts'
 import type { Plan } from './outcome.ts'
@@ -113,6 +114,8 @@ function planChange(
       return commitBlockSynchronization(context, request)
     case 'setDatanodeGoal':
       return setDatanodeGoal(context, request)
+    case 'storeDigests':
+      return storeDigests(context, request)
     default:
       return unreachable(request)
   }

@@ -76,10 +76,15 @@ export class Draft {
     this.#changes.push({ kind: 'entry.delete', parent, name })
   }
 
-  /** Puts a block; its file's row goes along, so that a replay knows how many replicas it wants. */
+  /**
+   * Puts a block; its file's row goes along, so that a replay knows how many replicas it wants. Bytes
+   * that may still change have no digest.
+   */
   putBlock(file: InodeRow, block: BlockRow, created = false): void {
     if (!this.#putById.has(file.id)) this.putInode(file)
-    this.#changes.push({ kind: 'block.put', created, block })
+    const { digest, ...open } = block
+    const row = block.state === 'complete' || digest === undefined ? block : open
+    this.#changes.push({ kind: 'block.put', created, block: row })
   }
 
   deleteBlock({ id, inode, index }: BlockRow): void {

@@ -18,6 +18,8 @@ export interface OpenReplica {
   readonly length: number
   readonly state: OpenReplicaState
   readonly isCorrupt: boolean
+  /** Of a finalized replica whose datanode told. */
+  readonly digest?: bigint | undefined
 }
 
 export interface OpenBlock {

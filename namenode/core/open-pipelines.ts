@@ -7,6 +7,7 @@ import { type BlockId, firstGenerationStamp, type GenerationStamp } from '../../
 import { isBeingWritten, isGoing, storageOf } from './block-map.ts'
 import type { BlockRow } from './changes.ts'
 import type { DatanodeRecord, DatanodeRegistry, StorageRecord } from './datanode-registry.ts'
+import { agreedDigest } from './digest-votes.ts'
 import type { Repair } from './repair.ts'
 import type { ReplicaLedger } from './replica-ledger.ts'
 import type { ReplicaLocation } from './requests.ts'
@@ -81,6 +82,26 @@ export function expectPipeline(
   if (ledger.map.generationStamp(at) !== block.generationStamp) return false
   repair.expectReports(now, block.id, storages)
   return true
+}
+
+/** The digest that finalized replicas of this version of an open block agree on. */
+export function openDigest(
+  { id, generationStamp, length }: BlockVersion,
+  { ledger }: PipelineParts,
+): bigint | undefined {
+  const at = ledger.map.find(id)
+  if (at === undefined) return undefined
+  const finalized = (ledger.open.find(id)?.replicas ?? []).filter(
+    (replica) =>
+      replica.state === 'finalized' &&
+      replica.generationStamp === generationStamp &&
+      replica.length === length &&
+      !replica.isCorrupt,
+  )
+  return agreedDigest(
+    finalized.map(({ digest }) => digest),
+    ledger.map.replication(at),
+  )
 }
 
 /** Finalized replicas of exactly this version on datanodes that count. */

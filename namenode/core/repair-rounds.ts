@@ -18,6 +18,7 @@ import type { BlockId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import type { Slot } from './block-map.ts'
+import { isCondemned } from './corrupt-replicas.ts'
 import type { DatanodeRecord, DatanodeRegistry, StorageRecord } from './datanode-registry.ts'
 import type { CopyLoad, PendingCopy } from './pending-copies.ts'
 import { choosePlacement, type PlacementContext, type Refusal, refusalsOf } from './placement.ts'
@@ -258,7 +259,9 @@ export class RepairRounds {
         node.liveness !== 'dead' && node.adminState === 'normal' && node.remaining >= length
       if (mayTakeOneLater && !occupied.has(node)) return
     }
-    const first = health.corrupt.find(({ storage }) => storage.node.liveness === 'live')
+    const first = health.corrupt
+      .filter(isCondemned)
+      .find(({ storage }) => storage.node.liveness === 'live')
     if (first !== undefined && !first.isGoing) this.#repair.condemnCorrupt(at, first.storage)
   }
 

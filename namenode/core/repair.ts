@@ -15,6 +15,7 @@ import { type Millis, millis } from '../../base/brand.ts'
 import type { BlockId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { Slot } from './block-map.ts'
+import { isCondemned } from './corrupt-replicas.ts'
 import type { DatanodeRecord, DatanodeRegistry, StorageRecord } from './datanode-registry.ts'
 import type { DatanodeOrder } from './orders.ts'
 import { PendingCopies, type PendingCopy } from './pending-copies.ts'
@@ -240,9 +241,10 @@ export class Repair {
 
   /** Corrupt replicas go as soon as there are enough good ones. Returns whether that must wait. */
   #disposeOfCorrupt(at: Slot, health: BlockHealth): boolean {
-    if (health.corrupt.length === 0 || health.good.length < health.wanted) return false
+    const condemned = health.corrupt.filter(isCondemned)
+    if (condemned.length === 0 || health.good.length < health.wanted) return false
     if (health.trusted.length < health.wanted) return true
-    for (const replica of health.corrupt) this.condemnCorrupt(at, replica.storage)
+    for (const replica of condemned) this.condemnCorrupt(at, replica.storage)
     return false
   }
 

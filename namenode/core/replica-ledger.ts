@@ -9,16 +9,18 @@
  *     block is open, or row unknown and disputed → open blocks, with its own stamp and length
  *
  * Reports may come before the row (`unverified`), after it, twice, or overtaken by others; rows may
- * change under the replicas. Every path ends in `#place`, which judges one replica against one row.
+ * change under the replicas. Every path ends in `#place`, which judges one replica against one row: its
+ * stamp, state and length first, then its digest (`digest-votes`).
  */
 import { assert } from '../../base/assert.ts'
 import type { Millis } from '../../base/brand.ts'
 import type { ListedReplica } from '../../protocol/block-list.ts'
 import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
-import { BlockMap, isBeingWritten, isGoing, type Slot, storageOf } from './block-map.ts'
+import { BlockMap, isBeingWritten, isGoing, isVouching, type Slot, storageOf } from './block-map.ts'
 import type { BlockRow } from './changes.ts'
 import { type CorruptReason, CorruptReplicas } from './corrupt-replicas.ts'
 import type { DatanodeRegistry, StorageRecord } from './datanode-registry.ts'
+import { type DigestVerdict, hasAgreement, judgeDigest } from './digest-votes.ts'
 import { type OpenBlock, OpenBlocks, type OpenReplicaState } from './open-blocks.ts'
 import type { BlockReference } from './requests.ts'
 
@@ -26,6 +28,8 @@ import type { BlockReference } from './requests.ts'
 export interface ReportedReplica extends ListedReplica {
   /** Its bytes were found not to match their checksums. */
   readonly isKnownCorrupt?: boolean
+  /** It is a copy that repair ordered. */
+  readonly isCopy?: boolean
 }
 
 export type ReportOutcome =
@@ -36,18 +40,19 @@ export type ReportOutcome =
   /** It was told to go and is still there. */
   | 'undeleted'
 
-export interface FullReportOutcome {
-  readonly changed: readonly BlockId[]
-  readonly garbage: readonly BlockReference[]
-  readonly undeleted: readonly BlockReference[]
-}
-
 export interface RowOutcome {
   readonly before: 'absent' | 'open' | 'complete'
   /** The pipeline of a block that just became complete. */
   readonly expected: readonly StorageRecord[]
   /** Storages whose ordered deletion no longer applies, because the block was reopened. */
   readonly reprieved: readonly StorageRecord[]
+}
+
+/** A digest that the replicas of a complete block agree on and that its row does not have. */
+export interface AgreedDigest {
+  readonly id: BlockId
+  readonly generationStamp: GenerationStamp
+  readonly digest: bigint
 }
 
 /** Whether a block without a row may still get one, so that its replicas are no garbage yet. */
@@ -62,6 +67,8 @@ export class ReplicaLedger {
   readonly corrupt = new CorruptReplicas()
   readonly #registry: DatanodeRegistry
   #safeCount = 0
+  /** Blocks whose replicas agreed on a digest that is to be stored. */
+  readonly #agreed = new Set<BlockId>()
 
   constructor(registry: DatanodeRegistry) {
     this.#registry = registry
@@ -80,12 +87,15 @@ export class ReplicaLedger {
     const isSameVersion =
       this.map.generationStamp(at) === row.generationStamp && this.map.length(at) === row.length
     const before = kind === 'unverified' ? 'absent' : kind === 'complete' ? 'complete' : 'open'
-    if (kind === 'complete' && row.state === 'complete' && isSameVersion) {
+    const isKept = isSameVersion && row.state === 'complete' && this.#adoptDigest(at, row)
+    if (kind === 'complete' && isKept) {
+      this.#settleDigest(at, noStorages)
       return { before, expected: noStorages, reprieved: noStorages }
     }
-    if (before === 'absent' && isSameVersion && row.state === 'complete') {
+    if (before === 'absent' && isKept) {
       // The usual case while rows stream in: every report so far agreed with the row.
       this.#setKind(at, 'complete')
+      this.#settleDigest(at, noStorages)
       this.#rejudgeOpen(at, this.open.take(row.id))
       return { before, expected: noStorages, reprieved: noStorages }
     }
@@ -114,7 +124,7 @@ export class ReplicaLedger {
   }
 
   /** Takes over what an incremental report says about one replica that exists. */
-  received(storage: StorageRecord, replica: ListedReplica, mayBeEarly: EarlyTest): ReportOutcome {
+  received(storage: StorageRecord, replica: ReportedReplica, mayBeEarly: EarlyTest): ReportOutcome {
     const at = this.#slotFor(replica, mayBeEarly)
     if (at === undefined) return 'garbage'
     if (this.#isOldNews(at, storage, replica)) return 'unchanged'
@@ -134,33 +144,31 @@ export class ReplicaLedger {
     return true
   }
 
-  /** Takes over the whole content of a storage: what is listed, and that nothing else is there. */
-  fullReport(
+  /** Takes over one replica of a full report, unless incremental reports said more since it was taken. */
+  listed(
     now: Millis,
     storage: StorageRecord,
-    replicas: Iterable<ListedReplica>,
+    replica: ListedReplica,
     mayBeEarly: EarlyTest,
-  ): FullReportOutcome {
-    const changed: BlockId[] = []
-    const garbage: BlockReference[] = []
-    const undeleted: BlockReference[] = []
-    const listed = new Set<BlockId>()
-    for (const replica of replicas) {
-      const { blockId: id, generationStamp, length } = replica
-      const isOvertaken = storage.recent.isLater(now, id, generationStamp)
-      const at = isOvertaken ? this.map.find(id) : this.#slotFor(replica, mayBeEarly)
-      listed.add(id)
-      const outcome = isOvertaken
-        ? 'unchanged'
-        : at === undefined
-          ? 'garbage'
-          : this.#place(at, storage, replica)
-      if (outcome === 'changed') changed.push(id)
-      if (outcome === 'garbage') garbage.push({ id, generationStamp, length })
-      if (outcome === 'undeleted') undeleted.push({ id, generationStamp, length })
+  ): ReportOutcome {
+    if (storage.recent.isLater(now, replica.blockId, replica.generationStamp)) return 'unchanged'
+    const at = this.#slotFor(replica, mayBeEarly)
+    return at === undefined ? 'garbage' : this.#place(at, storage, replica)
+  }
+
+  /** Removes and returns digests that rows should have, up to `countMax`. */
+  takeAgreed(countMax: number): readonly AgreedDigest[] {
+    const taken: AgreedDigest[] = []
+    for (const id of this.#agreed) {
+      if (taken.length === countMax) break
+      this.#agreed.delete(id)
+      const at = this.map.find(id)
+      if (at === undefined || this.map.digestState(at) !== 'agreed') continue
+      const digest = this.map.digest(at)
+      if (digest === undefined) continue
+      taken.push({ id, generationStamp: this.map.generationStamp(at), digest })
     }
-    this.#removeUnlisted(now, storage, listed, changed)
-    return { changed, garbage, undeleted }
+    return taken
   }
 
   /** Bytes of the replica on `storage` are wrong. Returns whether that was news. */
@@ -188,6 +196,7 @@ export class ReplicaLedger {
       this.map.putReplica(at, storage.index, {
         isGoing: isNowGoing,
         isBeingWritten: isBeingWritten(word),
+        isVouching: isVouching(word),
       })
       return
     }
@@ -260,40 +269,118 @@ export class ReplicaLedger {
     const kind = this.map.kind(at)
     if (kind === 'complete') return this.#placeInComplete(at, storage, replica)
     if (kind === 'unverified' && this.#fitsUnverified(at, replica)) {
-      return this.#putWord(at, storage, false)
+      return this.#putWord(at, storage, false, replica.digest !== undefined)
     }
     return this.#putOpen(at, storage, replica)
   }
 
   #placeInComplete(at: Slot, storage: StorageRecord, replica: ReportedReplica): ReportOutcome {
     const id = this.map.id(at)
-    const verdict = judge(this.map.generationStamp(at), this.map.length(at), replica)
+    const version = judge(this.map.generationStamp(at), this.map.length(at), replica)
     const corrupt = this.corrupt.on(id, storage)
-    if (verdict === 'good' || verdict === 'writing') {
-      // What a reader found corrupt does not heal by being reported again.
-      if (corrupt?.reason === 'reported' && corrupt.generationStamp === replica.generationStamp) {
-        return corrupt.isGoing ? 'undeleted' : 'unchanged'
-      }
-      const word = this.map.replicaOn(at, storage.index)
-      const isWriting = verdict === 'writing'
-      if (word !== undefined && isGoing(word)) return 'undeleted'
-      if (word !== undefined && isBeingWritten(word) === isWriting) return 'unchanged'
-      return this.#putWord(at, storage, isWriting)
+    const isFit = version === 'good' || version === 'writing'
+    // What a reader found corrupt does not heal by being reported again.
+    if (isFit && corrupt?.reason === 'reported') {
+      const isSame = corrupt.generationStamp === replica.generationStamp
+      if (isSame) return corrupt.isGoing ? 'undeleted' : 'unchanged'
     }
-    if (
-      corrupt?.reason === verdict &&
-      corrupt.generationStamp === replica.generationStamp &&
-      corrupt.length === replica.length
-    ) {
-      return corrupt.isGoing ? 'undeleted' : 'unchanged'
+    const {
+      verdict,
+      isVouching: vouches,
+      overruled,
+    } = version === 'good' ? judgeDigest(at, storage, replica, this.#parts) : withoutDigest(version)
+    const outcome =
+      verdict === 'good' || verdict === 'writing'
+        ? this.#placeGood(at, storage, { isWriting: verdict === 'writing', vouches })
+        : this.#placeCorrupt(at, storage, replica, verdict)
+    return this.#settleDigest(at, overruled) ? 'changed' : outcome
+  }
+
+  #placeGood(
+    at: Slot,
+    storage: StorageRecord,
+    { isWriting, vouches }: { readonly isWriting: boolean; readonly vouches: boolean },
+  ): ReportOutcome {
+    const word = this.map.replicaOn(at, storage.index)
+    if (word !== undefined && isGoing(word)) return 'undeleted'
+    if (word === undefined || isBeingWritten(word) !== isWriting) {
+      return this.#putWord(at, storage, isWriting, vouches)
     }
+    if (vouches && !isVouching(word)) {
+      const flags = { isGoing: false, isBeingWritten: isWriting, isVouching: true }
+      this.map.putReplica(at, storage.index, flags)
+    }
+    return 'unchanged'
+  }
+
+  #placeCorrupt(
+    at: Slot,
+    storage: StorageRecord,
+    { generationStamp, length, digest }: ReportedReplica,
+    reason: CorruptReason,
+  ): ReportOutcome {
+    const corrupt = this.corrupt.on(this.map.id(at), storage)
+    const isKnown =
+      corrupt?.reason === reason &&
+      corrupt.generationStamp === generationStamp &&
+      corrupt.length === length
+    if (isKnown) return corrupt.isGoing ? 'undeleted' : 'unchanged'
     const hasGoodElsewhere = this.map.replicas(at).some((word) => {
       const other = this.#registry.storage(storageOf(word))
       return other !== storage && other.node === storage.node
     })
     if (hasGoodElsewhere) return 'unchanged'
-    const { generationStamp, length } = replica
-    return this.#putCorrupt(at, storage, { generationStamp, length, reason: verdict })
+    return this.#putCorrupt(at, storage, { generationStamp, length, digest, reason })
+  }
+
+  /** Takes over a row's digest. False when replicas must be judged anew because of it. */
+  #adoptDigest(at: Slot, { digest }: BlockRow): boolean {
+    if (digest === undefined) return true
+    const [known, state] = [this.map.digest(at), this.map.digestState(at)]
+    // What replicas agreed on since the row was read is newer than the row.
+    if (state === 'agreed' && known !== digest) return true
+    if (known !== undefined && known !== digest) return false
+    this.map.setDigest(at, digest, 'stored')
+    return true
+  }
+
+  /**
+   * Draws the consequences of the votes: notes a new agreement, moves those that were overruled out of
+   * the map, and those that turn out right into it. Returns whether replicas changed their worth.
+   */
+  #settleDigest(at: Slot, overruled: readonly StorageRecord[]): boolean {
+    const id = this.map.id(at)
+    if (this.map.kind(at) !== 'complete') return false
+    if (hasAgreement(at, this.#parts)) {
+      this.map.setDigest(at, this.map.digest(at) ?? 0n, 'agreed')
+    }
+    const [generationStamp, length] = [this.map.generationStamp(at), this.map.length(at)]
+    for (const storage of overruled) {
+      this.#putCorrupt(at, storage, { generationStamp, length, reason: 'digest-mismatch' })
+    }
+    const state = this.map.digestState(at)
+    if (state === 'agreed') this.#agreed.add(id)
+    if (state === 'none' || state === 'candidate') return overruled.length > 0
+    let hasChanged = overruled.length > 0
+    for (const replica of this.corrupt.of(id)) {
+      const { storage, digest, reason } = replica
+      const isByDigest = reason === 'digest-undecided' || reason === 'digest-mismatch'
+      if (isByDigest && digest !== undefined && digest === this.map.digest(at)) {
+        this.#putWord(at, storage, false, true)
+      } else if (reason === 'digest-undecided') {
+        this.#putCorrupt(at, storage, { ...replica, reason: 'digest-mismatch' })
+      } else continue
+      hasChanged = true
+    }
+    return hasChanged
+  }
+
+  get #parts(): {
+    readonly map: BlockMap
+    readonly corrupt: CorruptReplicas
+    readonly registry: DatanodeRegistry
+  } {
+    return { map: this.map, corrupt: this.corrupt, registry: this.#registry }
   }
 
   /** Before its row is known, an entry takes the version of the first finalized replica reported. */
@@ -302,16 +389,20 @@ export class ReplicaLedger {
     if (!this.map.hasReplicas(at)) {
       this.map.setVersion(at, replica.generationStamp, replica.length)
     }
-    return (
+    const isFit =
       this.map.generationStamp(at) === replica.generationStamp &&
       this.map.length(at) === replica.length
-    )
+    if (!isFit || replica.digest === undefined) return isFit
+    const known = this.map.digest(at)
+    if (known === undefined) this.map.setDigest(at, replica.digest, 'candidate')
+    return known === undefined || known === replica.digest
   }
 
-  #putWord(at: Slot, storage: StorageRecord, isWriting: boolean): ReportOutcome {
+  #putWord(at: Slot, storage: StorageRecord, isWriting: boolean, vouches: boolean): ReportOutcome {
     this.#dropNode(at, storage)
     const wasSafe = this.#isSafe(at)
-    this.map.putReplica(at, storage.index, { isGoing: false, isBeingWritten: isWriting })
+    const flags = { isGoing: false, isBeingWritten: isWriting, isVouching: vouches }
+    this.map.putReplica(at, storage.index, flags)
     storage.replicaCount += 1
     this.#recountSafe(at, wasSafe)
     return 'changed'
@@ -319,19 +410,20 @@ export class ReplicaLedger {
 
   #putOpen(at: Slot, storage: StorageRecord, replica: ReportedReplica): ReportOutcome {
     const id = this.map.id(at)
-    const { generationStamp, length } = replica
+    const { generationStamp, length, digest } = replica
     const state = openState(replica)
     const isCorrupt = replica.isKnownCorrupt === true
     const known = this.open.find(id)?.replicas.find((other) => other.storage === storage)
     if (
       known?.generationStamp === generationStamp &&
       known.length === length &&
-      known.state === state
+      known.state === state &&
+      known.digest === digest
     ) {
       return 'unchanged'
     }
     this.#dropNode(at, storage)
-    this.open.report(id, { storage, generationStamp, length, state, isCorrupt })
+    this.open.report(id, { storage, generationStamp, length, state, isCorrupt, digest })
     storage.replicaCount += 1
     return 'changed'
   }
@@ -339,7 +431,9 @@ export class ReplicaLedger {
   #putCorrupt(
     at: Slot,
     storage: StorageRecord,
-    replica: Pick<ListedReplica, 'generationStamp' | 'length'> & { readonly reason: CorruptReason },
+    replica: Pick<ListedReplica, 'generationStamp' | 'length' | 'digest'> & {
+      readonly reason: CorruptReason
+    },
   ): ReportOutcome {
     this.#dropNode(at, storage)
     this.corrupt.put(this.map.id(at), { ...replica, storage, isGoing: false })
@@ -369,28 +463,6 @@ export class ReplicaLedger {
     return wasThere
   }
 
-  #removeUnlisted(
-    now: Millis,
-    storage: StorageRecord,
-    listed: ReadonlySet<BlockId>,
-    changed: BlockId[],
-  ): void {
-    const gone: BlockId[] = []
-    const check = (id: BlockId): void => {
-      if (!listed.has(id) && !storage.recent.wasReceived(now, id)) gone.push(id)
-    }
-    for (const at of this.map.slotsOn(storage.index)) check(this.map.id(at))
-    for (const [id, replicas] of this.corrupt.entries()) {
-      if (replicas.some((replica) => replica.storage === storage)) check(id)
-    }
-    for (const [id, { replicas }] of this.open.entries()) {
-      if (replicas.some((replica) => replica.storage === storage)) check(id)
-    }
-    for (const id of gone) {
-      if (this.removed(id, storage)) changed.push(id)
-    }
-  }
-
   /** An entry without row and without replicas says nothing. */
   #removeIfForgotten(at: Slot): void {
     if (this.map.kind(at) !== 'unverified' || this.map.hasReplicas(at)) return
@@ -411,7 +483,10 @@ export class ReplicaLedger {
       const state = isBeingWritten(word) ? 'rbw' : 'finalized'
       taken.push({
         storage: this.#registry.storage(storageOf(word)),
-        replica: { blockId, generationStamp, length, state },
+        replica: {
+          ...{ blockId, generationStamp, length, state },
+          digest: isVouching(word) ? this.map.digest(at) : undefined,
+        },
         wasGoing: isGoing(word),
       })
     }
@@ -437,6 +512,8 @@ export class ReplicaLedger {
     const expected = isComplete ? (this.open.take(row.id)?.expected ?? noStorages) : noStorages
     this.#setKind(at, row.state)
     this.map.setVersion(at, row.generationStamp, row.length)
+    const digest = isComplete ? row.digest : undefined
+    this.map.setDigest(at, digest ?? 0n, digest === undefined ? 'none' : 'stored')
     const reprieved: StorageRecord[] = []
     for (const { storage, replica, wasGoing } of taken) {
       this.#place(at, storage, replica)
@@ -474,6 +551,12 @@ export class ReplicaLedger {
 
 type Verdict = 'good' | 'writing' | CorruptReason
 
+function withoutDigest(
+  verdict: Verdict,
+): Omit<DigestVerdict, 'verdict'> & { readonly verdict: Verdict } {
+  return { verdict, isVouching: false, overruled: noStorages }
+}
+
 /** Compares a replica with a complete block's stamp and length. */
 function judge(stamp: number, length: number, replica: ReportedReplica): Verdict {
   if (replica.generationStamp < stamp) return 'stale-stamp'
@@ -500,8 +583,8 @@ function remembered(
   blockId: BlockId,
   replica: Omit<OpenBlock['replicas'][number], 'storage'>,
 ): ReportedReplica {
-  const { generationStamp, length, isCorrupt: isKnownCorrupt } = replica
+  const { generationStamp, length, digest, isCorrupt: isKnownCorrupt } = replica
   const state =
     replica.state === 'finalized' ? 'finalized' : replica.state === 'waiting' ? 'rwr' : 'rbw'
-  return { blockId, generationStamp, length, state, isKnownCorrupt }
+  return { blockId, generationStamp, length, state, isKnownCorrupt, digest }
 }

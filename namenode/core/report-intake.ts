@@ -10,6 +10,12 @@ import type { BlockScan } from './block-scan.ts'
 import type { DatanodeRegistry, StorageRecord } from './datanode-registry.ts'
 import type { Repair } from './repair.ts'
 import type { ReplicaLedger } from './replica-ledger.ts'
+import {
+  differingBuckets,
+  type ListingStep,
+  type ReportedBucket,
+  takeListing,
+} from './replica-listing.ts'
 import type { StartPhase } from './start-phase.ts'
 
 /** One line of an incremental report. */
@@ -18,6 +24,26 @@ export interface ReplicaEvent {
   readonly blockId: BlockId
   readonly generationStamp: GenerationStamp
   readonly length: number
+  /** Of a received replica, when its datanode tells. */
+  readonly digest?: bigint | undefined
+}
+
+/** Whose report it is. `now` is asked for at every step. */
+interface ReportOrigin {
+  readonly now: () => Millis
+  readonly uuid: DatanodeUuid
+  readonly storageUuid: StorageUuid
+}
+
+/** What a storage holds, or what some of its buckets do. */
+export interface ListingReport extends ReportOrigin {
+  readonly replicas: Iterable<ListedReplica>
+  readonly buckets?: ReadonlySet<number> | undefined
+}
+
+/** Digests of all buckets of a storage that are not empty. */
+export interface BucketReport extends ReportOrigin {
+  readonly buckets: readonly ReportedBucket[]
 }
 
 export interface ReportIntakeOptions {
@@ -44,29 +70,57 @@ export class ReportIntake {
     this.#start = start
   }
 
-  /** Takes the full content of one storage. Returns the blocks whose replicas changed. */
-  full(
-    now: Millis,
-    uuid: DatanodeUuid,
-    storageUuid: StorageUuid,
-    replicas: Iterable<ListedReplica>,
-  ): readonly BlockId[] {
+  /**
+   * Takes the content of one storage, or of some buckets of it, in steps; yields the blocks whose
+   * replicas changed. Ends early when the datanode registers anew or begins another report meanwhile.
+   */
+  *listing(report: ListingReport): Generator<readonly BlockId[], void> {
+    const { now, uuid, storageUuid, replicas, buckets } = report
     const node = this.#registry.registered(uuid)
     const storage = this.#registry.ensureStorage(node, storageUuid)
-    const report = this.#ledger.fullReport(now, storage, replicas, this.#start.mayBeEarly)
-    const isFirst = !storage.isReported
-    storage.isReported = true
-    node.lastBlockReportAt = now
-    for (const block of report.garbage) node.orders.invalidate(block)
-    for (const block of report.undeleted) {
-      if (!node.orders.isInvalidating(block.id)) node.orders.invalidate(block)
+    if (buckets === undefined) {
+      storage.reportCount += 1
+      storage.awaitedBuckets = undefined
     }
-    for (const id of report.changed) {
-      this.#repair.arrived(now, id, node)
-      this.#examine(now, id)
+    const { reportCount } = storage
+    const { mayBeEarly } = this.#start
+    const steps = takeListing(now, { storage, replicas, buckets }, this.#ledger, mayBeEarly)
+    for (const step of steps) {
+      this.#follow(now(), storage, step)
+      yield step.changed
+      if (storage.reportCount !== reportCount || node.liveness === 'dead') return
     }
-    if (isFirst) this.#storageConfirmed(now, storage)
-    return report.changed
+    for (const bucket of buckets ?? []) storage.awaitedBuckets?.delete(bucket)
+    if ((storage.awaitedBuckets?.size ?? 0) === 0) this.#reported(now(), storage)
+  }
+
+  /** Compares a storage with digests of its buckets, in steps. Returns the buckets that must be listed. */
+  *buckets(report: BucketReport): Generator<readonly BlockId[], readonly number[]> {
+    const { now, uuid, storageUuid, buckets } = report
+    const node = this.#registry.registered(uuid)
+    const storage = this.#registry.ensureStorage(node, storageUuid)
+    storage.reportCount += 1
+    const { reportCount } = storage
+    const steps = differingBuckets(storage, buckets, this.#ledger)
+    let step = steps.next()
+    while (step.done !== true) {
+      yield []
+      if (storage.reportCount !== reportCount || node.liveness === 'dead') return []
+      step = steps.next()
+    }
+    const reportedBuckets = new Set(buckets.map(({ bucket }) => bucket))
+    const wanted = step.value.filter((bucket) => reportedBuckets.has(bucket))
+    const emptied = new Set(step.value.filter((bucket) => !reportedBuckets.has(bucket)))
+    // Of what the datanode does not have nothing will be listed.
+    storage.awaitedBuckets = new Set(wanted)
+    if (emptied.size > 0) {
+      storage.awaitedBuckets.add(-1)
+      yield* this.listing({ now, uuid, storageUuid, replicas: [], buckets: emptied })
+      if (storage.reportCount !== reportCount) return []
+      storage.awaitedBuckets.delete(-1)
+    }
+    if (storage.awaitedBuckets.size === 0) this.#reported(now(), storage)
+    return wanted
   }
 
   /** Takes what changed on one storage. Returns the blocks whose replicas changed. */
@@ -105,8 +159,28 @@ export class ReportIntake {
     }
   }
 
+  /** Does what follows from a step of a listing. */
+  #follow(now: Millis, { node }: StorageRecord, step: ListingStep): void {
+    for (const block of step.garbage) node.orders.invalidate(block)
+    for (const block of step.undeleted) {
+      if (!node.orders.isInvalidating(block.id)) node.orders.invalidate(block)
+    }
+    for (const id of step.changed) {
+      this.#repair.arrived(now, id, node)
+      this.#examine(now, id)
+    }
+  }
+
+  #reported(now: Millis, storage: StorageRecord): void {
+    const isFirst = !storage.isReported
+    storage.isReported = true
+    storage.awaitedBuckets = undefined
+    storage.node.lastBlockReportAt = now
+    if (isFirst) this.#storageConfirmed(now, storage)
+  }
+
   #replicaEvent(now: Millis, storage: StorageRecord, event: ReplicaEvent): boolean {
-    const { blockId, generationStamp, length } = event
+    const { blockId, generationStamp, length, digest } = event
     const { orders } = storage.node
     switch (event.kind) {
       case 'deleted':
@@ -118,9 +192,14 @@ export class ReportIntake {
         const isFinal = event.kind === 'received'
         if (isFinal) storage.recent.received(now, blockId, generationStamp)
         const state = isFinal ? 'finalized' : 'rbw'
+        const isCopy =
+          isFinal &&
+          this.#repair.pending
+            .of(blockId)
+            .some(({ source, target }) => source !== undefined && target.node === storage.node)
         const outcome = this.#ledger.received(
           storage,
-          { blockId, generationStamp, length, state },
+          { blockId, generationStamp, length, state, digest, isCopy },
           this.#start.mayBeEarly,
         )
         if (outcome === 'garbage') orders.invalidate({ id: blockId, generationStamp, length })

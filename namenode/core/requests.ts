@@ -221,6 +221,15 @@ export type WriteRequest =
       readonly goal: DatanodeRow['goal'] | 'normal'
       readonly expiresAt?: Millis | undefined
     }
+  | {
+      /** Internal: replicas agree on digests that the rows of their blocks do not have. */
+      readonly kind: 'storeDigests'
+      readonly digests: readonly {
+        readonly id: BlockId
+        readonly generationStamp: GenerationStamp
+        readonly digest: bigint
+      }[]
+    }
   /** From the primary datanode of a block recovery. */
   | {
       readonly kind: 'commitBlockSynchronization'
@@ -267,6 +276,7 @@ export interface ReplyByKind {
   readonly setReplication: boolean
   readonly commitBlockSynchronization: undefined
   readonly setDatanodeGoal: DatanodeRow | undefined
+  readonly storeDigests: undefined
 }
 
 export type ReplyOf<R extends Request> = ReplyByKind[R['kind']]

@@ -1,5 +1,4 @@
 import type { Logger } from '../../base/log.ts'
-import { decodeBlockList, type ListedReplica } from '../../protocol/block-list.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import {
   blockId,
@@ -13,15 +12,15 @@ import {
   type DatanodeRegistration,
   type datanodeProtocol,
   type HeartbeatRequest,
+  namenodeCapabilities,
   type namespaceInfo,
   type ReceivedDeletedBlockInfo,
-  type StorageBlockReport,
 } from '../../protocol/messages/datanode-namenode.ts'
-import { type ReplicaState, replicaStates } from '../../protocol/states.ts'
 import type { RpcCall, RpcConnectionInfo, RpcHandlers } from '../../transport/rpc-server.ts'
 import type { HeartbeatReport } from '../core/datanode-registry.ts'
 import type { ReplicaEvent } from '../core/report-intake.ts'
 import type { Caller } from '../core/requests.ts'
+import { BlockReports } from './block-reports.ts'
 import { type ClientContext, connectionState, mapReply } from './client-context.ts'
 import { blockOf, locationsOf } from './client-protocol-write.ts'
 import { type WireCommand, wireCommands } from './datanode-orders.ts'
@@ -31,10 +30,8 @@ import { hdfsVersion } from './wire-views.ts'
 
 /** Layout version of Hadoop 3.5's namenode, -67, which datanodes are told. */
 const hdfsLayoutVersion = -67 >>> 0
-/** Full reports may come as block lists in buffers. */
-const acceptsBlockLists = 1
-/** Replicas of a legacy list are separated from the open ones by a replica of three -1. */
-const legacySeparatorValues = 3
+/** Full reports may come as block lists in buffers, and by differences. */
+const capabilities = namenodeCapabilities.blockBuffers + namenodeCapabilities.replicaBuckets
 const nothing = {}
 
 const eventKinds = {
@@ -49,6 +46,7 @@ export class DatanodeService {
   readonly #namenode: Namenode
   readonly #logger: Logger
   readonly #leases: ReportLeases
+  readonly #reports: BlockReports
   /** The connection a datanode speaks over now; a late close of an earlier one says nothing. */
   readonly #connectionByDatanode = new Map<DatanodeUuid, number>()
 
@@ -57,6 +55,10 @@ export class DatanodeService {
     this.#namenode = context.namenode
     this.#logger = logger.child({ part: 'datanodes' })
     this.#leases = new ReportLeases(context.namenode.wall())
+    this.#reports = new BlockReports({
+      ...{ namenode: context.namenode, timers: context.namenode.timers },
+      ...{ leases: this.#leases, logger: this.#logger },
+    })
   }
 
   /** Tells the block side at once when the connection of a datanode is gone. */
@@ -77,14 +79,12 @@ export class DatanodeService {
       }),
       sendHeartbeat: (request, call) => this.#heartbeat(request, call),
       blockReport: ({ registration, reports, context }, call) => {
-        const uuid = this.#identify(registration, call)
-        const lease = context?.leaseId ?? 0n
-        this.#leases.check(this.#namenode.now(), uuid, lease)
-        for (const report of reports) this.#fullReport(uuid, report)
-        const isLast = context === undefined || context.curRpc + 1 >= context.totalRpcs
-        if (isLast) this.#leases.release(uuid, lease)
+        const datanode = this.#identify(registration, call)
         const { blockPoolId } = this.#context
-        return { cmd: { cmdType: 'FinalizeCommand', finalizeCmd: { blockPoolId } } }
+        return this.#reports.take({ datanode, reports, context }).then((wanted) => ({
+          cmd: { cmdType: 'FinalizeCommand', finalizeCmd: { blockPoolId } },
+          wanted,
+        }))
       },
       blockReceivedAndDeleted: ({ registration, blocks }, call) => {
         const uuid = this.#identify(registration, call)
@@ -141,7 +141,7 @@ export class DatanodeService {
         cTime,
       },
       softwareVersion: hdfsVersion,
-      capabilities: acceptsBlockLists,
+      capabilities,
       state: 'ACTIVE',
     }
   }
@@ -206,26 +206,18 @@ export class DatanodeService {
     return cmds.length === 0 ? reply : namenode.release(reply)
   }
 
-  #fullReport(uuid: DatanodeUuid, report: StorageBlockReport): void {
-    const { blocks } = this.#namenode
-    const replicas = replicasOf(report)
-    const storage = storageUuid(report.storage.storageUuid)
-    const changed = blocks.blockReport(this.#namenode.now(), uuid, storage, replicas)
-    this.#logger.info('block-report', { datanode: uuid, storage, replicas: replicas.length })
-    this.#namenode.replicasChanged(changed)
-  }
-
   #incrementalReport(
     uuid: DatanodeUuid,
     storage: string,
     infos: readonly ReceivedDeletedBlockInfo[],
   ): void {
     const events = infos.map(
-      ({ block, status }): ReplicaEvent => ({
+      ({ block, status, digest }): ReplicaEvent => ({
         kind: eventKinds[status],
         blockId: blockId(block.blockId),
         generationStamp: generationStamp(block.genStamp),
         length: block.numBytes,
+        digest: digest === 0n ? undefined : digest,
       }),
     )
     const { blocks } = this.#namenode
@@ -270,50 +262,4 @@ function heartbeatReport(request: HeartbeatRequest): HeartbeatReport {
     copies: request.xmitsInProgress,
     failedVolumes: request.failedVolumes,
   }
-}
-
-function replicasOf(report: StorageBlockReport): readonly ListedReplica[] {
-  if (report.numberOfBlocks === undefined) return legacyReplicas(report.blocks)
-  const replicas: ListedReplica[] = []
-  decodeBlockList(report.numberOfBlocks, report.blocksBuffers, (id, stamp, length, state) => {
-    replicas.push({ blockId: id, generationStamp: stamp, length, state })
-  })
-  return replicas
-}
-
-/**
- * The encoding of old datanodes: two counts, (id, length, stamp) of each finalized replica, -1 three
- * times, (id, length, stamp, state) of each open one.
- */
-function legacyReplicas(values: readonly number[]): readonly ListedReplica[] {
-  const [finalizedCount = 0, openCount = 0] = values
-  const replicas: ListedReplica[] = []
-  const openStart = 2 + 3 * finalizedCount + legacySeparatorValues
-  const wanted = values.length === 0 ? 0 : openStart + 4 * openCount
-  if (values.length !== wanted) {
-    throw new DfsError(
-      'BAD_FRAME',
-      `Block list of ${finalizedCount} finalized and ${openCount} open replicas must hold ` +
-        `${wanted} numbers, got ${values.length}`,
-    )
-  }
-  const add = (at: number, state: ReplicaState): void => {
-    const [id = -1, length = -1, stamp = -1] = values.slice(at, at + 3)
-    replicas.push({
-      blockId: blockId(id),
-      generationStamp: generationStamp(stamp),
-      length,
-      state,
-    })
-  }
-  for (let index = 0; index < finalizedCount; index += 1) add(2 + 3 * index, 'finalized')
-  for (let index = 0; index < openCount; index += 1) {
-    const at = openStart + 4 * index
-    const state = replicaStates[values[at + 3] ?? -1]
-    if (state === undefined) {
-      throw new DfsError('BAD_FRAME', `Replica state ${String(values[at + 3])} is unknown`)
-    }
-    add(at, state)
-  }
-  return replicas
 }

@@ -18,6 +18,7 @@ import { answeredBy, fromCachedReply, RunningCalls } from './at-most-once.ts'
 import { BlockLoading } from './block-loading.ts'
 import { ChangeGate } from './change-gate.ts'
 import { Checkpointer } from './checkpointer.ts'
+import { DigestKeeper } from './digest-keeper.ts'
 import type { DiskSpace } from './disk-space.ts'
 import { Journal } from './journal.ts'
 import { recoverJournal } from './journal-recovery.ts'
@@ -30,6 +31,8 @@ import { ReportWaits } from './report-waits.ts'
 /** Epoch of a namenode without a standby. */
 const soleEpoch = 1
 const tickMs = 500
+
+const digestCaller: Caller = { user: '', groups: [], isSuperuser: true, host: '' }
 
 export interface NamenodeOptions {
   readonly store: NamespaceStore
@@ -73,6 +76,7 @@ export class Namenode {
   readonly blockLoading = new BlockLoading()
   readonly #gate: ChangeGate
   readonly #ticker: NamespaceTicker
+  readonly #digestKeeper: DigestKeeper
   #journal: Journal | undefined
   #checkpointer: Checkpointer | undefined
   readonly #running = new RunningCalls()
@@ -104,6 +108,10 @@ export class Namenode {
       ...{ blocks, clock, timers, logger, room },
       mayChange: () => options.space?.isLow !== true,
       commit: (changes, effects) => this.#commit(changes, effects),
+    })
+    this.#digestKeeper = new DigestKeeper({
+      ...{ blocks, logger },
+      store: (digests) => this.execute(digestCaller, { kind: 'storeDigests', digests }),
     })
   }
 
@@ -139,6 +147,10 @@ export class Namenode {
   /** Free bytes on the disk as of the last look; absent before the first. */
   get freeBytes(): number | undefined {
     return this.#options.space?.freeBytes
+  }
+
+  get timers(): Timers {
+    return this.#options.timers
   }
 
   /** Monotonic time. */
@@ -191,6 +203,7 @@ export class Namenode {
   tick(): void {
     this.blocks.tick(this.now())
     this.#ticker.tick()
+    this.#digestKeeper.tick()
     this.namesystem.evict(this.loader.oldestLoadStartedAt())
   }
 

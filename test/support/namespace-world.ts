@@ -160,6 +160,10 @@ export class FakeBlocks implements BlockSide {
     return this.isReplicating ? 3 : 0
   }
 
+  agreedDigest(): bigint | undefined {
+    return undefined
+  }
+
   mayBeReportedLater(): boolean {
     return this.isStarting
   }

@@ -105,7 +105,8 @@ t.test('BlockMap holds what a map of maps would, whatever is added and removed',
         }
       }
       for (let storage = 1; storage <= 7; storage += 1) {
-        const ids = new Set(map.slotsOn(storage).map((at) => map.id(at)))
+        const slots = map.pageIndexes().flatMap((index) => map.slotsOn(storage, index))
+        const ids = new Set(slots.map((at) => map.id(at)))
         for (const [key, { replicas }] of model) {
           if (ids.has(blockId(key)) !== replicas.has(storage)) throw new Error('slotsOn')
         }

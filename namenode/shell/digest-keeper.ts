@@ -1,0 +1,41 @@
+import type { Logger } from '../../base/log.ts'
+import type { BlockManager } from '../core/block-manager.ts'
+import type { AgreedDigest } from '../core/replica-ledger.ts'
+
+/** Rows of one transaction: a few milliseconds, and at most this many loads. */
+const digestsPerRound = 1000
+
+export interface DigestKeeperOptions {
+  readonly blocks: BlockManager
+  readonly logger: Logger
+  /** Plans, applies and journals; resolves when durable. */
+  readonly store: (digests: readonly AgreedDigest[]) => unknown
+}
+
+/** Brings digests that replicas agree on into the rows of their blocks, a bounded number at a time. */
+export class DigestKeeper {
+  readonly #options: DigestKeeperOptions
+  #isStoring = false
+
+  constructor(options: DigestKeeperOptions) {
+    this.#options = options
+  }
+
+  /** Starts storing what is there to store, unless the last round is still under way. */
+  tick(): void {
+    const { blocks, store } = this.#options
+    if (this.#isStoring || blocks.safeMode !== 'off') return
+    const digests = blocks.takeAgreedDigests(digestsPerRound)
+    if (digests.length === 0) return
+    this.#isStoring = true
+    Promise.resolve(digests)
+      .then(store)
+      .catch((error: unknown) => {
+        // They are found again when their replicas are next reported.
+        this.#options.logger.warn('digests-not-stored', { digests: digests.length, error })
+      })
+      .finally(() => {
+        this.#isStoring = false
+      })
+  }
+}
