@@ -72,6 +72,7 @@ const worthText: Readonly<Record<Replica['worth'], string>> = {
   WRONG_LENGTH: 'CORRUPT: it has the wrong length, ',
   NOT_FINALIZED: 'CORRUPT: unfinished, and the block is complete',
   DIVERGENT: 'CORRUPT: its bytes are not those of the other replicas',
+  UNDECIDED: 'DOUBTFUL: the replicas differ, and none of them has a majority',
 }
 
 function replicaText(replica: Replica, block: Block): string {

@@ -72,6 +72,8 @@ const wireWorth = {
   'future-stamp': 'FUTURE_STAMP',
   'wrong-length': 'WRONG_LENGTH',
   'not-finalized': 'NOT_FINALIZED',
+  'digest-mismatch': 'DIVERGENT',
+  'digest-undecided': 'UNDECIDED',
 } as const satisfies Record<ReplicaWorth, EnumOf<typeof replicaWorthEnum>>
 
 function wireBlock(

@@ -31,6 +31,7 @@ export const replicaWorthEnum = enumeration({
   WRONG_LENGTH: 19,
   NOT_FINALIZED: 20,
   DIVERGENT: 21,
+  UNDECIDED: 22,
 })
 
 export const explainBlockRequest = message('ExplainBlockRequest', {
