@@ -111,7 +111,9 @@ export class Namenode {
     })
     this.#digestKeeper = new DigestKeeper({
       ...{ blocks, logger },
-      store: (digests) => this.execute(digestCaller, { kind: 'storeDigests', digests }),
+      store: async (digests) => {
+        await this.execute(digestCaller, { kind: 'storeDigests', digests })
+      },
     })
   }
 
@@ -214,6 +216,7 @@ export class Namenode {
     this.#ticker.stop()
     this.blockLoading.stop()
     this.waits.endAll()
+    await this.#digestKeeper.stop()
     await this.journal.flushed()
     await this.checkpointer.stop()
     await this.journal.close(this.checkpointer.foldedTxid)

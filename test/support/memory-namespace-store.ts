@@ -192,6 +192,8 @@ function canonical(value: object): string {
   return JSON.stringify(value, (_key, item: unknown) =>
     typeof item === 'object' && item !== null && !Array.isArray(item)
       ? Object.fromEntries(Object.entries(item).sort())
-      : item,
+      : typeof item === 'bigint'
+        ? item.toString()
+        : item,
   )
 }

@@ -147,8 +147,13 @@ t.test('a storage counts as reported only when every bucket that differs was lis
   t.end()
 })
 
+/** Every replica of every block, and its worth. */
+function allWorths(world: BlockWorld): string[] {
+  return [...world.rows.keys()].map((id) => `${id}: ${worths(world, id).join()}`)
+}
+
 t.test('reports by differences and whole ones end in the same state', (t) => {
-  for (let seed = 1; seed <= 40; seed += 1) {
+  for (let seed = 1; seed <= 20; seed += 1) {
     const prng = new Prng(seed)
     const [whole, byDifference] = [0, 1].map(() => new BlockWorld({ datanodes: 3 }))
     if (whole === undefined || byDifference === undefined) throw new Error('two worlds')
@@ -179,13 +184,7 @@ t.test('reports by differences and whole ones end in the same state', (t) => {
     for (const world of both) registerOnly(world, world.at(0))
     whole.fullReport(whole.at(0))
     reportDifferences(byDifference, byDifference.at(0))
-    for (const id of whole.rows.keys()) {
-      const one = whole.manager.explainBlock(id)?.replicas ?? []
-      const other = byDifference.manager.explainBlock(id)?.replicas ?? []
-      const text = (replicas: typeof one): string[] =>
-        replicas.map(({ name, worth }) => `${name} ${worth}`).sort()
-      t.same(text(other), text(one), `seed ${seed}, block ${id}`)
-    }
+    t.same(allWorths(byDifference), allWorths(whole), `seed ${seed}`)
     byDifference.manager.invariants()
   }
   t.end()
