@@ -48,8 +48,9 @@ export interface ReportedBucket {
 }
 
 /** A few milliseconds of work each. */
-const replicasPerStep = 4000
-const pagesPerStep = 200
+const replicasPerStep = 1000
+/** Of the block map; a full one costs a millisecond or two to compare. */
+const pagesPerStep = 8
 
 /** Places what a listing names and removes what it does not. `now` is asked for at every step. */
 export function* takeListing(

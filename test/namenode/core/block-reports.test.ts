@@ -190,6 +190,35 @@ t.test('reports by differences and whole ones end in the same state', (t) => {
   t.end()
 })
 
+t.test('however much a report holds, one step of it is bounded', (t) => {
+  const world = new BlockWorld({ datanodes: 1 })
+  const node = world.at(0)
+  const count = 20_000
+  for (let id = 1; id <= count; id += 1) {
+    world.manager.blockPut(blockRow(id), 1)
+    node.disk.set(blockId(id), {
+      ...{ stamp: 1001, length: 1000, isRotten: false },
+      state: 'finalized' as const,
+    })
+  }
+  registerOnly(world, node)
+  const origin = {
+    ...{ now: () => millis(world.now), uuid: node.uuid, storageUuid: node.storage },
+  }
+  const replicas = node.report()
+  let changedCount = 0
+  for (const changed of world.manager.listingInSteps({ ...origin, replicas })) {
+    if (changed.length > 1000) t.fail(`${changed.length} replicas in a step`)
+    changedCount += changed.length
+  }
+  t.equal(changedCount, count)
+  const steps = world.manager.bucketsInSteps({ ...origin, buckets: bucketsOf(replicas) })
+  let stepCount = 0
+  while (steps.next().done !== true) stepCount += 1
+  t.ok(stepCount >= 2, `${stepCount} steps for 20 pages of the block map`)
+  t.end()
+})
+
 /** Incremental report of a finalized replica with a digest. */
 function received(world: BlockWorld, index: number, id: number, digest: bigint | undefined): void {
   const node = world.at(index)
