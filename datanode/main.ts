@@ -5,6 +5,7 @@ import type { Logger } from '../base/log.ts'
 import { systemClock, systemPrng, systemTimers } from '../base/system.ts'
 import type { DfsError } from '../protocol/errors.ts'
 import type { DatanodeID } from '../protocol/messages/hdfs-blocks.ts'
+import { productVersion } from '../protocol/product.ts'
 import type { Settings } from '../protocol/settings.ts'
 import { createLogger } from '../transport/logger.ts'
 import { RpcClient } from '../transport/rpc-client.ts'
@@ -22,8 +23,6 @@ import { openReplicaStore, type ReplicaStore, type StorageSummary } from './shel
 import { transferReplica } from './shell/replica-transfer.ts'
 import { startTransferServer, type TransferServer } from './shell/transfer-server.ts'
 
-/** Version of our package, for status pages. */
-const packageVersion = '0.1.0'
 const connectTimeoutMs = 5000
 /** Between an order to end and the end: the answer and the writers' notices leave first. */
 const shutdownDelayMs = 500
@@ -279,7 +278,7 @@ function statusReader(parts: {
   const startedAt = systemClock.monotonic()
   return () => ({
     role: 'datanode',
-    version: packageVersion,
+    version: productVersion,
     uuid: store.datanodeUuid,
     clusterId: session.identity?.clusterId,
     blockPoolId: session.identity?.blockPoolId,

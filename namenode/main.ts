@@ -8,6 +8,7 @@ import { isDfsError } from '../protocol/errors.ts'
 import { clientNamenodeProtocol } from '../protocol/messages/client-namenode.ts'
 import { datanodeProtocol } from '../protocol/messages/datanode-namenode.ts'
 import { operatorProtocol } from '../protocol/messages/operator.ts'
+import { productVersion } from '../protocol/product.ts'
 import type { Settings } from '../protocol/settings.ts'
 import { createLogger } from '../transport/logger.ts'
 import { RpcServer } from '../transport/rpc-server.ts'
@@ -35,9 +36,6 @@ import { TrashEmptier } from './shell/trash-emptier.ts'
 
 /** From serving to reading every page of a database that was not closed; clients have settled by then. */
 const checkDelayMs = 30_000
-/** Version of our package, for status pages. */
-const packageVersion = '0.1.0'
-
 export interface RunNamenodeOptions extends NamenodeConfigOverrides {
   readonly logger?: Logger | undefined
   /**
@@ -122,7 +120,7 @@ async function compose(composition: Composition): Promise<Omit<RunningNamenode, 
   const rpc = await serveRpc(composition, namenode, { metrics, backup })
   const addresses: Record<string, string> = { rpc }
   const status = (): NamenodeStatus =>
-    namenodeStatus(namenode, { version: packageVersion, addresses, startedAt })
+    namenodeStatus(namenode, { version: productVersion, addresses, startedAt })
   const { registry } = metrics
   const { bindHost, ports } = config
   const http = await startHttpServer({ host: bindHost, port: ports.http, status, registry })

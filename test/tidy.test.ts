@@ -5,6 +5,7 @@ import t from 'tap'
 import ts from 'typescript'
 import { errorsMarkdown } from '../ops/errors-markdown.ts'
 import { errorTable } from '../protocol/errors.ts'
+import { productVersion } from '../protocol/product.ts'
 import { repositoryRoot } from './support/repository.ts'
 
 const roots = [
@@ -238,6 +239,13 @@ t.test('files of core, format and protocol open with what they are', async (t) =
     if (layer !== 'protocol' && !layer.endsWith('/core') && !layer.endsWith('/format')) continue
     if (!text.startsWith('/**')) t.fail(`${file} must open with a comment saying what it is`)
   }
+})
+
+t.test('daemons call themselves by the version of the package', async (t) => {
+  const { version } = JSON.parse(readFileSync(join(repositoryRoot, 'package.json'), 'utf8')) as {
+    version: string
+  }
+  t.equal(productVersion, version)
 })
 
 t.test('each markdown file has one title', async (t) => {

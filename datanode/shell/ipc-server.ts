@@ -16,6 +16,7 @@ import {
   type initReplicaRecoveryResponse,
   interDatanodeProtocol,
 } from '../../protocol/messages/inter-datanode.ts'
+import { productVersion } from '../../protocol/product.ts'
 import type { ReplicaState } from '../../protocol/states.ts'
 import type { RpcServer } from '../../transport/rpc-server.ts'
 import { type RecoverOrder, recoverOrder } from '../core/orders.ts'
@@ -73,7 +74,7 @@ function registerClientServices(server: Pick<RpcServer, 'register'>, services: I
     getDatanodeInfo: () => ({
       localInfo: {
         softwareVersion: hdfsSoftwareVersion,
-        configVersion: 'core-0.1.0,hdfs-1',
+        configVersion: `core-${productVersion},hdfs-1`,
         uptime: Math.floor((clock.monotonic() - startedAt) / 1000),
       },
     }),
