@@ -72,7 +72,7 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
     load: () => import('./commands/safemode.ts'),
   },
   node: {
-    summary: 'take datanodes out of service and back, and show how far that is',
+    summary: 'take datanodes out of service and back',
     load: () => import('./commands/node.ts'),
   },
   fsck: {

@@ -406,7 +406,8 @@ datanodeTest(
       { code: 'REPLICA_NOT_FOUND', message: /BP-2/ },
     )
     await t.rejects(client.call(clientDatanodeProtocol, 'evictWriters', {}), {
-      code: 'NO_SUCH_METHOD',
+      code: 'PERMISSION_DENIED',
+      message: /user "tester" is not/,
     })
     const wanted = namenode.next('blockReport')
     await client.call(clientDatanodeProtocol, 'triggerBlockReport', { incremental: false })

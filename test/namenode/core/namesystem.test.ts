@@ -281,25 +281,30 @@ eachWay('complete() waits for replicas, and may be repeated', (t, world) => {
   refused(t, 'IO_ERROR', /inconsistent block/, () => world.run(complete('/g', last)))
 })
 
-eachWay('abandonBlock() takes back the last block under construction', (t, world) => {
-  world.run(create('/f'))
-  const { block } = world.run(addBlock('/f'))
-  const abandon = { kind: 'abandonBlock', path: '/f', clientName: writer, block } as const
-  world.run(abandon)
-  t.equal(world.namesystem.status().totals.blocks, 0)
-  t.strictSame(world.blocks.deleted, [block.id])
-  world.run(abandon)
-  const next = world.run(addBlock('/f'))
-  t.not(next.block.id, block.id)
-  world.run({ kind: 'fsync', path: '/f', clientName: writer, lastBlockLength: 5 })
-  world.run({ ...abandon, block: next.block })
-  t.equal(stat(world, '/f')?.length, 0)
-  refused(t, 'LEASE_EXPIRED', /lease owner/, () => world.run({ ...abandon, clientName: other }))
-  world.blocks.isReplicating = false
-  const third = world.run(addBlock('/f')).block
-  world.run(complete('/f', third))
-  refused(t, 'IO_ERROR', /it is committed/, () => world.run({ ...abandon, block: third }))
-})
+eachWay(
+  'abandonBlock() takes back the last block, unless some of it is acknowledged',
+  (t, world) => {
+    world.run(create('/f'))
+    const { block } = world.run(addBlock('/f'))
+    const abandon = { kind: 'abandonBlock', path: '/f', clientName: writer, block } as const
+    world.run(abandon)
+    t.equal(world.namesystem.status().totals.blocks, 0)
+    t.strictSame(world.blocks.deleted, [block.id])
+    world.run(abandon)
+    const next = world.run(addBlock('/f'))
+    t.not(next.block.id, block.id)
+    refused(t, 'LEASE_EXPIRED', /lease owner/, () => world.run({ ...abandon, clientName: other }))
+    world.run({ kind: 'fsync', path: '/f', clientName: writer, lastBlockLength: 5 })
+    refused(t, 'IO_ERROR', /5 bytes of it are acknowledged/, () =>
+      world.run({ ...abandon, block: next.block }),
+    )
+    t.equal(stat(world, '/f')?.length, 5)
+    world.blocks.isReplicating = false
+    const third = { ...next.block, length: 5 }
+    world.run(complete('/f', third))
+    refused(t, 'IO_ERROR', /it is committed/, () => world.run({ ...abandon, block: third }))
+  },
+)
 
 eachWay(
   'fsync() declares a length that readers may count on, and never takes one back',
