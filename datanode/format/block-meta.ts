@@ -29,7 +29,8 @@
  * 3. spanDigest of the last span of an unfinished replica may lag; chunk CRCs never lag what was
  *    acknowledged as flushed (D7).
  * 4. A sync mark repeats digest and CRC of the last chunk as they were at an hsync in mid-chunk, so
- *    that later unsynced overwrites of both cannot cost synced bytes. The valid longer one counts.
+ *    that later unsynced overwrites of both cannot cost synced bytes. The longer one counts whose bytes
+ *    are here: a mark may reach the disk before its hsync ended, and then it is not yet true.
  */
 import { crc32c, xxh64 } from '../../base/checksum.ts'
 import { DfsError } from '../../protocol/errors.ts'
@@ -192,20 +193,31 @@ export function syncMarkOffset(turn: number): number {
   return metaHeader.syncMarks + (turn % 2) * metaHeader.syncMarkBytes
 }
 
-/** Returns the longest valid sync mark of a header, if any. */
-export function decodeSyncMark(header: Buffer): SyncMark | undefined {
-  let best: SyncMark | undefined
-  for (const turn of [0, 1]) {
-    const at = syncMarkOffset(turn)
-    const bytes = header.subarray(at, at + metaHeader.syncMarkBytes)
-    const guard = bytes.readBigUInt64BE(syncMarkLayout.guard)
-    const length = Number(bytes.readBigUInt64BE(syncMarkLayout.length))
-    if (guard !== xxh64(bytes.subarray(0, syncMarkLayout.guard)) || length === 0) continue
-    if (best !== undefined && best.length >= length) continue
-    const spanDigest = bytes.readBigUInt64BE(syncMarkLayout.spanDigest)
-    best = { length, spanDigest, chunkChecksum: bytes.readUInt32BE(syncMarkLayout.chunkChecksum) }
-  }
-  return best
+/**
+ * Returns the whole sync marks of a header, the longest first. The longest may be one whose hsync never ended, without the bytes
+ * it speaks of; then the other one, of the hsync before, still counts.
+ */
+export function decodeSyncMarks(header: Buffer): SyncMark[] {
+  return [0, 1]
+    .map((turn) => syncMarkAt(header, turn))
+    .filter((mark) => mark !== undefined)
+    .sort((left, right) => right.length - left.length)
+}
+
+/** Turn of the next mark when these are on disk and durable: it must not overwrite the longest. */
+export function nextSyncMarkTurn(header: Buffer): number {
+  const [first, second] = [0, 1].map((turn) => syncMarkAt(header, turn)?.length ?? 0)
+  return (first ?? 0) > (second ?? 0) ? 1 : 0
+}
+
+function syncMarkAt(header: Buffer, turn: number): SyncMark | undefined {
+  const at = syncMarkOffset(turn)
+  const bytes = header.subarray(at, at + metaHeader.syncMarkBytes)
+  const guard = bytes.readBigUInt64BE(syncMarkLayout.guard)
+  const length = Number(bytes.readBigUInt64BE(syncMarkLayout.length))
+  if (guard !== xxh64(bytes.subarray(0, syncMarkLayout.guard)) || length === 0) return undefined
+  const spanDigest = bytes.readBigUInt64BE(syncMarkLayout.spanDigest)
+  return { length, spanDigest, chunkChecksum: bytes.readUInt32BE(syncMarkLayout.chunkChecksum) }
 }
 
 /** Reads the digest at the head of `stripe`. */

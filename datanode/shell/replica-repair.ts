@@ -8,7 +8,7 @@ import {
   checksumOffset,
   chunkCount,
   decodeMetaHeader,
-  decodeSyncMark,
+  decodeSyncMarks,
   type MetaLayout,
   metaFileBytes,
   metaHeader,
@@ -32,7 +32,8 @@ interface OpenReplica {
   readonly data: number
   readonly meta: number
   readonly layout: MetaLayout
-  readonly syncMark: SyncMark | undefined
+  /** The longest first. */
+  readonly syncMarks: readonly SyncMark[]
 }
 
 /** Opens a replica's files, lets `use` work on them, and closes them. */
@@ -49,8 +50,8 @@ async function withReplica<T>(
       const header = Buffer.alloc(metaHeader.sizeOf)
       const found = await disk.readAt(meta, header, 0)
       const layout = decodeMetaHeader(header.subarray(0, found), blockId, files.meta)
-      const syncMark = decodeSyncMark(header)
-      return await use({ disk, files, blockId, data, meta, layout, syncMark })
+      const syncMarks = decodeSyncMarks(header)
+      return await use({ disk, files, blockId, data, meta, layout, syncMarks })
     } finally {
       await disk.closeFile(meta)
     }
@@ -264,7 +265,7 @@ function endInChunk(
   replica: OpenReplica,
   span: { start: number; data: Buffer; checksums: Buffer; good: number },
 ): Prefix {
-  const { layout, syncMark } = replica
+  const { layout } = replica
   const within = span.good * layout.bytesPerChecksum
   const chunk = span.data.subarray(within, within + layout.bytesPerChecksum)
   const stored = span.checksums.readUInt32BE(4 * span.good)
@@ -275,11 +276,12 @@ function endInChunk(
     crc = chunkCrc(layout, chunk.subarray(bytes - 1, bytes), crc)
     if (crc === stored) best = { length: start + bytes, chunkChecksum: crc }
   }
-  if (syncMark === undefined || syncMark.length <= best.length) return best
-  const marked = syncMark.length - span.start
-  const isHere = syncMark.length > start && marked <= span.data.length
-  if (!isHere || xxh64(span.data.subarray(0, marked)) !== syncMark.spanDigest) return best
-  return { length: syncMark.length, chunkChecksum: syncMark.chunkChecksum }
+  const mark = replica.syncMarks.find(({ length, spanDigest }) => {
+    const marked = length - span.start
+    const isHere = length > start && length > best.length && marked <= span.data.length
+    return isHere && xxh64(span.data.subarray(0, marked)) === spanDigest
+  })
+  return mark ?? best
 }
 
 /** Number of chunks whose CRCs the meta file has; for a type without CRCs, those the data has. */

@@ -9,6 +9,7 @@ import {
   encodeMetaHeader,
   encodeSyncMark,
   metaHeader,
+  nextSyncMarkTurn,
   syncMarkOffset,
 } from '../format/block-meta.ts'
 import type { MetaBuilder, MetaWrite } from '../format/meta-builder.ts'
@@ -76,7 +77,10 @@ export class ReplicaWriter {
   #flushing: Promise<void> | undefined
   #nextFlush: Promise<void> | undefined
   #flushedLength: number
-  #syncMarkTurn = 0
+  #syncing: Promise<void> | undefined
+  #nextSync: Promise<void> | undefined
+  /** Undefined until the marks of the writer before this one were looked at. */
+  #syncMarkTurn: number | undefined
   #wasSynced = false
   #idleTimer: TimerHandle | undefined
   #lengthAtTimer = 0
@@ -104,7 +108,9 @@ export class ReplicaWriter {
     for (const opened of [this.#data, this.#metaFile]) {
       opened.catch((error: unknown) => this.#fail(error))
     }
-    if (options.isNew) this.#header = encodeMetaHeader(options.meta.layout, options.blockId)
+    if (!options.isNew) return
+    this.#header = encodeMetaHeader(options.meta.layout, options.blockId)
+    this.#syncMarkTurn = 0
   }
 
   /** Resolves when both files are open. @throws {@link DfsError} when they cannot be */
@@ -213,18 +219,21 @@ export class ReplicaWriter {
     return this.#nextFlush
   }
 
-  /** Makes everything received so far durable. @throws {@link DfsError} when the disk failed */
-  async sync(): Promise<void> {
-    const mark = this.#takeSyncMark()
-    await this.flush()
-    try {
-      if (mark !== undefined) await this.#queueMetaWrite(mark, syncMarkOffset(this.#syncMarkTurn++))
-      await this.#syncFiles()
-      if (!this.#wasSynced) await this.volume.syncer.sync(this.files.directory)
-      this.#wasSynced = true
-    } catch (error) {
-      throw this.#fail(error)
+  /**
+   * Makes everything received so far durable. One at a time: the mark of the sync before must stay until this one's is true,
+   * and there is place for two.
+   *
+   * @throws {@link DfsError} when the disk failed
+   */
+  sync(): Promise<void> {
+    if (this.#nextSync !== undefined) return this.#nextSync
+    if (this.#syncing === undefined) return this.#startSync()
+    const start = (): Promise<void> => {
+      this.#nextSync = undefined
+      return this.#startSync()
     }
+    this.#nextSync = this.#syncing.then(start, start)
+    return this.#nextSync
   }
 
   /**
@@ -341,6 +350,45 @@ export class ReplicaWriter {
     }
     flushing.then(done, done)
     return flushing
+  }
+
+  #startSync(): Promise<void> {
+    const syncing = this.#syncOnce()
+    this.#syncing = syncing
+    const done = (): void => {
+      if (this.#syncing === syncing) this.#syncing = undefined
+    }
+    syncing.then(done, done)
+    return syncing
+  }
+
+  async #syncOnce(): Promise<void> {
+    const mark = this.#takeSyncMark()
+    await this.flush()
+    try {
+      if (mark !== undefined)
+        await this.#queueMetaWrite(mark, syncMarkOffset(await this.#takeSyncMarkTurn()))
+      await this.#syncFiles()
+      if (!this.#wasSynced) await this.volume.syncer.sync(this.files.directory)
+      this.#wasSynced = true
+    } catch (error) {
+      throw this.#fail(error)
+    }
+  }
+
+  async #takeSyncMarkTurn(): Promise<number> {
+    this.#syncMarkTurn ??= await this.#turnAfterMarksOnDisk()
+    const turn = this.#syncMarkTurn
+    this.#syncMarkTurn += 1
+    return turn
+  }
+
+  /** A writer that goes on finds the marks of the one before it: true after a sync, whatever that one had acknowledged. */
+  async #turnAfterMarksOnDisk(): Promise<number> {
+    await this.#syncFiles()
+    const header = Buffer.alloc(metaHeader.sizeOf)
+    await this.#disk.readAt(await this.#metaFile, header, 0)
+    return nextSyncMarkTurn(header)
   }
 
   async #flushOnce(): Promise<void> {

@@ -15,7 +15,7 @@ import {
 import {
   chunkCount,
   decodeMetaHeader,
-  decodeSyncMark,
+  decodeSyncMarks,
   type MetaLayout,
   metaFileBytes,
   metaHeader,
@@ -102,7 +102,7 @@ export async function readBlockFile(file: string): Promise<BlockReport> {
     spanBytes: layout.spanBytes,
     coveredBytes: verified.coveredBytes,
     digest: digestOf(meta, dataBytes ?? 0, { spanDigests: verified.spanDigests, faults }),
-    syncedBytes: meta.length >= metaHeader.sizeOf ? decodeSyncMark(meta)?.length : undefined,
+    syncedBytes: meta.length >= metaHeader.sizeOf ? decodeSyncMarks(meta)[0]?.length : undefined,
     faults,
     wrong: merged(verified.wrong),
     goodBytes: verified.goodBytes,

@@ -21,12 +21,13 @@ import {
   checksumOffset,
   chunkCount,
   decodeMetaHeader,
-  decodeSyncMark,
+  decodeSyncMarks,
   encodeMetaHeader,
   encodeSyncMark,
   metaFileBytes,
   metaHeader,
   metaLayout,
+  nextSyncMarkTurn,
   readSpanDigest,
   stripeChecksums,
   stripeOffset,
@@ -71,7 +72,7 @@ t.test('layout version 1 reads and writes the committed meta file', async (t) =>
         checksums: checksums.toString('hex').match(/.{8}/g),
       }
     })
-    const mark = decodeSyncMark(bytes)
+    const [mark] = decodeSyncMarks(bytes)
     const syncMark = mark && { ...mark, spanDigest: mark.spanDigest.toString(16) }
     return `${JSON.stringify({ block: 'javaRandomBytes(7, 66000)', layout: read, syncMark, spans }, null, 2)}\n`
   }
@@ -144,12 +145,17 @@ t.test('a damaged header is refused, whichever bit it is', async (t) => {
   t.throws(() => decodeMetaHeader(header, blockId(5), 'x'), {
     message: /belongs to block 1073741825/,
   })
-  t.equal(decodeSyncMark(header), undefined)
-  encodeSyncMark({ length: 100, spanDigest: 1n, chunkChecksum: 2 }).copy(header, syncMarkOffset(0))
-  encodeSyncMark({ length: 200, spanDigest: 3n, chunkChecksum: 4 }).copy(header, syncMarkOffset(1))
-  t.match(decodeSyncMark(header), { length: 200, spanDigest: 3n, chunkChecksum: 4 })
+  t.same(decodeSyncMarks(header), [])
+  t.equal(nextSyncMarkTurn(header), 0)
+  const short = { length: 100, spanDigest: 1n, chunkChecksum: 2 }
+  const long = { length: 200, spanDigest: 3n, chunkChecksum: 4 }
+  encodeSyncMark(short).copy(header, syncMarkOffset(0))
+  t.equal(nextSyncMarkTurn(header), 1)
+  encodeSyncMark(long).copy(header, syncMarkOffset(1))
+  t.same(decodeSyncMarks(header), [long, short], 'the longest first')
+  t.equal(nextSyncMarkTurn(header), 0, 'the longest is not overwritten')
   header.writeUInt8(0xff, syncMarkOffset(1) + 3)
-  t.match(decodeSyncMark(header), { length: 100 }, 'a torn mark does not count')
+  t.same(decodeSyncMarks(header), [short], 'a torn mark does not count')
 })
 
 function throwsCode(action: () => unknown, code: string): boolean {

@@ -177,7 +177,7 @@ t.test(
 /** Writes an unfinished replica of block 1 by hand and returns what a start makes of it. */
 async function recovered(
   t: { testdir(): string },
-  bytes: { data: Buffer; checksums: Buffer; mark?: { length: number; data: Buffer } },
+  bytes: { data: Buffer; checksums: Buffer; marks?: { length: number; data: Buffer }[] },
 ): Promise<number | undefined> {
   const directory = join(t.testdir(), 'data')
   const store = await openStore([directory])
@@ -185,8 +185,7 @@ async function recovered(
   await store.close()
   const layout = metaLayout('crc32c', 512)
   const header = encodeMetaHeader(layout, one)
-  if (bytes.mark !== undefined) {
-    const { length, data } = bytes.mark
+  for (const [turn, { length, data }] of (bytes.marks ?? []).entries()) {
     const chunk = data.subarray(length - (length % 512), length)
     const chunkChecksum = chunkChecksums(chunk, 512).readUInt32BE()
     const mark = encodeSyncMark({
@@ -194,7 +193,7 @@ async function recovered(
       spanDigest: xxh64(data.subarray(0, length)),
       chunkChecksum,
     })
-    mark.copy(header, syncMarkOffset(1))
+    mark.copy(header, syncMarkOffset(turn))
   }
   await writeFile(join(pool(directory), 'rbw', 'blk_1'), bytes.data)
   const meta = Buffer.concat([header, Buffer.alloc(8), bytes.checksums])
@@ -314,14 +313,25 @@ t.test('the longest prefix that stored checksums vouch for survives a torn tail'
   t.equal(await recovered(t, { data: short, checksums: upTo(1400) }), 1024, 'CRC ahead of its data')
   const mark = { length: 1100, data }
   t.equal(
-    await recovered(t, { data: short, checksums: upTo(1400), mark }),
+    await recovered(t, { data: short, checksums: upTo(1400), marks: [mark] }),
     1100,
     'but synced bytes stay',
   )
+  const unfinished = { length: 1300, data }
+  for (const marks of [
+    [mark, unfinished],
+    [unfinished, mark],
+  ]) {
+    t.equal(
+      await recovered(t, { data: short, checksums: upTo(1400), marks }),
+      1100,
+      'also when the mark of a later sync, which never ended, is there without its bytes',
+    )
+  }
   const damaged = Buffer.from(data)
   damaged.writeUInt8(data.readUInt8(600) ^ 1, 600)
   t.equal(
-    await recovered(t, { data: damaged, checksums: upTo(1400), mark }),
+    await recovered(t, { data: damaged, checksums: upTo(1400), marks: [mark] }),
     512,
     'a damaged chunk',
   )
