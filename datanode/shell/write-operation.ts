@@ -297,6 +297,8 @@ function receive(
     })
     receiver.start()
     connection.onRestart(() => receiver.announceRestart())
-    reader.resume()
+    // Given up while the replica was being opened: nobody else will tell the receiver, and its files would stay open.
+    if (reader.socket.destroyed) receiver.onClose(undefined)
+    else reader.resume()
   })
 }
