@@ -23,10 +23,11 @@ export function explainHandlers(context: ClientContext): RpcHandlers<typeof oper
         ? await context.execute(call, { kind: 'getBlockPath', block: id })
         : undefined
       const block = blocks.explainBlock(id)
-      return {
+      // What it tells of rows may not be on disk yet (J1).
+      return context.namenode.release({
         block: block && wireBlock(block, path, (at) => toWall(context, at)),
         paused: pauseOf(context),
-      } satisfies EncodableOf<typeof explainBlockResponse>
+      } satisfies EncodableOf<typeof explainBlockResponse>)
     },
     explainDatanode: ({ uuid }) => {
       const node = blocks.explainNode(datanodeUuid(uuid))
