@@ -7,8 +7,8 @@ import type { Effect } from '../core/outcome.ts'
 import type { Miss } from '../core/requests.ts'
 import type { MissLoader } from './miss-loader.ts'
 
-/** Between two pieces of a deleted tree; requests are served then. */
-const reapPauseMs = 1
+/** Between two plans that belong together; requests are served then. */
+const followUpPauseMs = 1
 
 export interface NamespaceTickerOptions {
   readonly namesystem: Namesystem
@@ -25,18 +25,21 @@ export interface NamespaceTickerOptions {
   readonly mayChange: () => boolean
 }
 
-/** Makes the changes that time alone causes: leases that expire, and deleted trees piece by piece. */
+/**
+ * Makes the changes that time alone causes: leases that expire, and deleted trees piece by piece. A plan that missed rows
+ * is made again as soon as they are here: by the next regular tick, memory may have let go of them.
+ */
 export class NamespaceTicker {
   readonly #options: NamespaceTickerOptions
-  /** A piece of a deleted tree is being loaded, made durable, or about to be planned. */
-  #isReaping = false
+  /** What the last plan needs or made is being loaded, made durable, or about to be planned on. */
+  #isFollowingUp = false
   #isStopping = false
 
   constructor(options: NamespaceTickerOptions) {
     this.#options = options
   }
 
-  /** Plans what time causes; while trees are being reaped, the next piece follows when this one is done. */
+  /** Plans what time causes; what was missed, or the next piece of a tree, follows when this one is done. */
   tick(): void {
     const { namesystem, blocks, clock, commit, mayChange } = this.#options
     if (this.#isStopping || blocks.safeMode !== 'off' || !mayChange()) return
@@ -44,29 +47,28 @@ export class NamespaceTicker {
     const { misses, changes, effects } = plan
     const isChanging = changes.length > 0 || effects.length > 0
     const durable = isChanging ? commit(changes, effects) : undefined
-    if (this.#isReaping) return
-    const hasMore = plan.isReaping && (changes.length > 0 || misses.length > 0)
-    if (misses.length === 0 && !hasMore) return
-    this.#reapOn(misses, durable, hasMore)
+    if (this.#isFollowingUp) return
+    const hasMore = misses.length > 0 || (plan.isReaping && changes.length > 0)
+    if (hasMore) this.#followUp(misses, durable)
   }
 
   stop(): void {
     this.#isStopping = true
   }
 
-  #reapOn(misses: readonly Miss[], durable: Promise<void> | undefined, hasMore: boolean): void {
+  #followUp(misses: readonly Miss[], durable: Promise<void> | undefined): void {
     const { room, timers, logger } = this.#options
-    this.#isReaping = true
+    this.#isFollowingUp = true
     const next = (): void => {
-      this.#isReaping = false
-      if (hasMore) this.tick()
+      this.#isFollowingUp = false
+      this.tick()
     }
     Promise.all([durable, this.#load(misses)])
       .then(() => room())
       .then(
-        () => timers.after(reapPauseMs, next),
+        () => timers.after(followUpPauseMs, next),
         (error: unknown) => {
-          this.#isReaping = false
+          this.#isFollowingUp = false
           if (!this.#isStopping) logger.error('load-failed', { error })
         },
       )

@@ -292,6 +292,19 @@ t.test('rows that left memory come back from SQLite', async (t) => {
   await world.namenode.stop()
 })
 
+t.test('a lease expires though memory holds fewer rows than the path has', async (t) => {
+  const world = new NamenodeWorld({
+    'dfs.namenode.resident-inodes': 3,
+    'dfs.namenode.lease.soft-limit': 2000,
+    'dfs.namenode.lease.hard-limit': 4000,
+  })
+  await world.start()
+  const path = '/a/b/c/d/e/f/g'
+  await world.run(create(path))
+  await world.time.advance(30_000)
+  t.equal(await world.run({ kind: 'isFileClosed', path }), true)
+})
+
 t.test('loads of many requests go together, and a failing one fails its requests', async (t) => {
   const store = new MemoryNamespaceStore()
   const world = new NamenodeWorld({}, { store })
