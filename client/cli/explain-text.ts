@@ -1,5 +1,5 @@
 /** Explanations of blocks and datanodes, in sentences an operator can act on. */
-import type { BlockExplanation, DatanodeExplanation, DatanodeStatus } from '../index.ts'
+import type { BlockExplanation, DatanodeExplanation, NodeStatus } from '../index.ts'
 import { counted, duration, humanSize } from './format.ts'
 
 type Block = NonNullable<BlockExplanation['block']>
@@ -115,7 +115,7 @@ function plansOf(block: Block, nowMs: number): string[] {
 }
 
 /** A datanode in a few lines. */
-export function datanodeText(node: Node, status: DatanodeStatus): string[] {
+export function datanodeText(node: Node, status: NodeStatus): string[] {
   const admin = node.adminState === 'normal' ? 'in service' : node.adminState.replaceAll('-', ' ')
   const free = `${humanSize(status.remaining)}B of ${humanSize(status.capacity)}B free`
   const lines = [

@@ -40,10 +40,11 @@ export const command = defineCommand({
       thresholdPercent: percent(options.threshold),
       bytesPerSecond: rate(options.bandwidth),
     }
+    const isPlan = options.plan || verb === 'plan'
     switch (verb) {
       case 'status':
       case 'plan':
-        await show(context, operator, { verb, options, wish })
+        await show(context, operator, { isPlan, options, wish })
         return
       case 'start':
       case 'stop':
@@ -52,7 +53,7 @@ export const command = defineCommand({
           { ...wish, isEnabled: verb === 'start' },
           { signal: context.signal },
         )
-        await show(context, operator, { verb: 'status', options, wish: {} })
+        await show(context, operator, { isPlan, options, wish: {} })
         return
       default:
         throw new UsageError(`"${verb}" is none of status, start, stop`)
@@ -64,7 +65,7 @@ async function show(
   context: CommandContext,
   operator: Operator,
   call: {
-    readonly verb: 'status' | 'plan'
+    readonly isPlan: boolean
     readonly options: BalanceOptions
     readonly wish: {
       readonly thresholdPercent?: number | undefined
@@ -72,8 +73,7 @@ async function show(
     }
   },
 ): Promise<void> {
-  const { options, wish } = call
-  const isPlan = options.plan || call.verb === 'plan'
+  const { isPlan, options, wish } = call
   const isChange = wish.thresholdPercent !== undefined || wish.bytesPerSecond !== undefined
   if (!isPlan && isChange) throw new UsageError('Say `start` to change it, or --plan to look')
   const { signal } = context

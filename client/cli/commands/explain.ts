@@ -1,4 +1,4 @@
-import type { BlockExplanation, DatanodeStatus, LocatedFileStatus } from '../../index.ts'
+import type { BlockExplanation, LocatedFileStatus, NodeStatus } from '../../index.ts'
 import { type CommandContext, defineCommand } from '../command.ts'
 import { blockText, datanodeText, pauseText } from '../explain-text.ts'
 import { CommandError, UsageError } from '../failures.ts'
@@ -48,25 +48,16 @@ async function explain(
     await explainBlock(context, Number(block[1]), options)
     return
   }
-  const fs = await context.session.fs()
-  const nodes = operand.includes('/') ? [] : await findNodes(fs, operand)
-  const [node] = nodes
-  if (nodes.length > 1) {
-    const names = nodes.map(({ uuid, ipAddress, transferPort }) => {
-      return `${ipAddress}:${transferPort} (${uuid})`
-    })
-    throw new CommandError(`Several datanodes are called that: ${names.join(', ')}`)
+  const isPath = operand.includes('/') || (await context.session.expandIfAny(operand)).length > 0
+  if (isPath) {
+    await explainPath(context, operand, options)
+    return
   }
-  if (node !== undefined) await explainNode(context, node, options)
-  else await explainPath(context, operand, options)
-}
-
-async function findNodes(fs: FileSystem, name: string): Promise<DatanodeStatus[]> {
-  const nodes = await fs.datanodes('all')
-  return nodes.filter(({ uuid, host, ipAddress, transferPort }) => {
-    const names = [uuid, host, ipAddress, `${host}:${transferPort}`, `${ipAddress}:${transferPort}`]
-    return names.includes(name)
-  })
+  const { operator } = await context.session.fs()
+  // Refuses what names none or several, and says which ones there are.
+  for (const node of await operator.nodes({ node: operand, signal: context.signal })) {
+    await explainNode(context, node, options)
+  }
 }
 
 async function explainBlock(
@@ -92,7 +83,7 @@ async function explainBlock(
 
 async function explainNode(
   context: CommandContext,
-  node: DatanodeStatus,
+  node: NodeStatus,
   { json }: ExplainOptions,
 ): Promise<void> {
   const fs = await context.session.fs()

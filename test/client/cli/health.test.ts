@@ -1,5 +1,7 @@
 /** Trash, fsck, explain and balance as command lines against a namespace in memory and answers that a test gives. */
 import t from 'tap'
+import type { NodeStatus } from '../../../client/index.ts'
+import { DfsError } from '../../../protocol/errors.ts'
 import { runCommand as dfs } from '../../support/command-line.ts'
 import { sampleFileSystem as sample } from '../../support/fake-file-system.ts'
 
@@ -259,15 +261,31 @@ t.test('explain finds a datanode by host, address or uuid', async (t) => {
     },
     ...{ copiesIn: 0, copyBytesIn: 0, outBytesPerSecond: 1024, inBytesPerSecond: undefined },
   }
+  const known: NodeStatus = {
+    ...{ uuid: 'node-1', name: 'host-1:9001', ipAddress: '127.0.0.1', rack: '/a' },
+    ...{ liveness: 'LIVE', adminState: 'NORMAL', capacity: 1000, used: 250, remaining: 750 },
+    ...{ replicas: 2, silentMs: 1500, failedStorages: 1, unreportedStorages: 1 },
+    ...{ isUnsteady: false, blocksLeft: [] },
+  }
+  const names = ['node-1', 'host-1', 'host-1:9001', '127.0.0.1:9001']
   fs.fakeOperator.answers = {
+    listDatanodes: ({ node = '' }) => {
+      if (names.includes(node)) return { datanodes: [known] }
+      if (node === 'node-2') return { datanodes: [{ ...known, uuid: 'node-2' }] }
+      throw new DfsError(
+        'INVALID_ARGUMENT',
+        `Datanode "${node}" is ambiguous: host-1:9001, host-2:9002`,
+      )
+    },
     explainDatanode: ({ uuid }) =>
       uuid === 'node-1'
         ? { datanode, paused: 'safe-mode' }
         : { datanode: undefined, paused: undefined },
   }
-  for (const name of ['node-1', 'host-1', 'host-1:9001', '127.0.0.1:9001']) {
+  for (const name of names) {
     const { code, out } = await dfs(fs, ['explain', name])
     t.equal(code, 0, name)
+    t.match(out, /holds 2 replicas on 2 storages, 750B of 1000B free/)
     t.match(
       out,
       /safe mode[^]*127\.0\.0\.1:9001 \(node-1\): live, in service, last heard of 1\.5 s ago/,
@@ -277,7 +295,10 @@ t.test('explain finds a datanode by host, address or uuid', async (t) => {
       /1 storage FAILED[^]*sends 4 replicas for repair \(2 KB\), at 1 KB\/s[^]*3 deletions to do, 1 of/,
     )
   }
-  t.match(await dfs(fs, ['explain', '127.0.0.1']), { code: 1, err: /Several datanodes/ })
+  t.match(await dfs(fs, ['explain', '127.0.0.1']), {
+    code: 1,
+    err: /ambiguous: host-1:9001, host-2:9002/,
+  })
   t.match(await dfs(fs, ['explain', 'node-2']), { code: 1, err: /not known any more/ })
 })
 
@@ -340,4 +361,10 @@ t.test('balance shows how full datanodes are, plans, and steers', async (t) => {
   ]) {
     t.equal((await dfs(fs, ['balance', ...args])).code, 2, args.join(' '))
   }
+})
+
+t.test('explain takes a name for a path when there is one', async (t) => {
+  const fs = sample()
+  fs.addFile('/user/alice/host-1', 'a file called like a datanode')
+  t.match(await dfs(fs, ['explain', 'host-1']), { code: 0, out: '1 block of 1 file: healthy\n' })
 })
