@@ -1,4 +1,5 @@
 /** Each stage of a pipeline's set-up, as any client of HDFS may ask for it, and what datanodes say of each other. */
+import { readdirSync, readlinkSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
@@ -312,6 +313,8 @@ class ScriptedDatanode {
   readonly #server = createServer((socket) => this.#serve(socket))
   #socket: Socket | undefined
   #wake: (() => void) | undefined
+  #mayJoin: Promise<void> = Promise.resolve()
+  #onAsked: (() => void) | undefined
 
   static async start(t: Tap): Promise<ScriptedDatanode> {
     const made = new ScriptedDatanode()
@@ -326,6 +329,17 @@ class ScriptedDatanode {
   get info(): DatanodeInfo {
     const address = this.#server.address()
     return datanodeInfoAt(typeof address === 'object' ? (address?.port ?? 0) : 0)
+  }
+
+  /** Lets whoever asks it to join wait; resolves once asked, with what ends the waiting. */
+  asked(): Promise<() => void> {
+    let join = (): void => undefined
+    this.#mayJoin = new Promise((resolve) => {
+      join = resolve
+    })
+    return new Promise((resolve) => {
+      this.#onAsked = () => resolve(join)
+    })
   }
 
   async packet(seqno: number): Promise<void> {
@@ -352,7 +366,10 @@ class ScriptedDatanode {
         if (operation === undefined) return
         pending = pending.subarray(operation.next)
         isSetUp = true
-        socket.write(encodeDelimited(blockOpResponse, { status: 'SUCCESS', firstBadLink: '' }))
+        this.#onAsked?.()
+        void this.#mayJoin.then(() => {
+          socket.write(encodeDelimited(blockOpResponse, { status: 'SUCCESS', firstBadLink: '' }))
+        })
       }
       for (;;) {
         const packet = tryDecodePacket(pending, 0, pending.length)
@@ -399,6 +416,33 @@ t.test(
     t.match(at(servers).store.find(blockId(1)), { state: 'rbw', length: 100 })
   },
 )
+
+/** Descriptors of this process that lead to files of the block. */
+function openFilesOf(id: number): string[] {
+  return readdirSync('/proc/self/fd').flatMap((descriptor) => {
+    try {
+      const path = readlinkSync(join('/proc/self/fd', descriptor))
+      return path.includes(`blk_${id}`) ? [path] : []
+    } catch {
+      return []
+    }
+  })
+}
+
+t.test('a write given up while its pipeline is set up keeps no file open', async (t) => {
+  const servers = await startDatanodes(t, 1)
+  const behind = await ScriptedDatanode.start(t)
+  const asked = behind.asked()
+  const writer = connection(t, at(servers))
+  writer.startWrite({ blockId: 4711, targets: [behind.info] })
+  const letJoin = await asked
+  while (openFilesOf(4711).length === 0) await new Promise((resolve) => setImmediate(resolve))
+  at(servers).server.evictWriters()
+  await writer.closed()
+  letJoin()
+  while (openFilesOf(4711).length > 0) await new Promise((resolve) => setImmediate(resolve))
+  t.match(at(servers).store.find(blockId(4711)), { state: 'rbw', length: 0 })
+})
 
 t.test('only whoever runs a datanode may stop it or evict its writers', async (t) => {
   const done: string[] = []
