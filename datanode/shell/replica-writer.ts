@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
 import { assert } from '../../base/assert.ts'
 import type { TimerHandle, Timers } from '../../base/clock.ts'
-import type { DfsError } from '../../protocol/errors.ts'
+import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId } from '../../protocol/ids.ts'
 import type { SpacePromise } from '../core/space-ledger.ts'
 import { encodeBlockDigest } from '../format/block-digest.ts'
@@ -86,6 +86,10 @@ export class ReplicaWriter {
   #lengthAtTimer = 0
   #failure: DfsError | undefined
   #isClosed = false
+  /** Operations on the descriptors that are under way. */
+  readonly #uses = new Set<Promise<unknown>>()
+  /** The descriptors are closed, or are about to be: their numbers may be somebody else's files. */
+  #isLetGo = false
   #closing: Promise<void> = Promise.resolve()
   #onAbandoned: (() => void) | undefined
   #onSpace: (() => boolean) | undefined
@@ -246,6 +250,8 @@ export class ReplicaWriter {
     const record = encodeBlockDigest(digest, this.length)
     const header = this.#header
     if (header !== undefined) record.copy(header, metaHeader.blockDigest)
+    // A sync asked for before may not have begun; its mark goes into the meta file, too.
+    await this.#settleSyncs()
     await this.flush()
     try {
       if (header === undefined) await this.#queueMetaWrite(record, metaHeader.blockDigest)
@@ -267,6 +273,7 @@ export class ReplicaWriter {
     this.reject()
     // The failure, if any, was reported when it happened.
     await this.flush().catch(() => undefined)
+    await this.#settleSyncs()
     await this.#close()
   }
 
@@ -326,13 +333,13 @@ export class ReplicaWriter {
     const alignedTo = Math.floor(to / pageBytes) * pageBytes
     const isDirect = this.volume.supportsDirectIo && alignedTo - alignedFrom >= directMin
     if (!isDirect) {
-      await this.#disk.writeAt(await this.#data, window.view(from, to), from)
+      await this.#writeAt(this.#data, window.view(from, to), from)
     } else {
-      const data = from < alignedFrom || alignedTo < to ? await this.#data : -1
-      if (from < alignedFrom) await this.#disk.writeAt(data, window.view(from, alignedFrom), from)
-      const direct = await this.#openDirect()
-      await this.#disk.writeAt(direct, window.view(alignedFrom, alignedTo), alignedFrom)
-      if (alignedTo < to) await this.#disk.writeAt(data, window.view(alignedTo, to), alignedTo)
+      if (from < alignedFrom) {
+        await this.#writeAt(this.#data, window.view(from, alignedFrom), from)
+      }
+      await this.#writeAt(this.#openDirect(), window.view(alignedFrom, alignedTo), alignedFrom)
+      if (alignedTo < to) await this.#writeAt(this.#data, window.view(alignedTo, to), alignedTo)
     }
     window.written = to
   }
@@ -387,7 +394,7 @@ export class ReplicaWriter {
   async #turnAfterMarksOnDisk(): Promise<number> {
     await this.#syncFiles()
     const header = Buffer.alloc(metaHeader.sizeOf)
-    await this.#disk.readAt(await this.#metaFile, header, 0)
+    await this.#using(this.#metaFile, (meta) => this.#disk.readAt(meta, header, 0))
     return nextSyncMarkTurn(header)
   }
 
@@ -416,8 +423,8 @@ export class ReplicaWriter {
   #queueMetaWrite(bytes: Buffer, offset: number, after?: Promise<unknown>): Promise<void> {
     const before = this.#metaWrites
     const write = async (): Promise<void> => {
-      const [descriptor] = await Promise.all([this.#metaFile, before, after])
-      await this.#disk.writeAt(descriptor, bytes, offset)
+      await Promise.all([before, after])
+      await this.#writeAt(this.#metaFile, bytes, offset)
     }
     this.#metaWrites = write()
     this.#metaWrites.catch((error: unknown) => this.#fail(error))
@@ -435,10 +442,40 @@ export class ReplicaWriter {
   }
 
   async #syncFiles(): Promise<void> {
-    await Promise.all([
-      this.#disk.syncFileData(await this.#data),
-      this.#disk.syncFileData(await this.#metaFile),
-    ])
+    await Promise.all(
+      [this.#data, this.#metaFile].map((file) =>
+        this.#using(file, (descriptor) => this.#disk.syncFileData(descriptor)),
+      ),
+    )
+  }
+
+  #writeAt(file: Promise<number>, bytes: Buffer, position: number): Promise<void> {
+    return this.#using(file, (descriptor) => this.#disk.writeAt(descriptor, bytes, position))
+  }
+
+  /**
+   * Does something with a descriptor, which stays open meanwhile. All uses go through here: once closed, its number is given
+   * to the next file or socket, and a late write would go into another block (D27).
+   */
+  #using<T>(file: Promise<number>, use: (descriptor: number) => Promise<T>): Promise<T> {
+    if (this.#isLetGo) {
+      const what = `Cannot write block ${this.blockId}: its files are closed`
+      return Promise.reject(new DfsError('IO_ERROR', what, { blockId: this.blockId }))
+    }
+    const using = file.then(use)
+    this.#uses.add(using)
+    const done = (): void => {
+      this.#uses.delete(using)
+    }
+    using.then(done, done)
+    return using
+  }
+
+  /** Waits for every sync that was asked for; how they ended, their callers hear. */
+  async #settleSyncs(): Promise<void> {
+    while (this.#syncing !== undefined || this.#nextSync !== undefined) {
+      await Promise.allSettled([this.#syncing, this.#nextSync])
+    }
   }
 
   #track(operation: Promise<void>): void {
@@ -488,10 +525,18 @@ export class ReplicaWriter {
     this.#isClosed = true
     this.#idleTimer?.cancel()
     this.#space.end()
-    await Promise.allSettled([...this.#inFlight, this.#metaWrites])
+    await this.#settleWrites()
+    this.#isLetGo = true
     for (const window of this.#windows) window.release()
     this.#windows = []
     const opened = [this.#data, this.#metaFile, this.#direct].filter((file) => file !== undefined)
     await Promise.allSettled(opened.map(async (file) => this.#disk.closeFile(await file)))
+  }
+  /** Waits for all writes, also those that a failed flush left behind; nothing starts another one any more. */
+  async #settleWrites(): Promise<void> {
+    await Promise.allSettled([this.#flushing, this.#nextFlush])
+    const tails = this.#windows.map((window) => window.tailWrite)
+    await Promise.allSettled([...this.#inFlight, ...tails, this.#metaWrites])
+    await Promise.allSettled(this.#uses)
   }
 }

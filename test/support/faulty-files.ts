@@ -11,15 +11,24 @@ export interface Fault {
   readonly times?: number
 }
 
+/** Operations that wait. */
+interface Hold {
+  readonly operations: readonly (keyof FileSystem)[]
+  readonly path: RegExp
+  readonly until: Promise<void>
+}
+
 /** Real file operations on a disk that fails as it is told. */
 export class FaultyFiles {
   readonly files: FileSystem
   readonly #pathByDescriptor = new Map<number, string>()
   readonly #gates: { readonly path: RegExp; readonly until: Promise<void> }[] = []
+  readonly #holds: Hold[] = []
+  /** Operations that began with a descriptor closed before: on a real disk they hit whatever has its number then. */
+  readonly lateUses: string[] = []
   #faults: { fault: Fault; left: number }[] = []
 
   constructor() {
-    const at = (descriptor: number): string => this.#pathByDescriptor.get(descriptor) ?? ''
     this.files = {
       openFile: async (path, flags) => {
         await this.#before('openFile', path)
@@ -32,34 +41,30 @@ export class FaultyFiles {
         return systemFiles.closeFile(descriptor)
       },
       syncFile: (descriptor) =>
-        this.#run('syncFile', at(descriptor), () => systemFiles.syncFile(descriptor)),
+        this.#use('syncFile', descriptor, () => systemFiles.syncFile(descriptor)),
       syncFileData: (descriptor) =>
-        this.#run('syncFileData', at(descriptor), () => systemFiles.syncFileData(descriptor)),
+        this.#use('syncFileData', descriptor, () => systemFiles.syncFileData(descriptor)),
       renameFile: (source, target) =>
         this.#run('renameFile', source, () => systemFiles.renameFile(source, target)),
       truncateFile: (descriptor, length) =>
-        this.#run('truncateFile', at(descriptor), () =>
-          systemFiles.truncateFile(descriptor, length),
-        ),
+        this.#use('truncateFile', descriptor, () => systemFiles.truncateFile(descriptor, length)),
       removeFile: (path) => this.#run('removeFile', path, () => systemFiles.removeFile(path)),
       makeDirectory: (path) =>
         this.#run('makeDirectory', path, () => systemFiles.makeDirectory(path)),
       listDirectory: (path) =>
         this.#run('listDirectory', path, () => systemFiles.listDirectory(path)),
       fileBytes: (descriptor) =>
-        this.#run('fileBytes', at(descriptor), () => systemFiles.fileBytes(descriptor)),
+        this.#use('fileBytes', descriptor, () => systemFiles.fileBytes(descriptor)),
       fileModifiedAt: (descriptor) =>
-        this.#run('fileModifiedAt', at(descriptor), () => systemFiles.fileModifiedAt(descriptor)),
+        this.#use('fileModifiedAt', descriptor, () => systemFiles.fileModifiedAt(descriptor)),
       touchFile: (path, atMs) =>
         this.#run('touchFile', path, () => systemFiles.touchFile(path, atMs)),
       pathBytes: (path) => this.#run('pathBytes', path, () => systemFiles.pathBytes(path)),
       spaceOf: (path) => this.#run('spaceOf', path, () => systemFiles.spaceOf(path)),
       writeAt: (descriptor, bytes, position) =>
-        this.#run('writeAt', at(descriptor), () =>
-          systemFiles.writeAt(descriptor, bytes, position),
-        ),
+        this.#use('writeAt', descriptor, () => systemFiles.writeAt(descriptor, bytes, position)),
       readAt: (descriptor, target, position) =>
-        this.#run('readAt', at(descriptor), () => systemFiles.readAt(descriptor, target, position)),
+        this.#use('readAt', descriptor, () => systemFiles.readAt(descriptor, target, position)),
     }
   }
 
@@ -76,6 +81,25 @@ export class FaultyFiles {
   /** Holds renames of matching files back until `until` settles. */
   holdRenames(path: RegExp, until: Promise<void>): void {
     this.#gates.push({ path, until })
+  }
+
+  /** Holds matching operations back until `until` settles. */
+  hold(hold: Hold): void {
+    this.#holds.push(hold)
+  }
+
+  async #use<T>(
+    operation: keyof FileSystem,
+    descriptor: number,
+    real: () => Promise<T>,
+  ): Promise<T> {
+    const path = this.#pathByDescriptor.get(descriptor) ?? 'a closed file'
+    for (const held of this.#holds) {
+      if (held.operations.includes(operation) && held.path.test(path)) await held.until
+    }
+    if (this.#pathByDescriptor.get(descriptor) === path) return this.#run(operation, path, real)
+    this.lateUses.push(`${operation} ${path}`)
+    throw Object.assign(new Error(`EBADF: ${operation} '${path}'`), { code: 'EBADF' })
   }
 
   async #run<T>(operation: keyof FileSystem, path: string, real: () => Promise<T>): Promise<T> {
