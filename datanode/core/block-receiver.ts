@@ -16,7 +16,7 @@
  *
  * Rules from org.apache.hadoop.hdfs.server.datanode.BlockReceiver and its PacketResponder.
  */
-import { assert, defined } from '../../base/assert.ts'
+import { assert } from '../../base/assert.ts'
 import type { Status } from '../../protocol/messages/data-transfer.ts'
 
 /** A packet without its bytes. */
@@ -259,13 +259,15 @@ export class BlockReceiver {
 
   /**
    * Begins to finalize once, when the last packet is at the head. After a failure downstream it is not:
-   * the client will rebuild the pipeline and close it under a new stamp. Returns true when the packet
-   * need not wait for it.
+   * the client will rebuild the pipeline and close it under a new stamp. What counts is what the nodes further down
+   * answered for this packet: one that is lost after that, or behind a copy, changes nothing. Returns true when
+   * the packet need not wait for it.
    */
   #startFinalizing(head: PendingPacket, actions: ReceiverAction[]): boolean {
     if (this.#isFinalizing) return false
-    if (this.#lostStatuses !== undefined || this.#hasFailedAck) {
-      defined(this.#pending[0], 'head of the queue').isSafe = true
+    const isFailed = head.downstream?.some((status) => status !== 'SUCCESS') === true
+    if (isFailed || this.#hasFailedAck) {
+      head.isSafe = true
       return true
     }
     this.#isFinalizing = true

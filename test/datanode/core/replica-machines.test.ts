@@ -215,6 +215,26 @@ t.test('downstreamLost() blames the next node, and a relayed error keeps its pla
   t.equal(words(restarting.downstreamAck(9, ['SUCCESS'])), 'ack 0 SUCCESS+ERROR', 'wrong seqno')
 })
 
+t.test(
+  'a node that is lost after its last ack, or behind a copy, leaves a block to finalize',
+  async (t) => {
+    const slow = receiver({ forwards: true, awaitsDownstream: true, flushedPacketBytesMax: 1024 })
+    t.equal(words(slow.packet(packet(0, 0, 512), true)), 'forward, write, flush 1')
+    slow.packet(packet(1, 512, 0, 'last'), true)
+    slow.downstreamAck(0, ['SUCCESS'])
+    slow.downstreamAck(1, ['SUCCESS'])
+    t.equal(words(slow.downstreamLost()), '', 'the own disk is still busy')
+    t.equal(words(slow.persisted(1)), 'ack 0 SUCCESS+SUCCESS, finalize 2')
+    t.equal(words(slow.persisted(2)), 'ack 1 SUCCESS+SUCCESS, done')
+
+    const copy = receiver({ forwards: true })
+    copy.packet(packet(0, 0, 512), true)
+    copy.downstreamLost()
+    t.equal(words(copy.packet(packet(1, 512, 0, 'last'), true)), 'finalize 2')
+    t.equal(words(copy.persisted(2)), 'ack 1 SUCCESS, done')
+  },
+)
+
 t.test('a damaged packet is answered behind the earlier ones and ends the transfer', async (t) => {
   const core = receiver({ forwards: true, awaitsDownstream: true })
   core.packet(packet(0, 0, 512), true)
