@@ -83,11 +83,19 @@ class BlockStream {
         if (this.#unsentUnits >= readAheadUnits) await this.#sent()
       }
     } finally {
-      for (const loading of this.#loading) {
-        loading.then((unit) => unit.buffer?.release(), ignore)
-      }
+      await this.#dropLoading()
     }
     if (plan.start === plan.end) this.#sendEnd()
+  }
+
+  /** Waits for what is still being read: the caller closes the files next, and their numbers get a new meaning. */
+  async #dropLoading(): Promise<void> {
+    for (const loaded of await Promise.allSettled(this.#loading)) {
+      if (loaded.status === 'rejected') continue
+      loaded.value.buffer?.release()
+      await loaded.value.stripes?.bytes.catch(ignore)
+    }
+    await this.#stripes?.bytes.catch(ignore)
   }
 
   #depth(): number {

@@ -94,10 +94,11 @@ export class FaultyFiles {
     real: () => Promise<T>,
   ): Promise<T> {
     const path = this.#pathByDescriptor.get(descriptor) ?? 'a closed file'
+    await this.#before(operation, path)
     for (const held of this.#holds) {
       if (held.operations.includes(operation) && held.path.test(path)) await held.until
     }
-    if (this.#pathByDescriptor.get(descriptor) === path) return this.#run(operation, path, real)
+    if (this.#pathByDescriptor.get(descriptor) === path) return real()
     this.lateUses.push(`${operation} ${path}`)
     throw Object.assign(new Error(`EBADF: ${operation} '${path}'`), { code: 'EBADF' })
   }

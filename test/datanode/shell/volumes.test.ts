@@ -395,3 +395,26 @@ t.test('a read that meets a bad sector ends, and the replica is verified at once
   append.startWrite({ blockId: 1, stage, min: 5000, max: 5000, newStamp: 1002 })
   t.equal(await append.response(), undefined, 'so does an append that cannot read the last span')
 })
+
+t.test('a read that fails closes its files when what it read ahead has ended', async (t) => {
+  const faults = new FaultyFiles()
+  const server = await startDataServer([join(t.testdir(), 'data')], {}, { files: faults.files })
+  t.teardown(() => server.close())
+  const data = patternBytes(4 * mebibyte)
+  await writeWholeBlock([server], { blockId: 1, data })
+  let go: () => void = () => undefined
+  const until = new Promise<void>((resolve) => {
+    go = resolve
+  })
+  faults.add({ operations: ['readAt'], path: /blk_1$/, errno: 'EIO', times: 1 })
+  faults.hold({ operations: ['readAt'], path: /blk_1$/, until })
+  const connection = new DataConnection(server.server.port)
+  const read = connection.read({ blockId: 1, length: data.length }).catch(() => undefined)
+  // More turns than a close needs that does not wait.
+  for (let turn = 0; turn < 200; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+  go()
+  await read
+  connection.close()
+  await server.close()
+  t.same(faults.lateUses, [])
+})
