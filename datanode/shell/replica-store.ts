@@ -332,6 +332,11 @@ export class ReplicaStore {
     return finalizeReplica(this.#shelf, writer, as)
   }
 
+  /** Resolves when what is under way on a block has ended: only then a replica on a disk that failed is forgotten. */
+  settled(blockId: BlockId): Promise<void> {
+    return this.#shelf.mutex.run(blockId, () => Promise.resolve())
+  }
+
   /** See {@link releaseReplica}. */
   release(writer: ReplicaWriter): Promise<void> {
     return releaseReplica(this.#shelf, writer)

@@ -86,6 +86,7 @@ export class ReplicaWriter {
   #lengthAtTimer = 0
   #failure: DfsError | undefined
   #isClosed = false
+  #isAbandoned = false
   /** Operations on the descriptors that are under way. */
   readonly #uses = new Set<Promise<unknown>>()
   /** The descriptors are closed, or are about to be: their numbers may be somebody else's files. */
@@ -264,9 +265,15 @@ export class ReplicaWriter {
     return digest
   }
 
+  /** The replica was taken from this writer, maybe before anybody could be told. */
+  get isAbandoned(): boolean {
+    return this.#isAbandoned
+  }
+
   /** Ends in mid-block: keeps what was received, as far as the disk lets it, and closes the files. */
   async abandon(): Promise<void> {
     if (this.#isClosed) return
+    this.#isAbandoned = true
     const stop = this.#onAbandoned
     this.#onAbandoned = undefined
     stop?.()
@@ -345,6 +352,7 @@ export class ReplicaWriter {
   }
 
   #openDirect(): Promise<number> {
+    this.#requireOpen()
     this.#direct ??= this.#disk.openFile(this.files.data, constants.O_WRONLY | constants.O_DIRECT)
     return this.#direct
   }
@@ -457,18 +465,21 @@ export class ReplicaWriter {
    * Does something with a descriptor, which stays open meanwhile. All uses go through here: once closed, its number is given
    * to the next file or socket, and a late write would go into another block (D27).
    */
-  #using<T>(file: Promise<number>, use: (descriptor: number) => Promise<T>): Promise<T> {
-    if (this.#isLetGo) {
-      const what = `Cannot write block ${this.blockId}: its files are closed`
-      return Promise.reject(new DfsError('IO_ERROR', what, { blockId: this.blockId }))
-    }
+  async #using<T>(file: Promise<number>, use: (descriptor: number) => Promise<T>): Promise<T> {
+    this.#requireOpen()
     const using = file.then(use)
     this.#uses.add(using)
     const done = (): void => {
       this.#uses.delete(using)
     }
     using.then(done, done)
-    return using
+    return await using
+  }
+
+  #requireOpen(): void {
+    if (!this.#isLetGo) return
+    const what = `Cannot write block ${this.blockId}: its files are closed`
+    throw new DfsError('IO_ERROR', what, { blockId: this.blockId })
   }
 
   /** Waits for every sync that was asked for; how they ended, their callers hear. */

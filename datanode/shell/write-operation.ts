@@ -83,6 +83,15 @@ export async function writeBlock(
     connection.reply({ status: 'SUCCESS', firstBadLink: '' })
     return 'next'
   }
+  if (writer.isAbandoned) {
+    // Taken over while the next node was being connected: there is nothing to write to any more.
+    link?.downstream?.abort()
+    throw new DfsError(
+      'REPLICA_NOT_FOUND',
+      `Cannot write block ${writer.blockId}: a recovery or a newer pipeline took the replica over`,
+      { blockId: writer.blockId },
+    )
+  }
   if (mode.answersFirst) connection.reply({ status: 'SUCCESS', firstBadLink: '' })
   return receive(connection, mode, writer, {
     downstream: link?.downstream,
@@ -129,6 +138,7 @@ async function openReplica(
   const id = blockId(block.blockId)
   const chunks = chunksOf(operation.requestedChecksum)
   const isNew = mode.isCopy || operation.stage === 'PIPELINE_SETUP_CREATE'
+  if (isNew) await store.settled(id)
   if (mode.isCopy) await dropStale(store, id, generationStamp(block.generationStamp))
   const writer = isNew
     ? store.create({

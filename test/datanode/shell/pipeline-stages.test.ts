@@ -444,6 +444,24 @@ t.test('a write given up while its pipeline is set up keeps no file open', async
   t.match(at(servers).store.find(blockId(4711)), { state: 'rbw', length: 0 })
 })
 
+t.test('a replica taken over while its pipeline is set up is not written to', async (t) => {
+  const servers = await startDatanodes(t, 1)
+  const behind = await ScriptedDatanode.start(t)
+  const asked = behind.asked()
+  const writer = connection(t, at(servers))
+  writer.startWrite({ blockId: 4712, targets: [behind.info] })
+  const letJoin = await asked
+  while (openFilesOf(4712).length === 0) await new Promise((resolve) => setImmediate(resolve))
+  const stage = 'PIPELINE_SETUP_STREAMING_RECOVERY' as const
+  const newer = await setUp(t, servers, { blockId: 4712, stage, min: 0, max: 0, newStamp: 1002 })
+  letJoin()
+  t.equal(await writer.response(), undefined, 'the connection ends')
+  if (newer === undefined) throw new Error('the newer pipeline stands')
+  const data = patternBytes(100_000)
+  await finish(newer, data, 0)
+  t.match(at(servers).store.find(blockId(4712)), { generationStamp: 1002, length: data.length })
+})
+
 t.test('only whoever runs a datanode may stop it or evict its writers', async (t) => {
   const done: string[] = []
   const server = new RpcServer({
