@@ -429,14 +429,24 @@ function openFilesOf(id: number): string[] {
   })
 }
 
-t.test('a write given up while its pipeline is set up keeps no file open', async (t) => {
-  const servers = await startDatanodes(t, 1)
+/** Begins a write whose replica is open while the next node has not answered yet. */
+async function startHeldWrite(
+  t: Tap,
+  server: DataServer,
+  id: number,
+): Promise<{ readonly writer: DataConnection; readonly letJoin: () => void }> {
   const behind = await ScriptedDatanode.start(t)
   const asked = behind.asked()
-  const writer = connection(t, at(servers))
-  writer.startWrite({ blockId: 4711, targets: [behind.info] })
+  const writer = connection(t, server)
+  writer.startWrite({ blockId: id, targets: [behind.info] })
   const letJoin = await asked
-  while (openFilesOf(4711).length === 0) await new Promise((resolve) => setImmediate(resolve))
+  while (openFilesOf(id).length === 0) await new Promise((resolve) => setImmediate(resolve))
+  return { writer, letJoin }
+}
+
+t.test('a write given up while its pipeline is set up keeps no file open', async (t) => {
+  const servers = await startDatanodes(t, 1)
+  const { writer, letJoin } = await startHeldWrite(t, at(servers), 4711)
   at(servers).server.evictWriters()
   await writer.closed()
   letJoin()
@@ -446,12 +456,7 @@ t.test('a write given up while its pipeline is set up keeps no file open', async
 
 t.test('a replica taken over while its pipeline is set up is not written to', async (t) => {
   const servers = await startDatanodes(t, 1)
-  const behind = await ScriptedDatanode.start(t)
-  const asked = behind.asked()
-  const writer = connection(t, at(servers))
-  writer.startWrite({ blockId: 4712, targets: [behind.info] })
-  const letJoin = await asked
-  while (openFilesOf(4712).length === 0) await new Promise((resolve) => setImmediate(resolve))
+  const { writer, letJoin } = await startHeldWrite(t, at(servers), 4712)
   const stage = 'PIPELINE_SETUP_STREAMING_RECOVERY' as const
   const newer = await setUp(t, servers, { blockId: 4712, stage, min: 0, max: 0, newStamp: 1002 })
   letJoin()
