@@ -1,4 +1,5 @@
 /** Who is running, and who listens on a port, as far as the operating system tells (Linux: /proc). */
+import { randomInt } from 'node:crypto'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 
@@ -13,6 +14,11 @@ export interface ProcessDescription {
 const commandCharactersShown = 200
 /** Unit of the times in /proc/PID/stat; user space sees 100 on every Linux. */
 const ticksPerSecond = 100
+const portMax = 65_535
+const pickedPortMin = 10_240
+const portAttemptsMax = 100
+/** Where the system does not say: IANA's dynamic ports. */
+const defaultLocalPorts = [49_152, portMax]
 
 /** Undefined when there is no such process; a zombie, which only waits to be reaped, is none. */
 export function describeProcess(pid: number): ProcessDescription | undefined {
@@ -60,17 +66,28 @@ export async function isPortFree(host: string, port: number): Promise<boolean> {
   })
 }
 
-/** Asks the system for a port that nobody uses. */
+/**
+ * A port that nobody uses, for a server that is started a moment later. It lies outside of the range from which
+ * the system serves connections and port 0 (ip(7), `ip_local_port_range`), so nobody is given it meanwhile by chance.
+ */
 export async function pickFreePort(host: string): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen({ host, port: 0 }, resolve)
-  })
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error(`no port on ${host}`)
-  return address.port
+  const { first, last } = portsToPickFrom()
+  for (let attempt = 0; attempt < portAttemptsMax; attempt += 1) {
+    const port = randomInt(first, last + 1)
+    if (await isPortFree(host, port)) return port
+  }
+  throw new Error(`Cannot find a free port on ${host}: ${portAttemptsMax} from ${first} to ${last} were taken`)
+}
+
+/** The larger side of the system's own range, without the ports that well-known servers like. */
+function portsToPickFrom(): { readonly first: number; readonly last: number } {
+  const text = readText('/proc/sys/net/ipv4/ip_local_port_range') ?? ''
+  const [low, high] = /^(\d+)\s+(\d+)/.exec(text)?.slice(1).map(Number) ?? defaultLocalPorts
+  const below = { first: pickedPortMin, last: (low ?? 0) - 1 }
+  const above = { first: (high ?? 0) + 1, last: portMax }
+  const size = (range: typeof below): number => range.last - range.first
+  const larger = size(below) >= size(above) ? below : above
+  return size(larger) > portAttemptsMax ? larger : { first: pickedPortMin, last: portMax }
 }
 
 /** The process that listens on `port`; undefined when it belongs to another user or the system does not say. */
