@@ -252,6 +252,7 @@ async function serveRpc(
   server.onConnectionClosed((connection) => {
     datanodes.connectionClosed(connection)
   })
+  metrics.observeRpc(server)
   const { host, port } = await server.listen()
   closers.push(() => server.close())
   return `${host}:${port}`

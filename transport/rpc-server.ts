@@ -62,6 +62,8 @@ export class RpcServer {
     connectionsRefused: 0,
     calls: 0,
     failures: 0,
+    callsUnknown: 0,
+    callsInFlight: 0,
   }
   readonly #options: RpcServerOptions
   readonly #limits: RpcServerLimits
@@ -169,6 +171,7 @@ export class RpcServer {
   #resolve(protocol: string, version: number, method: string): CallTarget {
     const targets = this.#services.get(protocol)
     if (targets === undefined) {
+      this.counters.callsUnknown += 1
       throw new DfsError('NO_SUCH_PROTOCOL', `Unknown protocol: ${protocol}`)
     }
     if (version !== 1) {
@@ -179,6 +182,7 @@ export class RpcServer {
     }
     const target = targets.get(method)
     if (target === undefined) {
+      this.counters.callsUnknown += 1
       throw new DfsError(
         'NO_SUCH_METHOD',
         `Unknown method ${method} called on ${protocol} protocol.`,

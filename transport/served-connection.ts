@@ -33,6 +33,10 @@ export interface RpcServerCounters {
   connectionsRefused: number
   calls: number
   failures: number
+  /** Calls of a protocol or method that is not served; they are not part of `calls`. */
+  callsUnknown: number
+  /** Calls without an answer yet, of all connections. */
+  callsInFlight: number
 }
 
 /** A connection as handlers see it. */
@@ -199,6 +203,7 @@ export class ServedConnection {
 
   #awaitReply(call: IncomingCall<CallTarget>, reply: Promise<object>): void {
     this.#inFlight += 1
+    this.#options.counters.callsInFlight += 1
     reply.then(
       (value) => {
         this.#settled()
@@ -220,6 +225,7 @@ export class ServedConnection {
 
   #settled(): void {
     this.#inFlight -= 1
+    this.#options.counters.callsInFlight -= 1
   }
 
   #afterReply(): void {

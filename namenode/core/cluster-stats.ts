@@ -6,6 +6,7 @@
 import type { BlockId } from '../../protocol/ids.ts'
 import type { DatanodeLiveness } from '../../protocol/states.ts'
 import type { DatanodeRegistry } from './datanode-registry.ts'
+import type { CopyTotals } from './pending-copies.ts'
 import { assess, type Danger, dangers } from './redundancy.ts'
 import type { Repair } from './repair.ts'
 import type { ReplicaLedger } from './replica-ledger.ts'
@@ -39,6 +40,8 @@ export interface ClusterStats {
   readonly pendingReplicationBlocks: number
   /** Replicas on their way by order. */
   readonly pendingCopies: number
+  /** Ordered copies that ended, since the start. */
+  readonly copies: Readonly<CopyTotals>
   /** Replicas to be deleted that no order was sent for yet. */
   readonly pendingDeletionReplicas: number
   /** Blocks with something to delete once its other replicas are confirmed. */
@@ -110,6 +113,7 @@ export function clusterStats(sources: StatsSources): ClusterStats {
     lastReplicaBlocks: queueLengths['last-replica'],
     pendingReplicationBlocks: repair.pending.blockCount,
     pendingCopies: repair.pending.orderedCount,
+    copies: repair.pending.totals,
     pendingDeletionReplicas,
     postponedBlocks: repair.postponedCount,
     queueLengths,

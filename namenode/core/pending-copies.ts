@@ -31,6 +31,14 @@ export interface CopyLoad {
   readonly inSpeed: CopySpeed
 }
 
+/** Ordered copies that ended, since the start. */
+export interface CopyTotals {
+  done: number
+  doneBytes: number
+  /** Did not arrive in time. */
+  expired: number
+}
+
 const bucketMs = 1000
 const none: readonly PendingCopy[] = []
 
@@ -41,6 +49,7 @@ export class PendingCopies {
   readonly #loads = new Map<DatanodeRecord, CopyLoad>()
   #nextBucket: number | undefined
   #orderedCount = 0
+  readonly #totals: CopyTotals = { done: 0, doneBytes: 0, expired: 0 }
 
   /** Blocks with an expected replica. */
   get blockCount(): number {
@@ -50,6 +59,11 @@ export class PendingCopies {
   /** Ordered copies that have not arrived. */
   get orderedCount(): number {
     return this.#orderedCount
+  }
+
+  /** How many ordered copies arrived, and how many did not. */
+  get totals(): Readonly<CopyTotals> {
+    return this.#totals
   }
 
   of(id: BlockId): readonly PendingCopy[] {
@@ -140,6 +154,7 @@ export class PendingCopies {
 
   #punish({ source, target }: PendingCopy): void {
     if (source === undefined) return
+    this.#totals.expired += 1
     this.#load(source).outSpeed.timedOut()
     this.#load(target.node).inSpeed.timedOut()
   }
@@ -164,7 +179,12 @@ export class PendingCopies {
   #end(now: Millis, copy: PendingCopy, isDone: boolean): void {
     this.#account(copy, -1)
     const { source, target, sentAt, bytes } = copy
-    if (source === undefined || sentAt === undefined) return
+    if (source === undefined) return
+    if (isDone) {
+      this.#totals.done += 1
+      this.#totals.doneBytes += bytes
+    }
+    if (sentAt === undefined) return
     const doneBytes = isDone ? bytes : undefined
     this.#load(source).outSpeed.ended(now, doneBytes)
     this.#load(target.node).inSpeed.ended(now, doneBytes)

@@ -82,6 +82,7 @@ export class Namenode {
   readonly #running = new RunningCalls()
   readonly #timers: TimerHandle[] = []
   #isStopping = false
+  readonly #rowCache = { hits: 0, misses: 0 }
 
   private constructor(options: NamenodeOptions) {
     this.#options = options
@@ -149,6 +150,11 @@ export class Namenode {
   /** Free bytes on the disk as of the last look; absent before the first. */
   get freeBytes(): number | undefined {
     return this.#options.space?.freeBytes
+  }
+
+  /** Attempts that found every row in memory, and those that had to load some. */
+  get rowCache(): { readonly hits: number; readonly misses: number } {
+    return this.#rowCache
   }
 
   get timers(): Timers {
@@ -333,8 +339,11 @@ export class Namenode {
     try {
       outcome = this.namesystem.propose(this.now(), this.wall(), caller, request, page)
     } catch (error) {
+      this.#rowCache.hits += 1
       return this.#refuse(error)
     }
+    if (outcome.kind === 'miss') this.#rowCache.misses += 1
+    else this.#rowCache.hits += 1
     switch (outcome.kind) {
       case 'plan': {
         const { reply, changes, effects } = outcome

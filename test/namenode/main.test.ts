@@ -7,7 +7,12 @@ import { namenodeConfig } from '../../namenode/config.ts'
 import { type RunningNamenode, runNamenode } from '../../namenode/main.ts'
 import { encodeBlockList } from '../../protocol/block-list.ts'
 import { blockId, generationStamp } from '../../protocol/ids.ts'
-import type { EncodableRequestOf, MethodsOf, ResponseOf } from '../../protocol/message.ts'
+import {
+  type EncodableRequestOf,
+  type MethodsOf,
+  type ResponseOf,
+  service,
+} from '../../protocol/message.ts'
 import { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
 import type { DatanodeRegistration } from '../../protocol/messages/datanode-namenode.ts'
 import { datanodeProtocol } from '../../protocol/messages/datanode-namenode.ts'
@@ -539,7 +544,19 @@ t.test('the HTTP port shows a page, a document, metrics and health', async (t) =
   t.match(metrics, /trefoil_namenode_rpc_seconds_count\{method="getFileInfo"\} 1/)
   t.match(metrics, /trefoil_namenode_journal_sync_seconds_count \d/)
   t.match(metrics, /trefoil_namenode_datanodes\{state="live"\} 1/)
-  t.match(metrics, /trefoil_namenode_repair_queue_blocks/)
+  t.match(metrics, /trefoil_namenode_repair_queue_blocks\{danger="last-replica"\} 0/)
+  t.match(metrics, /trefoil_namenode_row_cache_hits_total [1-9]/)
+  t.match(metrics, /trefoil_namenode_rpc_connections 2/)
+  t.match(metrics, /trefoil_namenode_rpc_connections_total 2/)
+  t.match(metrics, /trefoil_namenode_rpc_calls_in_flight 0/)
+  t.match(metrics, /trefoil_namenode_repair_copied_bytes_total 0/)
+  t.match(metrics, /trefoil_namenode_rpc_calls_unknown_total 0/)
+  const { getFileInfo } = clientNamenodeProtocol.methods
+  const unserved = service('org.example.UnservedProtocol', { getFileInfo: { ...getFileInfo } })
+  await t.rejects(client.call(unserved, 'getFileInfo', { src: '/' }), {
+    message: /Unknown protocol/,
+  })
+  t.match((await get('/metrics')).text, /trefoil_namenode_rpc_calls_unknown_total 1/)
   t.match(await get('/health'), { status: 200, text: /"serving":true/ })
   await namenode.stop()
 })
