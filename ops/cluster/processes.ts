@@ -76,7 +76,9 @@ export async function pickFreePort(host: string): Promise<number> {
     const port = randomInt(first, last + 1)
     if (await isPortFree(host, port)) return port
   }
-  throw new Error(`Cannot find a free port on ${host}: ${portAttemptsMax} from ${first} to ${last} were taken`)
+  throw new Error(
+    `Cannot find a free port on ${host}: ${portAttemptsMax} from ${first} to ${last} were taken`,
+  )
 }
 
 /** The larger side of the system's own range, without the ports that well-known servers like. */
