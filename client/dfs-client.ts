@@ -145,7 +145,7 @@ export class DfsClient implements AsyncDisposable {
   }
 
   /** Entries of a directory as they are asked for, a page of the namenode's at a time. */
-  opendir(path: string, options?: VerbOptions): AsyncIterableIterator<FileStatus> {
+  opendir(path: string, options?: namespace.OpendirOptions): AsyncIterableIterator<FileStatus> {
     return this.#each(path, (at) => namespace.list(this.#context, at, options))
   }
 

@@ -22,6 +22,7 @@ export {
   type FileTime,
   LocatedFileStatus,
   type MkdirOptions,
+  type OpendirOptions,
   type RenameOptions,
   type RmOptions,
   type VerbOptions,

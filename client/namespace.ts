@@ -11,6 +11,12 @@ export interface VerbOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Options of `opendir`. */
+export interface OpendirOptions extends VerbOptions {
+  /** Begin behind this name, in the namenode's order: that of the names' bytes. */
+  readonly after?: string | undefined
+}
+
 /** Options of `mkdir`. */
 export interface MkdirOptions extends VerbOptions {
   /** Create missing parents, and accept a directory that exists. */
@@ -140,7 +146,7 @@ const actions: readonly FsAction[] = [
 export async function* list(
   context: ClientContext,
   path: string,
-  options: VerbOptions = {},
+  options: OpendirOptions = {},
 ): AsyncGenerator<FileStatus, void, undefined> {
   for await (const wire of entries(context, path, { ...options, needLocation: false })) {
     yield new FileStatus(joinPath(path, textOf(wire.path)), wire)
@@ -161,9 +167,9 @@ export async function* listWithLocations(
 async function* entries(
   { namenode }: ClientContext,
   path: string,
-  { signal, needLocation }: VerbOptions & { readonly needLocation: boolean },
+  { signal, needLocation, after }: OpendirOptions & { readonly needLocation: boolean },
 ): AsyncGenerator<HdfsFileStatus, void, undefined> {
-  let startAfter = noStart
+  let startAfter = after === undefined ? noStart : Uint8Array.from(Buffer.from(after))
   for (;;) {
     const request = { src: path, startAfter, needLocation }
     const { dirList } = await namenode.call('getListing', request, { signal })

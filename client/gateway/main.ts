@@ -1,7 +1,8 @@
 import type { AddressInfo } from 'node:net'
 import express from 'express'
-import { DfsClient } from '../index.ts'
-import { filesFace } from './files.ts'
+import { Authentication } from './authentication.ts'
+import { Clients } from './clients.ts'
+import { filesFace } from './files/face.ts'
 
 /** Parameters of {@link runGateway}. */
 export interface GatewayOptions {
@@ -21,14 +22,16 @@ export interface RunningGateway {
 
 /** Serves the faces of the HTTP gateway; the caller decides the address, loopback unless configured. */
 export async function runGateway(options: GatewayOptions): Promise<RunningGateway> {
-  const client = new DfsClient({
-    uri: options.uri,
-    ...(options.user === undefined ? {} : { user: options.user }),
-  })
+  const clients = new Clients(options.uri, options.user)
+  const authentication = new Authentication(clients)
   const application = express()
   application.disable('x-powered-by')
+  application.use((_request, response, next) => {
+    response.set('X-Content-Type-Options', 'nosniff')
+    next()
+  })
   application.use(refuseOtherSites)
-  application.use('/files', filesFace(client))
+  application.use('/files', filesFace(authentication))
   const server = application.listen(options.port, options.host)
   await new Promise<void>((resolve, reject) => {
     server.once('listening', resolve)
@@ -39,7 +42,7 @@ export async function runGateway(options: GatewayOptions): Promise<RunningGatewa
     async stop() {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
-      await client.close()
+      await clients.close()
     },
   }
 }

@@ -11,7 +11,7 @@ t.test('parseRange() reads one range and refuses what the file does not have', (
   t.same(parseRange('bytes=-500', 100), { start: 0, end: 99 })
   t.same(parseRange('bytes=50-500', 100), { start: 50, end: 99 })
   t.equal(parseRange('bytes=100-', 100), 'unsatisfiable')
-  t.equal(parseRange('bytes=9-3', 100), 'unsatisfiable')
+  t.equal(parseRange('bytes=9-3', 100), undefined)
   t.equal(parseRange('bytes=0-', 0), 'unsatisfiable')
   t.equal(parseRange('bytes=0-1,5-6', 100), undefined, 'several ranges get the whole file')
   t.equal(parseRange('lines=0-1', 100), undefined)
@@ -83,7 +83,7 @@ t.test('files travel through HTTP in both directions', async (t) => {
     })
     t.equal(foreign.status, 403)
     const full = await fetch(`${base}/uploads`, { method: 'DELETE' })
-    t.equal(full.status, 403)
+    t.equal(full.status, 409)
     t.match(await full.json(), { error: { code: 'IS_A_DIRECTORY' } })
   })
 

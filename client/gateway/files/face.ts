@@ -5,9 +5,13 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import busboy from 'busboy'
 import express from 'express'
-import { DfsError, errorTable } from '../../protocol/errors.ts'
-import { type DfsClient, DfsFsError, type FileStatus } from '../index.ts'
-import { parseRange } from './range.ts'
+import { DfsError } from '../../../protocol/errors.ts'
+import type { DfsClient } from '../../index.ts'
+import type { Authentication, Right } from '../authentication.ts'
+import { answerTo } from '../http-error.ts'
+import { sendFile } from './download.ts'
+import { sendListing } from './listing.ts'
+import { pathOfUrl, urlOfPath } from './request-path.ts'
 
 /** What became of one file of a multipart upload. */
 interface UploadResult {
@@ -19,98 +23,51 @@ interface UploadResult {
 /**
  * The `/files` face: paths of the cluster as URLs. Bytes stream in both directions with constant memory.
  *
- *     GET    /files/PATH   the file (ranges), or the directory as JSON
+ *     GET    /files/PATH   the file (ranges, conditions, `?download`), or the directory as JSON (`?after=&limit=`)
  *     PUT    /files/PATH   the body becomes the file; 201
  *     POST   /files/DIR    multipart/form-data with any number of files; one result each
  *     DELETE /files/PATH   removes it; `?recursive` for directories
  */
-export function filesFace(client: DfsClient): express.Router {
+export function filesFace(authentication: Authentication): express.Router {
   const router = express.Router()
-  router.get('/*path', async (request, response) => {
-    await sendPath(client, pathOf(request), request, response)
+  router.get(/.*/, async (request, response) => {
+    const { client, path } = await authorised(authentication, request, 'read')
+    const status = await client.stat(path)
+    if (status.isDirectory()) await sendListing(client, path, request, response)
+    else await sendFile(client, status, request, response)
   })
-  router.get('/', async (request, response) => {
-    await sendPath(client, '/', request, response)
-  })
-  router.put('/*path', async (request, response) => {
-    await storeBody(client, pathOf(request), request)
+  router.put(/.*/, async (request, response) => {
+    const { client, path } = await authorised(authentication, request, 'write')
+    await storeBody(client, path, request)
     response
       .status(201)
-      .location(`/files${pathOf(request)}`)
+      .location(`/files${urlOfPath(path)}`)
       .end()
   })
-  router.post(['/', '/*path'], async (request, response) => {
-    const results = await storeParts(client, pathOf(request), request)
+  router.post(/.*/, async (request, response) => {
+    const { client, path } = await authorised(authentication, request, 'write')
+    const results = await storeParts(client, path, request)
     const hasFailed = results.some(({ error }) => error !== undefined)
     response.status(hasFailed ? 207 : 201).json({ files: results })
   })
-  router.delete('/*path', async (request, response) => {
-    await client.rm(pathOf(request), { recursive: 'recursive' in request.query })
+  router.delete(/.*/, async (request, response) => {
+    const { client, path } = await authorised(authentication, request, 'write')
+    await client.rm(path, { recursive: 'recursive' in request.query })
     response.status(204).end()
   })
   router.use(answerError)
   return router
 }
 
-function pathOf(request: express.Request): string {
-  const components = request.params['path'] as unknown as readonly string[] | undefined
-  return `/${(components ?? []).join('/')}`
-}
-
-async function sendPath(
-  client: DfsClient,
-  path: string,
+async function authorised(
+  authentication: Authentication,
   request: express.Request,
-  response: express.Response,
-): Promise<void> {
-  const status = await client.stat(path)
-  if (status.isDirectory()) {
-    await sendListing(client, path, response)
-    return
-  }
-  const range = parseRange(request.headers.range, status.size)
-  response.set('Accept-Ranges', 'bytes').set('Last-Modified', status.mtime.toUTCString())
-  if (range === 'unsatisfiable') {
-    response.status(416).set('Content-Range', `bytes */${status.size}`).end()
-    return
-  }
-  const { start, end } = range ?? { start: 0, end: status.size - 1 }
-  if (range !== undefined)
-    response.status(206).set('Content-Range', `bytes ${start}-${end}/${status.size}`)
-  response.type('application/octet-stream').set('Content-Length', String(end - start + 1))
-  if (request.method === 'HEAD' || status.size === 0) {
-    response.end()
-    return
-  }
-  await pipeline(client.createReadStream(path, { start, end }), response)
-}
-
-/** Streams a directory as `{"entries":[…]}`, page by page, so that its size does not matter. */
-async function sendListing(
-  client: DfsClient,
-  path: string,
-  response: express.Response,
-): Promise<void> {
-  response.type('application/json').write('{"entries":[')
-  let separator = ''
-  for await (const entry of client.opendir(path)) {
-    response.write(`${separator}${JSON.stringify(entryView(entry))}`)
-    separator = ','
-  }
-  response.end(']}')
-}
-
-function entryView({
-  name,
-  type,
-  size,
-  owner,
-  group,
-  mode,
-  mtimeMs,
-  replication,
-}: FileStatus): object {
-  return { name, type, size, owner, group, mode: mode.toString(8), mtimeMs, replication }
+  right: Right,
+): Promise<{ readonly client: DfsClient; readonly path: string }> {
+  const caller = await authentication.identify(request)
+  const path = pathOfUrl(request.path)
+  caller.require(path, right)
+  return { client: caller.client, path }
 }
 
 /** Stores a stream under a temporary name and renames it when it is complete: no half file ever has its final name. */
@@ -180,7 +137,7 @@ async function storePart(
   }
 }
 
-/** Answers `{"error":{code,message}}` with the status of the error table; cuts the connection once a body has begun. */
+/** Answers `{"error":{code,message}}`; cuts the connection once a body has begun. */
 function answerError(
   error: unknown,
   _request: express.Request,
@@ -191,12 +148,6 @@ function answerError(
     response.destroy()
     return
   }
-  const code =
-    error instanceof DfsFsError
-      ? error.dfsCode
-      : error instanceof DfsError
-        ? error.code
-        : 'INTERNAL'
-  const message = error instanceof Error ? error.message : String(error)
-  response.status(errorTable[code].httpStatus).json({ error: { code, message } })
+  const { status, code, message, headers } = answerTo(error)
+  response.status(status).set(headers).json({ error: { code, message } })
 }
