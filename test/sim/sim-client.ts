@@ -20,7 +20,13 @@ const leaseRenewalMs = 3_000
 /** After an operation of unknown outcome: by then every stray request has arrived or is dead. */
 export const strayPauseMs = 15_000
 /** Calls that the namenode may do twice: repeatable ones, and those that changed nothing the first time. */
-const forgotten: ReadonlySet<MethodName> = new Set(['mkdirs', 'delete', 'truncate', 'recoverLease'])
+const forgotten: ReadonlySet<MethodName> = new Set([
+  'mkdirs',
+  'delete',
+  'truncate',
+  'recoverLease',
+  'fsync',
+])
 
 /**
  * One simulated client process. Calls of the namenode are repeated as the real retry core decides, under the call id

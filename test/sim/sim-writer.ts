@@ -67,6 +67,10 @@ export class SimBlockWriter {
   readonly #machine: WritePipeline<SimPacket>
   readonly #sentAt = new Map<number, number>()
   #isFlushed = false
+  /** What was flushed is told one after the other, so that the file's safe length only grows. */
+  #telling: Promise<void> = Promise.resolve()
+  #toldStamp = 0
+  #isOver = false
   #block: ExtendedBlock | undefined
   #nodes: readonly Node[] = []
   #stream: Stream | undefined
@@ -109,7 +113,10 @@ export class SimBlockWriter {
     })
     try {
       const { error } = await new Promise<{ readonly error?: DfsError }>((resolve) => {
-        this.#settle = resolve
+        this.#settle = (result) => {
+          this.#isOver = true
+          resolve(result)
+        }
         this.#start(this.#appendTo === undefined ? 'new-block' : 'append', undefined)
       })
       if (error !== undefined) throw error
@@ -225,13 +232,12 @@ export class SimBlockWriter {
       case 'acknowledged':
         if (event.packet.safety !== 'none') {
           this.#isFlushed = true
-          const { seqno, safety } = event.packet
-          this.#file.onSafe(this.#machine.bytesAcked, safety, this.#sentAt.get(seqno) ?? 0)
+          this.#tellSafe(event.packet)
         }
         this.#pump()
         return
       case 'closed':
-        this.#settle?.({})
+        void this.#telling.then(() => this.#settle?.({}))
         return
       case 'failed':
         this.#settle?.({ error: new DfsError('IO_ERROR', event.reason) })
@@ -248,6 +254,31 @@ export class SimBlockWriter {
       default:
         unreachable(event)
     }
+  }
+
+  /** A flush ends, for its caller, when the namenode knows of it: only then does the file count as safe so far. */
+  #tellSafe({ seqno, safety }: SimPacket): void {
+    const length = this.#machine.bytesAcked
+    const sentAt = this.#sentAt.get(seqno) ?? 0
+    this.#telling = this.#telling.then(async () => {
+      try {
+        await this.#tellLength(length)
+        if (!this.#isOver) this.#file.onSafe(length, safety, sentAt)
+      } catch (error) {
+        if (!isDfsError(error)) throw error
+        this.#settle?.({ error })
+      }
+    })
+  }
+
+  /** As the real writer: once per block, and again when a recovery gave it a new stamp. */
+  async #tellLength(lastBlockLength: number): Promise<void> {
+    const stamp = this.#block?.generationStamp ?? 0
+    if (this.#isOver || stamp === this.#toldStamp) return
+    const { path: src, fileId } = this.#file
+    const { clientName: client } = this.#client
+    await this.#client.call('fsync', { src, client, lastBlockLength, fileId })
+    this.#toldStamp = stamp
   }
 
   async #leaveOut({ failed, mode }: Recovery): Promise<void> {
