@@ -289,6 +289,7 @@ function statusReader(parts: {
     addresses,
     storages: store.storages().map((storage) => storageStatus(store, storage)),
     activeTransfers: listeners.transfers.activeTransfers(),
+    transfers: listeners.transfers.totals(),
     ordered: {
       transfers: plan.transferCount,
       invalidations: plan.invalidationCount,

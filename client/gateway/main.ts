@@ -3,6 +3,7 @@ import express from 'express'
 import { Authentication } from './authentication.ts'
 import { Clients } from './clients.ts'
 import { filesFace } from './files/face.ts'
+import { gatewayMetrics } from './metrics.ts'
 
 /** Parameters of {@link runGateway}. */
 export interface GatewayOptions {
@@ -30,6 +31,7 @@ export async function runGateway(options: GatewayOptions): Promise<RunningGatewa
     response.set('X-Content-Type-Options', 'nosniff')
     next()
   })
+  application.use(gatewayMetrics())
   application.use(refuseOtherSites)
   application.use('/files', filesFace(authentication))
   const server = application.listen(options.port, options.host)

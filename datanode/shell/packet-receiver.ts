@@ -8,7 +8,7 @@ import {
   tryDecodePacketPrefix,
   unsolicitedSeqno,
 } from '../../protocol/data-transfer.ts'
-import { DfsError } from '../../protocol/errors.ts'
+import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import { encodeDelimited } from '../../protocol/message.ts'
 import {
   type PipelineAck,
@@ -29,6 +29,7 @@ import type { ByteSink, ExactReader } from './exact-reader.ts'
 import { PacketVerifier, type WireChunks } from './packet-verifier.ts'
 import type { ReplicaStore } from './replica-store.ts'
 import type { ReplicaWriter } from './replica-writer.ts'
+import type { PipelineFailureCause, TransferCounters } from './transfer-counters.ts'
 
 /** A shorter packet is flushed before it is acknowledged; streaming writers send longer ones. */
 const flushedPacketBytesMax = 32 * 1024
@@ -51,6 +52,7 @@ export interface PacketReceiverOptions {
   /** What a complete replica becomes. */
   readonly finalState: 'finalized' | 'rbw'
   readonly logger: Logger
+  readonly counters: TransferCounters
   /** The transfer is over: complete and acknowledged, or not. Called once. */
   readonly onOver: (isComplete: boolean) => void
 }
@@ -101,7 +103,9 @@ export class PacketReceiver implements ByteSink {
       flushedPacketBytesMax: acknowledges ? flushedPacketBytesMax : 0,
     })
     this.#wireType = checksumType === 'null' ? 'CHECKSUM_NULL' : 'CHECKSUM_CRC32C'
-    writer.onAbandoned(() => this.#end('a recovery or a newer pipeline took the replica over'))
+    writer.onAbandoned(() =>
+      this.#end('a recovery or a newer pipeline took the replica over', 'superseded'),
+    )
     downstream?.listen({
       onAck: (seqno, statuses, speed) => {
         if (speed !== undefined) this.#speeds.set(seqno, speed)
@@ -162,11 +166,13 @@ export class PacketReceiver implements ByteSink {
 
   onEnd(): void {
     // Some writers close their half once everything is sent, and still wait for the acks.
-    if (!this.#hasLastPacket) this.#end('the peer stopped sending in mid-block')
+    if (!this.#hasLastPacket) this.#end('the peer stopped sending in mid-block', 'sender_lost')
   }
 
   onClose(error: Error | undefined): void {
-    this.#end(error?.message ?? 'the peer closed the connection in mid-block')
+    const isBad = isDfsError(error, 'BAD_FRAME', 'INVALID_ARGUMENT', 'CHECKSUM_MISMATCH')
+    const reason = error?.message ?? 'the peer closed the connection in mid-block'
+    this.#end(reason, isBad ? 'bad_packet' : 'sender_lost')
   }
 
   /** Bytes in the window that is being filled. */
@@ -230,7 +236,7 @@ export class PacketReceiver implements ByteSink {
       if (!this.#pauses.has('space')) this.#unpause('space')
     } catch (error) {
       if (!(error instanceof DfsError)) throw error
-      this.#end(error.message)
+      this.#end(error.message, 'disk')
     }
     return true
   }
@@ -323,12 +329,12 @@ export class PacketReceiver implements ByteSink {
           break
         case 'fail':
           this.#sendAcks()
-          this.#end(action.reason)
+          this.#end(action.reason, 'bad_packet')
           return
       }
     }
     this.#sendAcks()
-    if (this.#isComplete) this.#end(undefined)
+    if (this.#isComplete) this.#end(undefined, 'sender_lost')
   }
 
   #forward({ shape, head }: ArrivingPacket, parts: readonly PacketPart[]): void {
@@ -359,7 +365,7 @@ export class PacketReceiver implements ByteSink {
       () => {
         if (!this.#isOver) this.#run(this.#core.persisted(ticket))
       },
-      (error: unknown) => this.#end(error instanceof Error ? error.message : String(error)),
+      (error: unknown) => this.#end(error instanceof Error ? error.message : String(error), 'disk'),
     )
   }
 
@@ -389,7 +395,8 @@ export class PacketReceiver implements ByteSink {
 
   #downstreamLost(error: Error | undefined): void {
     if (this.#isOver) return
-    const { logger, writer } = this.#options
+    const { logger, writer, counters } = this.#options
+    counters.pipelineFailed('next_lost')
     logger.warn('downstream-lost', { blockId: writer.blockId, reason: error?.message ?? 'closed' })
     this.#run(this.#core.downstreamLost())
     this.#unpause('downstream')
@@ -407,17 +414,18 @@ export class PacketReceiver implements ByteSink {
 
   readonly #onUpstreamDrain = (): void => this.#unpause('upstream')
 
-  /** Ends the transfer; `reason` says why it did not complete. */
-  #end(reason: string | undefined): void {
+  /** Ends the transfer; `reason` and `cause` say why it did not complete, if it did not. */
+  #end(reason: string | undefined, cause: PipelineFailureCause): void {
     if (this.#isOver) return
     this.#isOver = true
-    const { reader, downstream, writer, store, logger, onOver } = this.#options
+    const { reader, downstream, writer, store, logger, counters, onOver } = this.#options
     reader.socket.off('drain', this.#onUpstreamDrain)
     if (this.#isComplete) {
       downstream?.finish()
       onOver(true)
       return
     }
+    counters.pipelineFailed(writer.failure === undefined ? cause : 'disk')
     // From here on nothing may land in the writer's memory.
     reader.pause()
     downstream?.abort()

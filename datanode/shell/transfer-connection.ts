@@ -13,6 +13,7 @@ import type { DatanodeID, ExtendedBlock } from '../../protocol/messages/hdfs-blo
 import type { Settings } from '../../protocol/settings.ts'
 import { type ByteSink, ExactReader } from './exact-reader.ts'
 import type { ReplicaStore } from './replica-store.ts'
+import type { TransferCounters } from './transfer-counters.ts'
 
 /** Bytes read ahead with an operation; operations are 100 to 700 bytes. */
 const operationHintBytes = 4096
@@ -22,6 +23,7 @@ export interface TransferContext {
   readonly store: ReplicaStore
   readonly settings: Settings
   readonly self: () => DatanodeID
+  readonly counters: TransferCounters
   readonly logger: Logger
   readonly timers: Timers
   readonly clock: Clock
@@ -76,14 +78,20 @@ export class TransferConnection implements ByteSink {
     return this.#operation === undefined
   }
 
+  /** Bytes of this connection so far, in both directions. */
+  get traffic(): { readonly receivedBytes: number; readonly sentBytes: number } {
+    const { socket, bytesRead } = this.reader
+    return { receivedBytes: bytesRead, sentBytes: socket.bytesWritten - socket.writableLength }
+  }
+
   get operationCount(): number {
     return this.#operationCount
   }
 
   /** Milliseconds for which no byte has moved in either direction, as of `now`. */
   stalledMs(now: number): number {
-    const { socket, bytesRead } = this.reader
-    const count = bytesRead + socket.bytesWritten - socket.writableLength
+    const { receivedBytes, sentBytes } = this.traffic
+    const count = receivedBytes + sentBytes
     if (count !== this.#lastCount) {
       this.#lastCount = count
       this.#lastProgress = now
@@ -163,12 +171,13 @@ export class TransferConnection implements ByteSink {
     this.#operation = operation.kind
     this.#operationCount += 1
     this.#handle(this, operation).then(
-      (then) => this.#finish(then),
+      (then) => this.#finish(operation, then),
       (error: unknown) => this.#fail(operation, error),
     )
   }
 
-  #finish(then: 'next' | 'close'): void {
+  #finish({ kind }: Operation, then: 'next' | 'close'): void {
+    this.context.counters.ended(kind, then === 'next' ? 'done' : 'failed')
     this.#operation = undefined
     this.#tellRestart = undefined
     if (this.socket.destroyed) return
@@ -185,6 +194,7 @@ export class TransferConnection implements ByteSink {
 
   #fail(operation: Operation, error: unknown): void {
     if (!(error instanceof DfsError)) throw error
+    this.context.counters.ended(operation.kind, 'failed')
     if (error.code !== 'ABORTED') {
       this.context.logger.warn('transfer-operation-failed', {
         peer: this.peer,

@@ -9,6 +9,7 @@ import { checksumBlock } from './checksum-operation.ts'
 import { readBlock } from './read-operation.ts'
 import { transferReplica } from './replica-transfer.ts'
 import { TransferConnection, type TransferContext } from './transfer-connection.ts'
+import { TransferCounters } from './transfer-counters.ts'
 import { writeBlock } from './write-operation.ts'
 
 /** How often connections are looked at for time-outs. */
@@ -19,16 +20,24 @@ const timeoutSlackMs = 5000
 /** Threads for file operations that a datanode process should have (UV_THREADPOOL_SIZE). */
 export const datanodeThreadPoolSize = 8
 
-export interface TransferServerOptions extends TransferContext {
+export interface TransferServerOptions extends Omit<TransferContext, 'counters'> {
   readonly host: string
   /** 0 picks a free one. */
   readonly port: number
+}
+
+/** What the port has done since the start, and what is open now. */
+export interface TransferTotals
+  extends Readonly<Omit<TransferCounters, 'ended' | 'pipelineFailed'>> {
+  readonly openConnections: number
 }
 
 export interface TransferServer {
   readonly port: number
   /** Connections with an operation under way. */
   activeTransfers(): number
+  /** Totals since the start. */
+  totals(): TransferTotals
   /** Tells every client that writes here that this datanode is about to restart. */
   announceRestart(): void
   /** Breaks off everything that is being written here. */
@@ -41,15 +50,22 @@ export interface TransferServer {
 export async function startTransferServer(options: TransferServerOptions): Promise<TransferServer> {
   const { host, port, logger, timers, clock, settings } = options
   const connections = new Set<TransferConnection>()
+  const counters = new TransferCounters()
+  const context: TransferContext = { ...options, counters }
   const transfersMax = settings['dfs.datanode.max.transfer.threads']
   const server = createServer({ pauseOnConnect: true, noDelay: true }, (accepted: Socket) => {
+    counters.connections += 1
     if (connections.size >= transfersMax) {
+      counters.connectionsRefused += 1
       logger.warn('transfer-refused', { peer: accepted.remoteAddress, transfersMax })
       accepted.destroy()
       return
     }
-    const connection = new TransferConnection(accepted, options, handle, () => {
+    const connection = new TransferConnection(accepted, context, handle, () => {
       connections.delete(connection)
+      const { receivedBytes, sentBytes } = connection.traffic
+      counters.receivedBytes += receivedBytes
+      counters.sentBytes += sentBytes
     })
     connections.add(connection)
   })
@@ -69,6 +85,7 @@ export async function startTransferServer(options: TransferServerOptions): Promi
   return {
     port: bound,
     activeTransfers: () => [...connections].filter(({ isIdle }) => !isIdle).length,
+    totals: () => totalsOf(counters, connections),
     announceRestart() {
       for (const connection of connections) connection.announceRestart()
     },
@@ -83,6 +100,24 @@ export async function startTransferServer(options: TransferServerOptions): Promi
       for (const connection of connections) connection.socket.destroy()
       await closed
     },
+  }
+}
+
+/** Adds the connections that are open to what was counted when others closed. */
+function totalsOf(
+  counters: TransferCounters,
+  connections: ReadonlySet<TransferConnection>,
+): TransferTotals {
+  let { receivedBytes, sentBytes } = counters
+  for (const { traffic } of connections) {
+    receivedBytes += traffic.receivedBytes
+    sentBytes += traffic.sentBytes
+  }
+  const { operations, pipelineFailures, connectionsRefused } = counters
+  return {
+    ...{ operations, pipelineFailures, connectionsRefused, receivedBytes, sentBytes },
+    connections: counters.connections,
+    openConnections: connections.size,
   }
 }
 

@@ -64,6 +64,7 @@ export async function writeBlock(
   const [opened, next] = await Promise.allSettled([opening, openNext(connection, operation, mode)])
   const link = next.status === 'fulfilled' ? next.value : undefined
   if (opened.status === 'rejected') {
+    connection.context.counters.pipelineFailed('refused')
     link?.downstream?.abort()
     throw opened.reason
   }
@@ -73,6 +74,7 @@ export async function writeBlock(
     throw next.reason
   }
   const badLink = link?.badLink
+  if (badLink !== undefined) connection.context.counters.pipelineFailed('next_unreachable')
   if (badLink !== undefined && (mode.answersFirst || writer === undefined)) {
     if (writer !== undefined) await connection.context.store.release(writer)
     connection.reply({ status: 'ERROR', firstBadLink: badLink })
@@ -86,6 +88,7 @@ export async function writeBlock(
   if (writer.isAbandoned) {
     // Taken over while the next node was being connected: there is nothing to write to any more.
     link?.downstream?.abort()
+    connection.context.counters.pipelineFailed('superseded')
     throw new DfsError(
       'REPLICA_NOT_FOUND',
       `Cannot write block ${writer.blockId}: a recovery or a newer pipeline took the replica over`,
@@ -284,7 +287,7 @@ function receive(
     chunks,
   }: { readonly downstream: Downstream | undefined; readonly chunks: WireChunks },
 ): Promise<'next' | 'close'> {
-  const { store, logger } = connection.context
+  const { store, logger, counters } = connection.context
   const { reader } = connection
   return new Promise((resolve) => {
     const receiver = new PacketReceiver({
@@ -296,6 +299,7 @@ function receive(
       acknowledges: !mode.isCopy,
       finalState: mode.finalState,
       logger,
+      counters,
       onOver(isComplete) {
         reader.pause()
         if (isComplete && mode.answersLast) {

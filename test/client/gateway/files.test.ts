@@ -92,6 +92,26 @@ t.test('files travel through HTTP in both directions', async (t) => {
     t.equal((await fetch(`${base}/uploads`)).status, 404)
   })
 
+  t.test('/metrics counts requests by face, method and class of status', async (t) => {
+    await fetch(`${base}/none?secret=1`, { method: 'HEAD' })
+    await fetch(`http://127.0.0.1:${gateway.port}/made-up/by-a-client`)
+    const metrics = await (await fetch(`http://127.0.0.1:${gateway.port}/metrics`)).text()
+    const valueOf = (name: string): number => {
+      const line = metrics.split('\n').find((candidate) => candidate.startsWith(`${name} `))
+      return Number(line?.slice(name.length))
+    }
+    const requests = 'trefoil_gateway_requests_total'
+    t.equal(valueOf(`${requests}{face="files",method="PUT",status="2xx"}`), 1)
+    t.equal(valueOf(`${requests}{face="files",method="PUT",status="4xx"}`), 1)
+    t.equal(valueOf(`${requests}{face="files",method="HEAD",status="4xx"}`), 1)
+    t.equal(valueOf(`${requests}{face="other",method="GET",status="4xx"}`), 1)
+    t.ok(valueOf('trefoil_gateway_received_bytes_total{face="files"}') > 3 * 2 ** 20)
+    t.ok(valueOf('trefoil_gateway_sent_bytes_total{face="files"}') > 3 * 2 ** 20)
+    t.equal(valueOf('trefoil_gateway_requests_in_flight{face="files"}'), 0)
+    t.equal(valueOf('trefoil_gateway_requests_in_flight{face="metrics"}'), 1)
+    t.notMatch(metrics, /made-up|secret/, 'nothing a client makes up is a label')
+  })
+
   t.test('an upload that is cut off leaves nothing under its name', async (t) => {
     const abort = new AbortController()
     const endless = new ReadableStream({
@@ -114,5 +134,10 @@ t.test('files travel through HTTP in both directions', async (t) => {
     setTimeout(() => abort.abort(), 200)
     await t.rejects(upload)
     t.equal((await fetch(`${base}/cut`)).status, 404)
+    const metrics = await fetch(`http://127.0.0.1:${gateway.port}/metrics`)
+    t.match(
+      await metrics.text(),
+      /trefoil_gateway_requests_total\{face="files",method="PUT",status="aborted"\} 1/,
+    )
   })
 })

@@ -1,6 +1,7 @@
 import { open, readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
 import { finalizedDirectory, metaFileName } from '../../../datanode/format/block-file.ts'
 import { decodeMetaHeader, metaHeader } from '../../../datanode/format/block-meta.ts'
@@ -212,6 +213,10 @@ t.test('a node that does not join is named in firstBadLink, by every node before
   t.match(await writer.response(), { status: 'ERROR', firstBadLink: deadName })
   const retry = await writeWholeBlock(servers, { blockId: 2, data: patternBytes(10) })
   t.match(retry, [{ seqno: 0 }, { seqno: 1 }], 'the others are fine')
+  t.match(at(servers).server.totals(), {
+    pipelineFailures: { next_unreachable: 1, next_lost: 0, refused: 0 },
+    operations: { writeBlock: { done: 2, failed: 0 } },
+  })
 })
 
 t.test('when a node dies in mid-stream the others go on under a new stamp', async (t) => {
@@ -226,6 +231,7 @@ t.test('when a node dies in mid-stream the others go on under a new stamp', asyn
   await victim.close()
   const alarm = await writer.ack()
   t.match(alarm, { seqno: -2, reply: ['SUCCESS', 'SUCCESS', 'ERROR'] })
+  t.match(at(servers, 1).server.totals(), { pipelineFailures: { next_lost: 1, superseded: 0 } })
   writer.sendPacket({ seqno: 1, offset: 512, data: data.subarray(512, 65_024) })
   t.match(await writer.ack(), { seqno: 1, reply: ['SUCCESS', 'SUCCESS', 'ERROR'] })
   t.match(at(servers).store.find(blockId(1)), { state: 'rbw', length: 65_024, visibleLength: 1000 })
@@ -237,6 +243,7 @@ t.test('when a node dies in mid-stream the others go on under a new stamp', asyn
   t.match(await again.response(), { status: 'SUCCESS', firstBadLink: '' })
   await writer.closed()
   t.match(at(servers).store.find(blockId(1)), { generationStamp: 1002, length: 1000 })
+  t.match(at(servers).server.totals(), { pipelineFailures: { superseded: 1, sender_lost: 0 } })
   again.sendPacket({ seqno: 1, offset: 512, data: data.subarray(512, 65_024) })
   again.sendPacket({ seqno: 2, offset: 65_024, data: data.subarray(65_024) })
   again.sendPacket({ seqno: 3, offset: 300_000, last: true })
@@ -297,6 +304,30 @@ t.test('a pipeline rebuilt to close finalizes without packets, twice if need be'
   t.same(events, ['receiving 1001', 'received 1002', 'received 1003'])
 })
 
+t.test('bytes are counted while connections are open and after they closed', async (t) => {
+  const servers = await startDatanodes(t, 1)
+  const { server } = at(servers)
+  const data = patternBytes(200_000)
+  const writer = connection(t, at(servers))
+  writer.startWrite({ blockId: 1 })
+  await writer.response()
+  writer.sendPacket({ seqno: 0, offset: 0, data: data.subarray(0, 64_512) })
+  await writer.ack()
+  const { receivedBytes, openConnections } = server.totals()
+  t.ok(receivedBytes >= 64_512, `${receivedBytes} bytes of a packet that was acknowledged`)
+  t.equal(openConnections, 1)
+  writer.socket.destroy()
+  while (server.totals().openConnections > 0) await nextTurn()
+  t.equal(server.totals().receivedBytes, receivedBytes)
+  t.equal(server.totals().pipelineFailures.sender_lost, 1)
+  const written = await writeWholeBlock(servers, { blockId: 2, data })
+  t.match(written.at(-1), { reply: ['SUCCESS'] })
+  await connection(t, at(servers)).read({ blockId: 2, length: data.length })
+  const { sentBytes, receivedBytes: total } = server.totals()
+  t.ok(total >= receivedBytes + data.length)
+  t.ok(sentBytes >= data.length, `${sentBytes} bytes of a block that was read`)
+})
+
 t.test('damaged packets and broken dialogues end the connection, nothing else', async (t) => {
   const servers = await startDatanodes(t, 2)
   const writer = connection(t, at(servers))
@@ -311,6 +342,7 @@ t.test('damaged packets and broken dialogues end the connection, nothing else', 
   t.match(await writer.ack(), { seqno: 1, reply: ['ERROR_CHECKSUM'] })
   await writer.closed()
   for (const server of servers) t.match(server.store.find(blockId(1)), { length: 512 })
+  t.match(at(servers).server.totals(), { pipelineFailures: { bad_packet: 1, sender_lost: 0 } })
 
   const broken: [string, (client: DataConnection) => void][] = [
     ['a gap', (client) => client.sendPacket({ seqno: 0, offset: 512, data: patternBytes(10) })],
@@ -349,6 +381,10 @@ t.test('damaged packets and broken dialogues end the connection, nothing else', 
   const asker = connection(t, at(servers))
   asker.socket.write(encodeOperation(opcodes.copyBlock, opCopyBlock, { header: { block } }))
   t.match(await asker.response(), { status: 'ERROR_UNSUPPORTED', message: /copyBlock/ })
+  t.match(at(servers).server.totals(), {
+    pipelineFailures: { refused: 1 },
+    operations: { unsupported: { done: 1 } },
+  })
   t.equal((await asker.read({ blockId: 1, length: 512 })).response.status, 'SUCCESS')
 })
 

@@ -301,6 +301,13 @@ datanodeTest('status, health and metrics are served over HTTP', async (t) => {
   const metrics = await (await fetch(`${url}/metrics`)).text()
   t.match(metrics, /^trefoil_datanode_registered 1$/m)
   t.match(metrics, /^trefoil_datanode_storage_replicas\{storage=".*"\} 0$/m)
+  t.match(metrics, /^trefoil_datanode_storage_oldest_unverified_seconds\{storage=".*"\} \d/m)
+  t.match(metrics, /^trefoil_datanode_pipeline_failures_total\{cause="next_lost"\} 0$/m)
+  t.match(metrics, /^trefoil_datanode_transfer_received_bytes_total 0$/m)
+  t.match(
+    metrics,
+    /^trefoil_datanode_transfer_operations_total\{operation="readBlock",outcome="done"\} 0$/m,
+  )
 })
 
 datanodeTest('a failed disk is told at once, and the last one ends the datanode', async (t) => {
