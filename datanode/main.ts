@@ -17,6 +17,7 @@ import { registerAdminServices } from './shell/admin-services.ts'
 import { Datanode } from './shell/datanode.ts'
 import { type DatanodeStatus, type StorageStatus, startHttpServer } from './shell/http-server.ts'
 import { registerIpcServices } from './shell/ipc-server.ts'
+import { datanodeBeans } from './shell/jmx.ts'
 import { NamenodeLink, selfDescription } from './shell/namenode-link.ts'
 import { RecoveryWorker } from './shell/recovery-worker.ts'
 import { openReplicaStore, type ReplicaStore, type StorageSummary } from './shell/replica-store.ts'
@@ -205,7 +206,12 @@ async function listen(
   const ipc = new RpcServer({ ...times, host, port: config.ports.ipc })
   const { port: ipcPort } = await ipc.listen()
   closers.push(() => ipc.close())
-  const http = await startHttpServer({ host, port: config.ports.http, status: later.status })
+  const { status } = later
+  const beans = datanodeBeans({
+    ...{ status, reservedBytes: config.reservedBytes },
+    failures: () => store.volumeFailures(),
+  })
+  const http = await startHttpServer({ host, port: config.ports.http, status, beans })
   closers.push(() => http.close())
   return {
     ports: { transfer: transfers.port, ipc: ipcPort, http: http.port },

@@ -23,6 +23,7 @@ import { lockDirectory, noteDamage, openNamespace } from './shell/directory.ts'
 import { DiskSpace, freeBytesOf, spareBytesFor, spareFile } from './shell/disk-space.ts'
 import { Groups } from './shell/groups.ts'
 import { startHttpServer } from './shell/http-server.ts'
+import { namenodeBeans } from './shell/jmx.ts'
 import { JournalArchive } from './shell/journal-archive.ts'
 import { DirectoryJournalStorage } from './shell/journal-storage.ts'
 import { NamenodeMetrics } from './shell/metrics.ts'
@@ -123,7 +124,12 @@ async function compose(composition: Composition): Promise<Omit<RunningNamenode, 
     namenodeStatus(namenode, { version: productVersion, addresses, startedAt })
   const { registry } = metrics
   const { bindHost, ports } = config
-  const http = await startHttpServer({ host: bindHost, port: ports.http, status, registry })
+  const beans = namenodeBeans({
+    ...{ namenode, directory: config.directory },
+    rpcAddress: () => rpc,
+    syncs: () => metrics.syncs,
+  })
+  const http = await startHttpServer({ host: bindHost, port: ports.http, status, registry, beans })
   closers.push(() => http.close())
   addresses['http'] = `${bindHost}:${http.port}`
   logger.info('serving', { ...addresses, startMs: systemClock.monotonic() - startedAt })

@@ -1,8 +1,9 @@
-/** The datanode's HTTP port: health, a status document and Prometheus metrics. Read-only. */
+/** The datanode's HTTP port: health, a status document, Prometheus metrics and HDFS's beans. Read-only. */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import { DfsError } from '../../protocol/errors.ts'
+import { answerJmx, type JmxBean } from '../../transport/jmx.ts'
 import type { DiskOperation } from '../core/volume-health.ts'
 import type { ScanTotals } from './directory-scanner.ts'
 import { datanodeMetrics } from './metrics.ts'
@@ -55,6 +56,7 @@ export interface HttpServerOptions {
   readonly host: string
   readonly port: number
   readonly status: () => DatanodeStatus
+  readonly beans: readonly JmxBean[]
 }
 
 export interface RunningHttpServer {
@@ -63,12 +65,12 @@ export interface RunningHttpServer {
 }
 
 /**
- * Listens and serves `/health`, `/status.json` and `/metrics`.
+ * Listens and serves `/health`, `/status.json`, `/metrics` and `/jmx`.
  *
  * @throws {@link DfsError} IO_ERROR when the address cannot be listened on
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
-  const { status } = options
+  const { status, beans } = options
   const metrics = datanodeMetrics(status)
   const app = express()
   app.disable('x-powered-by')
@@ -81,6 +83,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   })
   app.get('/metrics', async (_request, response) => {
     response.type(metrics.registry.contentType).send(await metrics.scrape())
+  })
+  app.get('/jmx', (request, response) => {
+    const { status: code, body } = answerJmx(beans, request.query)
+    response.status(code).type('application/json').send(body)
   })
   const server = createServer((request, response) => void app(request, response))
   const port = await listen(server, options)

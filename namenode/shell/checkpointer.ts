@@ -1,3 +1,4 @@
+import type { Millis } from '../../base/brand.ts'
 import type { Clock, TimerHandle, Timers } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
 import { type TxId, txId } from '../../protocol/ids.ts'
@@ -47,6 +48,7 @@ export class Checkpointer {
   /** Rows of the batch that is being folded. */
   #foldingRows = 0
   #foldedTxid: TxId
+  #foldedAt: Millis
   #collectedTxid: TxId
   #folding: Promise<void> | undefined
   #timer: TimerHandle | undefined
@@ -59,11 +61,17 @@ export class Checkpointer {
     this.#unfoldedMax = options.unfoldedMax ?? unfoldedMaxDefault
     this.#foldedTxid = options.store.position.appliedTxid
     this.#collectedTxid = this.#foldedTxid
+    this.#foldedAt = options.clock.wall()
   }
 
   /** The store holds everything up to here. */
   get foldedTxid(): TxId {
     return this.#foldedTxid
+  }
+
+  /** Wall-clock time at which the store had everything, or took up transactions last. */
+  get foldedAt(): Millis {
+    return this.lag === 0 ? this.#options.clock.wall() : this.#foldedAt
   }
 
   /** Transactions that are not in the store yet. */
@@ -166,6 +174,7 @@ export class Checkpointer {
       throw error
     }
     this.#foldedTxid = txId(batch.throughTxid)
+    this.#foldedAt = clock.wall()
     this.#foldingRows = 0
     const { transactionCount: transactions, rowCount: rows } = batch
     const durationMs = clock.monotonic() - startedAt

@@ -1,8 +1,9 @@
-/** The namenode's HTTP port: status page, status document, metrics and health. Read-only. */
+/** The namenode's HTTP port: status page, status document, metrics, HDFS's beans and health. Read-only. */
 import { createServer } from 'node:http'
 import express from 'express'
 import type { Registry } from 'prom-client'
 import { DfsError } from '../../protocol/errors.ts'
+import { answerJmx, type JmxBean } from '../../transport/jmx.ts'
 import type { NamenodeStatus } from './status.ts'
 import { statusPage } from './status-page.ts'
 
@@ -12,6 +13,7 @@ export interface HttpServerOptions {
   readonly port: number
   readonly status: () => NamenodeStatus
   readonly registry: Registry
+  readonly beans: readonly JmxBean[]
 }
 
 export interface RunningHttpServer {
@@ -20,11 +22,11 @@ export interface RunningHttpServer {
 }
 
 /**
- * Listens and serves `/`, `/status.json`, `/metrics` and `/health`.
+ * Listens and serves `/`, `/status.json`, `/metrics`, `/jmx` and `/health`.
  * @throws {@link DfsError} IO_ERROR when the address cannot be listened on.
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
-  const { host, port, status, registry } = options
+  const { host, port, status, registry, beans } = options
   const app = express()
   app.disable('x-powered-by')
   app.use((_request, response, next) => {
@@ -45,6 +47,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   })
   app.get('/metrics', async (_request, response) => {
     response.type(registry.contentType).send(await registry.metrics())
+  })
+  app.get('/jmx', (request, response) => {
+    const { status: code, body } = answerJmx(beans, request.query)
+    response.status(code).type('application/json').send(body)
   })
   const server = createServer((request, response) => void app(request, response))
   await new Promise<void>((resolve, reject) => {

@@ -16,6 +16,7 @@ export class NamenodeMetrics {
   readonly #latency: Histogram<'method'>
   readonly #failures: Counter<'method'>
   readonly #sync: Histogram
+  readonly #syncs = { count: 0, seconds: 0 }
   readonly #batch: Histogram
   readonly #journalBytes: Counter
 
@@ -54,7 +55,14 @@ export class NamenodeMetrics {
     })
   }
 
+  /** Syncs of the journal so far. */
+  get syncs(): { readonly count: number; readonly seconds: number } {
+    return this.#syncs
+  }
+
   synced(seconds: number): void {
+    this.#syncs.count += 1
+    this.#syncs.seconds += seconds
     this.#sync.observe(seconds)
   }
 

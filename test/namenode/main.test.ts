@@ -561,6 +561,54 @@ t.test('the HTTP port shows a page, a document, metrics and health', async (t) =
   await namenode.stop()
 })
 
+t.test('/jmx shows the beans that tools made for HDFS read', async (t) => {
+  const directory = t.testdir()
+  const namenode = await start(t, directory)
+  const client = connect(t, namenode)
+  await client.call(clientNamenodeProtocol, 'mkdirs', {
+    ...{ src: '/a', masked: { perm: 0o755 }, createParent: true },
+  })
+  const datanode = await ReportingDatanode.register(connect(t, namenode), 1)
+  await datanode.report([])
+  await datanode.heartbeat()
+  const beanOf = async (name: string): Promise<Record<string, unknown>> => {
+    const query = `qry=Hadoop:service=NameNode,name=${name}`
+    const response = await fetch(`http://${namenode.addresses['http'] ?? ''}/jmx?${query}`)
+    const { beans } = (await response.json()) as { beans: Record<string, unknown>[] }
+    t.equal(beans.length, 1)
+    return beans[0] ?? {}
+  }
+  const { capacity } = namenode.status()
+  t.match(await beanOf('FSNamesystem'), {
+    ...{ 'tag.HAState': 'active', NumLiveDataNodes: 1, NumDeadDataNodes: 0, FilesTotal: 2 },
+    ...{ MissingBlocks: 0, UnderReplicatedBlocks: 0, CorruptBlocks: 0, BlocksTotal: 0 },
+    ...{ CapacityTotal: capacity.totalBytes, CapacityRemaining: capacity.remainingBytes },
+    ...{ LastWrittenTransactionId: 2, TotalSyncCount: 2, 'tag.TotalSyncTimes': /^\d+ $/ },
+    LastCheckpointTime: Number,
+  })
+  t.match(await beanOf('FSNamesystemState'), { FSState: 'Operational', NumLiveDataNodes: 1 })
+  const info = await beanOf('NameNodeInfo')
+  t.match(info, {
+    ...{ Safemode: '', ClusterId: namenode.status().clusterId, TotalFiles: 2, Version: /^3\.5/ },
+    ...{ DistinctVersionCount: 1, DeadNodes: '{}', UpgradeFinalized: true },
+  })
+  const parsed = (field: string): unknown => JSON.parse(String(info[field])) as unknown
+  const [live] = Object.entries(parsed('LiveNodes') as Record<string, unknown>)
+  t.match(live, [/:9001$/, { xferaddr: '127.0.0.1:9001', adminState: 'In Service', volfails: 0 }])
+  t.match(parsed('NameDirStatuses'), { active: { [directory]: 'IMAGE_AND_EDITS' } })
+  t.match(parsed('JournalTransactionInfo'), { LastAppliedOrWrittenTxId: '2' })
+  t.match(parsed('NodeUsage'), { nodeUsage: { min: /%$/, stdDev: '0.00%' } })
+  t.match(await beanOf('NameNodeStatus'), {
+    ...{ State: 'active', HostAndPort: namenode.addresses['rpc'] },
+  })
+  await client.call(clientNamenodeProtocol, 'setSafeMode', { action: 'SAFEMODE_ENTER' })
+  t.match(await beanOf('FSNamesystemState'), { FSState: 'safeMode' })
+  t.match(await beanOf('NameNodeInfo'), { Safemode: /^Safe mode is ON\. It was turned on/ })
+  const bad = await fetch(`http://${namenode.addresses['http'] ?? ''}/jmx?qry=nonsense`)
+  t.equal(bad.status, 400)
+  await namenode.stop()
+})
+
 t.test(
   'after damage was met, a start reads every page first and refuses while there is any',
   async (t) => {

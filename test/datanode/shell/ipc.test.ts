@@ -333,6 +333,23 @@ datanodeTest('a failed disk is told at once, and the last one ends the datanode'
     await metrics.text(),
     /^trefoil_datanode_storage_io_operations_total\{storage=".*two",operation="sync"\} [1-9]/m,
   )
+  const jmx = await fetch(`http://${datanode.addresses['http'] ?? ''}/jmx?qry=Hadoop:*`)
+  const { beans } = (await jmx.json()) as { beans: Record<string, unknown>[] }
+  const { namenode: namenodeAddress } = datanode.status()
+  const volumes = JSON.parse(String(beans[0]?.['VolumeInfo'])) as Record<string, unknown>
+  t.match(volumes, { [directories[1] ?? '']: { storageType: 'DISK', numBlocks: 0 } })
+  t.same(Object.keys(volumes), [directories[1]], 'a failed directory is none')
+  t.match(beans, [
+    {
+      ...{ name: 'Hadoop:service=DataNode,name=DataNodeInfo', XceiverCount: 0 },
+      BPServiceActorInfo: new RegExp(`"NamenodeAddress":"${namenodeAddress}".*"RUNNING"`),
+    },
+    {
+      ...{ name: 'Hadoop:service=DataNode,name=FSDatasetState', NumFailedVolumes: 1 },
+      ...{ FailedStorageLocations: [directories[0]], LastVolumeFailureDate: Number },
+      EstimatedCapacityLostTotal: datanode.status().storages[0]?.capacityBytes,
+    },
+  ])
   await rename(join(root, 'two', 'current'), join(root, 'gone-2'))
   t.match(await datanode.failure, { code: 'IO_ERROR', message: /2 of 2 data directories failed/ })
 })
