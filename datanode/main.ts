@@ -7,6 +7,7 @@ import type { DfsError } from '../protocol/errors.ts'
 import type { DatanodeID } from '../protocol/messages/hdfs-blocks.ts'
 import { productVersion } from '../protocol/product.ts'
 import type { Settings } from '../protocol/settings.ts'
+import { Watchdog } from '../transport/health.ts'
 import { createLogger } from '../transport/logger.ts'
 import { RpcClient } from '../transport/rpc-client.ts'
 import { RpcServer } from '../transport/rpc-server.ts'
@@ -211,7 +212,11 @@ async function listen(
     ...{ status, reservedBytes: config.reservedBytes },
     failures: () => store.volumeFailures(),
   })
-  const http = await startHttpServer({ host, port: config.ports.http, status, beans })
+  const watchdog = new Watchdog(systemClock, systemTimers)
+  closers.push(() => {
+    watchdog.stop()
+  })
+  const http = await startHttpServer({ host, port: config.ports.http, status, beans, watchdog })
   closers.push(() => http.close())
   return {
     ports: { transfer: transfers.port, ipc: ipcPort, http: http.port },

@@ -10,6 +10,7 @@ import { datanodeProtocol } from '../protocol/messages/datanode-namenode.ts'
 import { operatorProtocol } from '../protocol/messages/operator.ts'
 import { productVersion } from '../protocol/product.ts'
 import type { Settings } from '../protocol/settings.ts'
+import { Watchdog } from '../transport/health.ts'
 import { createLogger } from '../transport/logger.ts'
 import { RpcServer } from '../transport/rpc-server.ts'
 import { type NamenodeConfig, type NamenodeConfigOverrides, namenodeConfig } from './config.ts'
@@ -22,6 +23,7 @@ import { DatanodeService } from './shell/datanode-protocol.ts'
 import { lockDirectory, noteDamage, openNamespace } from './shell/directory.ts'
 import { DiskSpace, freeBytesOf, spareBytesFor, spareFile } from './shell/disk-space.ts'
 import { Groups } from './shell/groups.ts'
+import { namenodeHealth, namenodeReadiness } from './shell/health.ts'
 import { startHttpServer } from './shell/http-server.ts'
 import { namenodeBeans } from './shell/jmx.ts'
 import { JournalArchive } from './shell/journal-archive.ts'
@@ -129,7 +131,15 @@ async function compose(composition: Composition): Promise<Omit<RunningNamenode, 
     rpcAddress: () => rpc,
     syncs: () => metrics.syncs,
   })
-  const http = await startHttpServer({ host: bindHost, port: ports.http, status, registry, beans })
+  const watchdog = new Watchdog(systemClock, systemTimers)
+  closers.push(() => {
+    watchdog.stop()
+  })
+  const health = namenodeHealth(namenode, watchdog)
+  const readiness = namenodeReadiness(namenode, health)
+  const http = await startHttpServer({
+    ...{ host: bindHost, port: ports.http, status, registry, beans, health, readiness },
+  })
   closers.push(() => http.close())
   addresses['http'] = `${bindHost}:${http.port}`
   logger.info('serving', { ...addresses, startMs: systemClock.monotonic() - startedAt })

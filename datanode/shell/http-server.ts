@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import { DfsError } from '../../protocol/errors.ts'
+import { answerHealth, type HealthCheck, type Watchdog } from '../../transport/health.ts'
 import { answerJmx, type JmxBean } from '../../transport/jmx.ts'
 import type { DiskOperation } from '../core/volume-health.ts'
 import type { ScanTotals } from './directory-scanner.ts'
@@ -57,6 +58,7 @@ export interface HttpServerOptions {
   readonly port: number
   readonly status: () => DatanodeStatus
   readonly beans: readonly JmxBean[]
+  readonly watchdog: Watchdog
 }
 
 export interface RunningHttpServer {
@@ -65,7 +67,7 @@ export interface RunningHttpServer {
 }
 
 /**
- * Listens and serves `/health`, `/status.json`, `/metrics` and `/jmx`.
+ * Listens and serves `/health`, `/status.json`, `/metrics`, `/jmx`, `/healthz` and `/readyz`.
  *
  * @throws {@link DfsError} IO_ERROR when the address cannot be listened on
  */
@@ -77,6 +79,15 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   app.get('/health', (_request, response) => {
     const now = status()
     response.status(isRegistered(now) ? 200 : 503).json({ session: now.session })
+  })
+  const health = [options.watchdog.eventLoop(), volumeCheck(status)]
+  app.get('/healthz', (_request, response) => {
+    const { status: code, body } = answerHealth(health)
+    response.status(code).json(body)
+  })
+  app.get('/readyz', (_request, response) => {
+    const { status: code, body } = answerHealth([...health, sessionCheck(status)])
+    response.status(code).json(body)
   })
   app.get(['/', '/status.json'], (_request, response) => {
     response.json(status())
@@ -91,6 +102,28 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   const server = createServer((request, response) => void app(request, response))
   const port = await listen(server, options)
   return { port, close: () => close(server) }
+}
+
+function volumeCheck(status: () => DatanodeStatus): HealthCheck {
+  return {
+    name: 'volumes',
+    reason: () => {
+      const { storages } = status()
+      if (storages.some(({ failed }) => !failed)) return undefined
+      return `None of ${storages.length} data directories works`
+    },
+  }
+}
+
+function sessionCheck(status: () => DatanodeStatus): HealthCheck {
+  return {
+    name: 'registered',
+    reason: () => {
+      const now = status()
+      if (isRegistered(now)) return undefined
+      return `Not registered with the namenode ${now.namenode}: its session is ${now.session}`
+    },
+  }
 }
 
 function isRegistered({ session }: DatanodeStatus): boolean {

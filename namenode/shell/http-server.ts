@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import express from 'express'
 import type { Registry } from 'prom-client'
 import { DfsError } from '../../protocol/errors.ts'
+import { answerHealth, type HealthCheck } from '../../transport/health.ts'
 import { answerJmx, type JmxBean } from '../../transport/jmx.ts'
 import type { NamenodeStatus } from './status.ts'
 import { statusPage } from './status-page.ts'
@@ -14,6 +15,9 @@ export interface HttpServerOptions {
   readonly status: () => NamenodeStatus
   readonly registry: Registry
   readonly beans: readonly JmxBean[]
+  /** What speaks against going on, and what against serving now. */
+  readonly health: readonly HealthCheck[]
+  readonly readiness: readonly HealthCheck[]
 }
 
 export interface RunningHttpServer {
@@ -22,7 +26,7 @@ export interface RunningHttpServer {
 }
 
 /**
- * Listens and serves `/`, `/status.json`, `/metrics`, `/jmx` and `/health`.
+ * Listens and serves `/`, `/status.json`, `/metrics`, `/jmx`, `/healthz` and `/readyz`.
  * @throws {@link DfsError} IO_ERROR when the address cannot be listened on.
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
@@ -44,6 +48,14 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   app.get('/health', (_request, response) => {
     const { safeMode } = status()
     response.status(200).json({ serving: true, safeMode })
+  })
+  app.get('/healthz', (_request, response) => {
+    const { status: code, body } = answerHealth(options.health)
+    response.status(code).json(body)
+  })
+  app.get('/readyz', (_request, response) => {
+    const { status: code, body } = answerHealth(options.readiness)
+    response.status(code).json(body)
   })
   app.get('/metrics', async (_request, response) => {
     response.type(registry.contentType).send(await registry.metrics())

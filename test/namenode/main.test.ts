@@ -558,6 +558,11 @@ t.test('the HTTP port shows a page, a document, metrics and health', async (t) =
   })
   t.match((await get('/metrics')).text, /trefoil_namenode_rpc_calls_unknown_total 1/)
   t.match(await get('/health'), { status: 200, text: /"serving":true/ })
+  t.match(await get('/healthz'), { status: 200, text: /"status":"ok".*"journal":"ok"/ })
+  t.match(await get('/readyz'), { status: 200, text: /"safe-mode":"ok"/ })
+  await client.call(clientNamenodeProtocol, 'setSafeMode', { action: 'SAFEMODE_ENTER' })
+  t.match(await get('/healthz'), { status: 200 })
+  t.match(await get('/readyz'), { status: 503, text: /Safe mode was entered by an operator/ })
   await namenode.stop()
 })
 

@@ -298,6 +298,9 @@ datanodeTest('status, health and metrics are served over HTTP', async (t) => {
   t.match(status, { role: 'datanode', session: 'registered' })
   const health = await fetch(`${url}/health`)
   t.equal(health.status, 200)
+  t.match(await (await fetch(`${url}/readyz`)).json(), {
+    ...{ status: 'ok', checks: { 'event-loop': 'ok', volumes: 'ok', registered: 'ok' } },
+  })
   const metrics = await (await fetch(`${url}/metrics`)).text()
   t.match(metrics, /^trefoil_datanode_registered 1$/m)
   t.match(metrics, /^trefoil_datanode_storage_replicas\{storage=".*"\} 0$/m)
@@ -308,6 +311,21 @@ datanodeTest('status, health and metrics are served over HTTP', async (t) => {
     metrics,
     /^trefoil_datanode_transfer_operations_total\{operation="readBlock",outcome="done"\} 0$/m,
   )
+})
+
+datanodeTest('a datanode without a namenode is alive and not ready', async (t) => {
+  const namenode = new ScriptedNamenode()
+  await namenode.listen()
+  await namenode.server.close()
+  const datanode = await start(t, namenode)
+  const url = `http://${datanode.addresses['http'] ?? ''}`
+  t.equal((await fetch(`${url}/healthz`)).status, 200)
+  const ready = await fetch(`${url}/readyz`)
+  t.equal(ready.status, 503)
+  t.match(await ready.json(), {
+    ...{ status: 'failed', checks: { registered: 'failed' } },
+    reasons: [/^Not registered with the namenode .*: its session is /],
+  })
 })
 
 datanodeTest('a failed disk is told at once, and the last one ends the datanode', async (t) => {
@@ -352,6 +370,9 @@ datanodeTest('a failed disk is told at once, and the last one ends the datanode'
   ])
   await rename(join(root, 'two', 'current'), join(root, 'gone-2'))
   t.match(await datanode.failure, { code: 'IO_ERROR', message: /2 of 2 data directories failed/ })
+  const health = await fetch(`http://${datanode.addresses['http'] ?? ''}/healthz`)
+  t.equal(health.status, 503)
+  t.match(await health.json(), { reasons: ['None of 2 data directories works'] })
 })
 
 datanodeTest('a namenode that comes back is told everything within a second', async (t) => {
