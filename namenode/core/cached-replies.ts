@@ -4,6 +4,8 @@ import type { AppendedView, CachedReply, FileStatusView, ReplyByKind, Request } 
 /** The form in which the reply of each at-most-once method is kept. */
 const keptForms: Partial<Record<Request['kind'], CachedReply['kind']>> = {
   append: 'appended',
+  // HDFS lets it happen again; a late copy of one could then close a file that its writer has opened for append since.
+  complete: 'boolean',
   concat: 'void',
   create: 'file-status',
   delete: 'boolean',
