@@ -7,8 +7,9 @@ import busboy from 'busboy'
 import express from 'express'
 import { DfsError } from '../../../protocol/errors.ts'
 import type { DfsClient } from '../../index.ts'
-import type { Authentication, Right } from '../authentication.ts'
+import type { Authentication, Caller, Right } from '../authentication.ts'
 import { answerTo } from '../http-error.ts'
+import { sendArchive } from './archive.ts'
 import { sendFile } from './download.ts'
 import { sendListing } from './listing.ts'
 import { pathOfUrl, urlOfPath } from './request-path.ts'
@@ -24,6 +25,7 @@ interface UploadResult {
  * The `/files` face: paths of the cluster as URLs. Bytes stream in both directions with constant memory.
  *
  *     GET    /files/PATH   the file (ranges, conditions, `?download`), or the directory as JSON (`?after=&limit=`)
+ *                          or as one stream (`?archive=tar|zip`)
  *     PUT    /files/PATH   the body becomes the file; 201
  *     POST   /files/DIR    multipart/form-data with any number of files; one result each
  *     DELETE /files/PATH   removes it; `?recursive` for directories
@@ -31,9 +33,11 @@ interface UploadResult {
 export function filesFace(authentication: Authentication): express.Router {
   const router = express.Router()
   router.get(/.*/, async (request, response) => {
-    const { client, path } = await authorised(authentication, request, 'read')
+    const { caller, client, path } = await authorised(authentication, request, 'read')
     const status = await client.stat(path)
-    if (status.isDirectory()) await sendListing(client, path, request, response)
+    const isArchive = 'archive' in request.query
+    if (status.isDirectory() && isArchive) await sendArchive(caller, status, request, response)
+    else if (status.isDirectory()) await sendListing(client, path, request, response)
     else await sendFile(client, status, request, response)
   })
   router.put(/.*/, async (request, response) => {
@@ -63,11 +67,11 @@ async function authorised(
   authentication: Authentication,
   request: express.Request,
   right: Right,
-): Promise<{ readonly client: DfsClient; readonly path: string }> {
+): Promise<{ readonly caller: Caller; readonly client: DfsClient; readonly path: string }> {
   const caller = await authentication.identify(request)
   const path = pathOfUrl(request.path)
   caller.require(path, right)
-  return { client: caller.client, path }
+  return { caller, client: caller.client, path }
 }
 
 /** Stores a stream under a temporary name and renames it when it is complete: no half file ever has its final name. */

@@ -1,5 +1,9 @@
 /** GET and HEAD of the `/files` face: files with conditions and ranges, directories by pages. */
+import { execFile } from 'node:child_process'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { request as httpRequest } from 'node:http'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { contentDisposition, contentType } from '../../../../client/gateway/files/content.ts'
 import { pathOfUrl, urlOfPath } from '../../../../client/gateway/files/request-path.ts'
@@ -152,6 +156,49 @@ t.test('downloads', async (t) => {
       path: '/',
       entries: [{ name: 'd' }, { name: 'many' }],
     })
+  })
+
+  t.test('a directory as one tar or zip', async (t) => {
+    const big = Buffer.alloc(2 ** 20 + 3, 'x')
+    const long = 'l'.repeat(150)
+    await client.mkdir('/tree/sub', { recursive: true })
+    await client.writeFile(`/tree/sub/${long}`, big, { replication: 1 })
+    await client.writeFile('/tree/empty', '', { replication: 1 })
+    await client.writeFile('/tree/ä', 'text', { replication: 1 })
+    const directory = t.testdir()
+    for (const [format, tool] of [
+      ['tar', ['tar', '-xf']],
+      ['zip', ['python3', '-m', 'zipfile', '-e']],
+    ] as const) {
+      const response = await get(`/tree?archive=${format}`)
+      t.equal(response.status, 200)
+      t.match(response.headers.get('content-disposition'), `filename="tree.${format}"`)
+      const file = join(directory, `tree.${format}`)
+      await writeFile(file, Buffer.from(await response.arrayBuffer()))
+      const target = join(directory, format)
+      await mkdir(target)
+      const [program, ...args] = tool
+      const into = format === 'tar' ? ['-C', target] : [target]
+      await promisify(execFile)(program, [...args, file, ...into])
+      t.same((await readdir(join(target, 'tree'))).sort(), ['empty', 'sub', 'ä'])
+      t.equal(await readFile(join(target, 'tree/ä'), 'utf8'), 'text')
+      t.ok((await readFile(join(target, 'tree/sub', long))).equals(big))
+    }
+    t.equal((await get('/tree?archive=rar')).status, 400)
+    t.equal((await get('/tree?archive=tar', {}, 'HEAD')).status, 200)
+  })
+
+  t.test('an archive with a file that cannot be read is cut, not completed', async (t) => {
+    await client.mkdir('/broken')
+    await client.writeFile('/broken/a', Buffer.alloc(2 ** 21, 'a'), { replication: 1 })
+    await client.writeFile('/broken/b', 'b', { replication: 1 })
+    await client.chmod('/broken/b', 0)
+    await client.chmod('/broken', 0o755)
+    for (const format of ['tar', 'zip']) {
+      const response = await get(`/broken?archive=${format}&user.name=nobody`)
+      await t.rejects(response.arrayBuffer(), format)
+    }
+    t.equal((await get('/broken?archive=tar')).status, 200, 'the superuser reads it')
   })
 
   t.test('hostile paths get 400 before anything is asked', async (t) => {
