@@ -5,7 +5,7 @@ import { Readable, Writable } from 'node:stream'
 import { type Logger, silentLogger } from '../base/log.ts'
 import { systemClock, systemPrng, systemTimers } from '../base/system.ts'
 import type { FsServerDefaults } from '../protocol/messages/hdfs.ts'
-import { type Settings, settings as settingsTable } from '../protocol/settings.ts'
+import { type Settings, withSettings } from '../protocol/settings.ts'
 import { RpcClient } from '../transport/rpc-client.ts'
 import * as admin from './admin.ts'
 import type { BlockLocation } from './block-location.ts'
@@ -15,6 +15,7 @@ import { defaultRetryPolicy, type RetryPolicy } from './core/retry.ts'
 import type * as data from './data.ts'
 import { type DatanodeAddress, DatanodeConnectionPool } from './datanode-connection.ts'
 import { toFsError, withFsErrors } from './errors.ts'
+import type { FileChecksum } from './file-checksum.ts'
 import { FileHandle } from './file-handle.ts'
 import type { FileReader } from './file-reader.ts'
 import type { FileStatus } from './file-status.ts'
@@ -24,7 +25,12 @@ import { DfsFollowStream, type FollowOptions } from './follow-stream.ts'
 import { DfsReadStream, type ReadStreamOptions } from './input-stream.ts'
 import { LeaseRenewer } from './lease-renewer.ts'
 import type { OpenOptions } from './located-file.ts'
-import { NamenodeProxy } from './namenode-proxy.ts'
+import {
+  type NamenodeMethod,
+  NamenodeProxy,
+  type NamenodeReply,
+  type NamenodeRequest,
+} from './namenode-proxy.ts'
 import type { VerbOptions } from './namespace.ts'
 import * as namespace from './namespace.ts'
 import { Operator } from './operator.ts'
@@ -65,6 +71,7 @@ const dataModule = lazily(() => import('./data.ts'))
 const readerModule = lazily(() => import('./file-reader.ts'))
 const writerModule = lazily(() => import('./open-writer.ts'))
 const handleModule = lazily(() => import('./write-handle.ts'))
+const checksumModule = lazily(() => import('./file-checksum.ts'))
 
 const connectTimeoutMs = 20_000
 const serverDefaultsMs = 3_600_000
@@ -89,7 +96,7 @@ export class DfsClient implements AsyncDisposable {
 
   /** Connects with the first verb. */
   constructor(options: DfsClientOptions = {}) {
-    const settings = { ...defaultSettings(), ...options.settings }
+    const settings = withSettings(options.settings ?? {})
     const uri = options.uri ?? process.env['DFS_URI'] ?? settings['fs.defaultFS']
     this.#cluster = parseClusterUri(uri)
     this.uri = clusterUri(this.#cluster)
@@ -351,6 +358,23 @@ export class DfsClient implements AsyncDisposable {
     })
   }
 
+  /** A file's checksum as HDFS tells it: equal for equal content in equal blocks and chunks. */
+  fileChecksum(path: string, options?: VerbOptions): Promise<FileChecksum> {
+    return this.#on(path, async (at) => {
+      const { fileChecksum } = await checksumModule()
+      return await fileChecksum(this.#context, at, options)
+    })
+  }
+
+  /** Calls a method of HDFS's ClientProtocol in its own words, with the patience of every other verb. */
+  callNamenode<N extends NamenodeMethod>(
+    method: N,
+    request: NamenodeRequest<N>,
+    options?: VerbOptions,
+  ): Promise<NamenodeReply<N>> {
+    return this.#on('/', () => this.#context.namenode.call(method, request, options))
+  }
+
   /** Capacity of the cluster; every path has the same. */
   statfs(path = '/', options?: VerbOptions): Promise<admin.ClusterSpace> {
     return this.#on(path, () => admin.statfs(this.#context, options))
@@ -483,9 +507,4 @@ export class DfsClient implements AsyncDisposable {
 function lazily<T>(load: () => Promise<T>): () => Promise<T> {
   let loading: Promise<T> | undefined
   return () => (loading ??= load())
-}
-
-function defaultSettings(): Settings {
-  const entries = Object.entries(settingsTable).map(([name, setting]) => [name, setting.default])
-  return Object.fromEntries(entries) as Settings
 }

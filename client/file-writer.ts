@@ -27,6 +27,8 @@ export interface CreateOptions {
   readonly overwrite?: boolean | undefined
   /** Permission bits before the umask, 0o666 by default. */
   readonly mode?: number | undefined
+  /** Instead of the umask of the settings. */
+  readonly umask?: number | undefined
   /** Create missing parent directories; otherwise they are an error, ENOENT. */
   readonly createParent?: boolean | undefined
   /** Bytes per checksum; the server's default otherwise. */
@@ -205,7 +207,7 @@ export class FileWriter {
     const defaults = await context.serverDefaults(options.signal)
     const checksum = checksumFor(defaults, options)
     const mode = options.mode ?? 0o666
-    const umask = Number.parseInt(context.settings['fs.permissions.umask-mode'], 8)
+    const umask = options.umask ?? Number.parseInt(context.settings['fs.permissions.umask-mode'], 8)
     const overwrite = options.overwrite === false ? 0 : createFlags.OVERWRITE
     throwIfAborted(options.signal)
     const { fs } = await context.namenode.call('create', {

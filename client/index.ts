@@ -11,12 +11,14 @@ export type { RetryPolicy } from './core/retry.ts'
 export type { FileContent, ReadFileOptions, WriteFileOptions } from './data.ts'
 export { DfsClient, type DfsClientOptions, type ReaddirOptions } from './dfs-client.ts'
 export { DfsFsError } from './errors.ts'
+export type { FileChecksum } from './file-checksum.ts'
 export { FileHandle, type ReadResult } from './file-handle.ts'
 export { FileStatus, type FileType } from './file-status.ts'
 export type { WaitOptions } from './file-verbs.ts'
 export type { AppendOptions, CreateOptions } from './file-writer.ts'
 export { DfsFollowStream, type FollowOptions } from './follow-stream.ts'
 export { DfsReadStream, type ReadStreamOptions } from './input-stream.ts'
+export type { NamenodeMethod, NamenodeReply, NamenodeRequest } from './namenode-proxy.ts'
 export {
   type ContentSummary,
   type FileTime,

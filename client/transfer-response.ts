@@ -6,7 +6,7 @@ import { addressName, type DatanodeAddress } from './datanode-connection.ts'
 export function responseError(
   { status, message, firstBadLink }: BlockOpResponse,
   address: DatanodeAddress,
-  verb: 'read' | 'write' | 'copy',
+  verb: 'read' | 'write' | 'copy' | 'checksum',
 ): DfsError {
   const datanode =
     firstBadLink === undefined || firstBadLink === '' ? addressName(address) : firstBadLink

@@ -1,9 +1,14 @@
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import { Authentication } from './authentication.ts'
 import { Clients } from './clients.ts'
 import { filesFace } from './files/face.ts'
 import { gatewayMetrics } from './metrics.ts'
+import { webHdfsFace } from './webhdfs/face.ts'
+
+/** A connection on which nothing moves for that long is cut. */
+const idleTimeoutMs = 300_000
 
 /** Parameters of {@link runGateway}. */
 export interface GatewayOptions {
@@ -33,8 +38,15 @@ export async function runGateway(options: GatewayOptions): Promise<RunningGatewa
   })
   application.use(gatewayMetrics())
   application.use(refuseOtherSites)
+  application.use('/webhdfs/v1', webHdfsFace(authentication))
+  application.use(continueBody)
   application.use('/files', filesFace(authentication))
-  const server = application.listen(options.port, options.host)
+  const server = createServer((request, response) => void application(request, response))
+  server.on('checkContinue', (request, response) => void application(request, response))
+  // A body may take as long as it likes, as long as something of it arrives.
+  server.requestTimeout = 0
+  server.timeout = idleTimeoutMs
+  server.listen(options.port, options.host)
   await new Promise<void>((resolve, reject) => {
     server.once('listening', resolve)
     server.once('error', reject)
@@ -47,6 +59,16 @@ export async function runGateway(options: GatewayOptions): Promise<RunningGatewa
       await clients.close()
     },
   }
+}
+
+/** Asks for the body of a client that waits to be asked. */
+function continueBody(
+  request: express.Request,
+  response: express.Response,
+  next: express.NextFunction,
+): void {
+  if (/100-continue/i.test(request.headers.expect ?? '')) response.writeContinue()
+  next()
 }
 
 /**
