@@ -137,17 +137,19 @@ export async function listTree(client: SimClient, root = ''): Promise<readonly L
   }
 }
 
+export function isOpen({ located }: ListedFile): boolean {
+  return located?.underConstruction === true
+}
+
 /** One line per file and directory: everything durable about it. */
-export function describeTree(files: readonly ListedFile[]): string {
-  return files
-    .map(({ path, status, located }) => {
-      const blocks = (located?.blocks ?? []).map(
-        ({ b }) => `${b.blockId}_${b.generationStamp}:${b.numBytes}`,
-      )
-      const times = `${status.modification_time} ${status.access_time}`
-      return `${path} ${status.fileType} ${status.fileId} ${status.length} ${times} ${blocks.join(',')}`
-    })
-    .join('\n')
+export function describeTree(files: readonly ListedFile[]): string[] {
+  return files.map(({ path, status, located }) => {
+    const blocks = (located?.blocks ?? []).map(
+      ({ b }) => `${b.blockId}_${b.generationStamp}:${b.numBytes}`,
+    )
+    const times = `${status.modification_time} ${status.access_time}`
+    return `${path} ${status.fileType} ${status.fileId} ${status.length} ${times} ${blocks.join(',')}`
+  })
 }
 
 /**

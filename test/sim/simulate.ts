@@ -6,6 +6,7 @@ import {
   describeBlocks,
   describeTree,
   disksAgree,
+  isOpen,
   leftovers,
   listTree,
   type Report,
@@ -241,14 +242,16 @@ class Simulation {
   /** The journal and the store alone give the same namespace again. */
   async #checkReplay(client: SimClient): Promise<void> {
     const { namenode } = this.#cluster
-    const before = describeTree(await listTree(client))
+    const before = await listTree(client)
     namenode.crash('power')
     namenode.start()
-    const after = describeTree(await listTree(client))
-    this.#digest.add(after)
-    for (const line of differences(before.split('\n'), after.split('\n'))) {
-      this.#violation('replay', line)
-    }
+    const after = await listTree(client)
+    this.#digest.add(describeTree(after).join('\n'))
+    // A file whose last block is nowhere is open still, and its lease may run out now.
+    const openPaths = new Set(before.filter(isOpen).map(({ path }) => path))
+    const closed = (files: typeof before): string[] =>
+      describeTree(files.filter(({ path }) => !openPaths.has(path)))
+    for (const line of differences(closed(before), closed(after))) this.#violation('replay', line)
     this.#invariants()
   }
 
