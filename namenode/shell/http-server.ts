@@ -5,7 +5,7 @@ import type { Registry } from 'prom-client'
 import { DfsError } from '../../protocol/errors.ts'
 import { answerHealth, type HealthCheck } from '../../transport/health.ts'
 import { answerJmx, type JmxBean } from '../../transport/jmx.ts'
-import type { NamenodeStatus } from './status.ts'
+import type { DatanodeStatus, NamenodeStatus } from './status.ts'
 import { statusPage } from './status-page.ts'
 
 export interface HttpServerOptions {
@@ -26,7 +26,7 @@ export interface RunningHttpServer {
 }
 
 /**
- * Listens and serves `/`, `/status.json`, `/metrics`, `/jmx`, `/healthz` and `/readyz`.
+ * Listens and serves `/`, `/status.json`, `/metrics`, `/prometheus/datanodes`, `/jmx`, `/healthz` and `/readyz`.
  * @throws {@link DfsError} IO_ERROR when the address cannot be listened on.
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
@@ -60,6 +60,9 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
   app.get('/metrics', async (_request, response) => {
     response.type(registry.contentType).send(await registry.metrics())
   })
+  app.get('/prometheus/datanodes', (_request, response) => {
+    response.json(status().datanodes.map(scrapeTarget))
+  })
   app.get('/jmx', (request, response) => {
     const { status: code, body } = answerJmx(beans, request.query)
     response.status(code).type('application/json').send(body)
@@ -82,4 +85,9 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
         server.closeAllConnections()
       }),
   }
+}
+
+/** A datanode for Prometheus' discovery over HTTP: its ports are free ones, so only the namenode knows them. */
+function scrapeTarget({ httpAddress, rack }: DatanodeStatus): object {
+  return { targets: [httpAddress], labels: { rack } }
 }

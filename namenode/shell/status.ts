@@ -6,6 +6,8 @@ export interface DatanodeStatus {
   readonly uuid: string
   /** `host:port` of its data port. */
   readonly address: string
+  /** `host:port` of its HTTP port. */
+  readonly httpAddress: string
   readonly rack: string
   readonly liveness: DatanodeView['liveness']
   readonly adminState: DatanodeView['adminState']
@@ -127,6 +129,7 @@ function datanodeStatus(namenode: Namenode, view: DatanodeView): DatanodeStatus 
   return {
     uuid: view.uuid,
     address: `${view.ipAddress}:${view.transferPort}`,
+    httpAddress: `${view.ipAddress}:${view.infoPort}`,
     rack: view.rack,
     liveness: view.liveness,
     adminState: view.adminState,
