@@ -54,7 +54,10 @@ function seconds(startedMs: number): string {
 
 async function startCluster(): Promise<{ client: DfsClient; port: number; httpPort: number }> {
   const [port, httpPort] = [await pickFreePort('127.0.0.1'), await pickFreePort('127.0.0.1')]
-  const ports = ['--namenode-port', String(port), '--http-port', String(httpPort)]
+  const ports = [
+    ...['--namenode-port', String(port), '--http-port', String(httpPort)],
+    ...['--gateway-port', '0'],
+  ]
   const startedMs = performance.now()
   await dfs(entry, [
     'up',

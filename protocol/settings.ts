@@ -189,6 +189,8 @@ export const settings = {
     true,
     'Write bulk data around the page cache where the file system allows it',
   ),
+  'dfs.gateway.bind-host': text('127.0.0.1', 'Address the HTTP gateway listens on'),
+  'dfs.gateway.http-port': integer(9880, 0, 'Port of the HTTP gateway; 0 picks a free one'),
   'dfs.heartbeat.interval': integer(1000, 50, 'Milliseconds between heartbeats of a datanode'),
   'dfs.blockreport.interval': integer(21_600_000, 1000, 'Milliseconds between full block reports'),
   'dfs.client.socket-timeout': integer(

@@ -92,7 +92,10 @@ async function main(): Promise<void> {
   const uri = `hdfs://127.0.0.1:${port}`
   try {
     const startedMs = performance.now()
-    const ports = ['--namenode-port', String(port), '--http-port', String(httpPort)]
+    const ports = [
+      ...['--namenode-port', String(port), '--http-port', String(httpPort)],
+      ...['--gateway-port', '0'],
+    ]
     await dfs(entry, ['up', '--dir', directory, '--no-restart', '--detach', ...ports])
     const upMs = performance.now() - startedMs
     const client = new DfsClient({ uri })

@@ -1,6 +1,6 @@
 /**
- * Starts a namenode and datanodes as child processes under one directory, watches over them, and stops
- * them, datanodes first so that no write finds its namenode gone. All start at once: datanodes
+ * Starts a namenode, datanodes and a gateway as child processes under one directory, watches over them, and stops
+ * them, the gateway first and the namenode last so that no write finds its namenode gone. All start at once: datanodes
  * knock at the namenode's port until it opens.
  */
 import { writeFileSync } from 'node:fs'
@@ -17,6 +17,8 @@ export interface LaunchOptions {
   readonly host: string
   readonly namenodePort: number
   readonly httpPort: number
+  /** Address and port of the HTTP gateway. */
+  readonly gateway: { readonly host: string; readonly port: number }
   readonly datanodes: number
   /** Options handed to every daemon, such as --set and --config. */
   readonly daemonOptions: readonly string[]
@@ -30,6 +32,7 @@ export interface LaunchOptions {
 
 const namenodeIoThreads = 8
 const datanodeIoThreads = 8
+const gatewayIoThreads = 4
 const stopGraceMs = 10_000
 const restartDelayMsMin = 200
 const restartDelayMsMax = 10_000
@@ -67,6 +70,10 @@ export class Cluster implements DaemonListener {
         ...['--namenode', `${options.host}:${options.namenodePort}`],
       ])
     }
+    this.#supervise('gateway', gatewayIoThreads, [
+      ...['gateway', '--fs', this.uri],
+      ...['--host', options.gateway.host, '--port', String(options.gateway.port)],
+    ])
   }
 
   /** Hosts and ports by daemon, as far as they are known. */
@@ -92,11 +99,12 @@ export class Cluster implements DaemonListener {
     writeFileSync(layout.addressFile, `${JSON.stringify(this.#summary(), undefined, 2)}\n`)
   }
 
-  /** Stops datanodes, then the namenode. */
+  /** Stops the gateway, then datanodes, then the namenode. */
   async stop(): Promise<void> {
     this.#isStopping = true
     for (const timer of this.#restartTimers) clearTimeout(timer)
     const daemons = [...this.#supervised.values()].map(({ daemon }) => daemon)
+    await this.#supervised.get('gateway')?.daemon.stop(stopGraceMs)
     const datanodes = daemons.filter(({ name }) => name !== 'namenode')
     await Promise.all(datanodes.map((daemon) => daemon.stop(stopGraceMs)))
     for (const daemon of daemons) await daemon.stop(stopGraceMs)

@@ -28,7 +28,7 @@ export const defaultClusterDirectory = join(homedir(), '.trefoil')
 const clockSlackMs = 2000
 
 /** Name of a daemon: also that of its log, its pid file and its data directory. */
-export type DaemonName = 'namenode' | `datanode-${number}`
+export type DaemonName = 'namenode' | `datanode-${number}` | 'gateway'
 
 /** A process that a pid file names and that is still there. */
 export interface RunningProcess extends ProcessDescription {
@@ -125,7 +125,7 @@ export class ClusterLayout {
     const run = join(this.directory, 'run')
     if (!existsSync(run)) return []
     const rank = (name: string): number =>
-      ['up', 'datanode', 'namenode'].indexOf(name.split('-')[0] ?? '')
+      ['up', 'gateway', 'datanode', 'namenode'].indexOf(name.split('-')[0] ?? '')
     const names = readdirSync(run)
       .filter((file) => file.endsWith('.pid'))
       .map((file) => file.slice(0, -'.pid'.length))

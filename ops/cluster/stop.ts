@@ -6,16 +6,18 @@ const graceMs = 30_000
 
 /**
  * Stops whatever runs in a cluster's directory. A launcher stops its own daemons; daemons without one are
- * stopped datanodes first. What does not end within 30 s is killed.
+ * stopped gateway first and namenode last. What does not end within 30 s is killed.
  *
  * @returns the processes that were stopped
  */
 export async function stopCluster(layout: ClusterLayout): Promise<readonly RunningProcess[]> {
   const found = layout.running()
   const launcher = found.filter(({ name }) => name === 'up')
+  const gateway = found.filter(({ name }) => name === 'gateway')
   const datanodes = found.filter(({ name }) => name.startsWith('datanode-'))
   const namenode = found.filter(({ name }) => name === 'namenode')
   await end(layout, launcher)
+  await end(layout, gateway)
   await end(layout, datanodes)
   await end(layout, namenode)
   return found

@@ -35,7 +35,10 @@ function dfs(...args: string[]): ReturnType<typeof run> {
   return run(process.execPath, [entry, ...args], { env: { DFS_URI: '' } })
 }
 
-const small = ['--set', 'dfs.datanode.reserved-bytes=0', '--namenode-port', '0', '--http-port', '0']
+const small = [
+  ...['--set', 'dfs.datanode.reserved-bytes=0'],
+  ...['--namenode-port', '0', '--http-port', '0', '--gateway-port', '0'],
+]
 
 /** Starts a cluster and waits until it says that it is up. */
 async function up(t: Test, directory: string, ...args: string[]): Promise<Up> {
@@ -70,14 +73,18 @@ t.test('up serves, stops cleanly on SIGINT, and finds its data again', async (t)
   const directory = join(t.testdir({ file: 'kept across a restart' }), 'cluster')
   const source = join(dirname(directory), 'file')
   const first = await up(t, directory)
-  t.match(first.output(), /one namenode, 3 datanodes[^]*status +http:\/\/127[^]*Try:/)
+  t.match(first.output(), /one namenode, 3 datanodes, one gateway[^]*status +http:\/\/127[^]*Try:/)
   const addresses = JSON.parse(readFileSync(join(directory, 'run/cluster.json'), 'utf8')) as unknown
   t.match(addresses, {
     uri: first.uri,
     daemons: [{ name: 'namenode', addresses: { rpc: String } }],
   })
   t.match(await dfs('--fs', first.uri, 'put', source, '/file'), { status: 0, stderr: '' })
-  const pids = ['up', 'namenode', 'datanode-1', 'datanode-3'].map((name) => pidOf(directory, name))
+  const http = /gateway +(http:\/\/\S+) /.exec(first.output())?.[1] ?? ''
+  const served = await fetch(`${http}webhdfs/v1/file?op=OPEN`)
+  t.equal(await served.text(), 'kept across a restart', 'the gateway serves the cluster')
+  const daemons = ['up', 'namenode', 'datanode-1', 'datanode-3', 'gateway']
+  const pids = daemons.map((name) => pidOf(directory, name))
   t.ok(pids.every((pid) => describeProcess(pid) !== undefined))
   t.equal(first.child.kill('SIGINT'), true)
   t.equal(await first.ended, 0)
@@ -124,6 +131,9 @@ t.test('up starts a daemon that died again, unless told not to', async (t) => {
   )
   t.match(running.output(), new RegExp(`datanode-1, process ${before}, was killed by SIGKILL`))
   t.not(pidOf(running.directory, 'datanode-1'), before)
+  const gateway = pidOf(running.directory, 'gateway')
+  process.kill(gateway, 'SIGKILL')
+  await until('the gateway to come back', () => running.output().includes('gateway is up again'))
   const namenode = pidOf(running.directory, 'namenode')
   process.kill(namenode, 'SIGKILL')
   await until('the namenode to come back', () => running.output().includes('namenode is up again'))
@@ -138,7 +148,7 @@ t.test('up starts a daemon that died again, unless told not to', async (t) => {
 
 t.test('daemons stop when a launcher in the foreground is killed', async (t) => {
   const running = await up(t, join(t.testdir(), 'cluster'), '--datanodes', '2')
-  const pids = ['namenode', 'datanode-1', 'datanode-2'].map((name) =>
+  const pids = ['namenode', 'datanode-1', 'datanode-2', 'gateway'].map((name) =>
     pidOf(running.directory, name),
   )
   running.child.kill('SIGKILL')
@@ -156,7 +166,7 @@ t.test('up --detach returns when ready, and down stops it', async (t) => {
   const uri = /hdfs:\/\/[\d.:]+/.exec(detached.stdout)?.[0] ?? ''
   t.equal((await dfs('--fs', uri, 'mkdir', '/made')).status, 0)
   const launcher = pidOf(directory, 'up')
-  const daemons = ['namenode', 'datanode-1'].map((name) => pidOf(directory, name))
+  const daemons = ['namenode', 'datanode-1', 'gateway'].map((name) => pidOf(directory, name))
   process.kill(launcher, 'SIGKILL')
   await sleep(500)
   t.ok(
@@ -166,14 +176,14 @@ t.test('up --detach returns when ready, and down stops it', async (t) => {
   t.equal((await dfs('--fs', uri, 'ls', '/made')).status, 0)
   t.match(await dfs('up', '--dir', directory, ...small), {
     status: 1,
-    stderr: /in use by datanode-1/,
+    stderr: /in use by gateway/,
   })
-  t.match(await dfs('down', '--dir', directory), { status: 0, stdout: /stopped 2 processes/ })
+  t.match(await dfs('down', '--dir', directory), { status: 0, stdout: /stopped 3 processes/ })
   t.ok(daemons.every((pid) => describeProcess(pid) === undefined))
   t.match(await dfs('down', '--dir', directory), { status: 0, stdout: /nothing was running/ })
   const back = await dfs('up', '--detach', '--dir', directory, ...small)
   t.equal(back.status, 0)
-  t.match(await dfs('down', '--dir', directory), { status: 0, stdout: /stopped 3 processes/ })
+  t.match(await dfs('down', '--dir', directory), { status: 0, stdout: /stopped 4 processes/ })
 })
 
 t.test('up fails with the words of a daemon that cannot start', async (t) => {

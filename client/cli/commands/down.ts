@@ -11,7 +11,7 @@ export const command = defineCommand({
   name: 'down',
   usage: 'down [--dir DIR]',
   description:
-    'Stops the cluster that `dfs up` started in DIR, datanodes first. The data stays; the next `dfs up` finds it.',
+    'Stops the cluster that `dfs up` started in DIR, gateway first and namenode last. The data stays; the next `dfs up` finds it.',
   options,
   async run(context, { directory }) {
     const [{ ClusterLayout, defaultClusterDirectory }, { stopCluster }] = await Promise.all([

@@ -21,6 +21,7 @@ const options = {
     'PORT',
     'status page of the namenode, default 9870; 0 picks a free one',
   ),
+  gatewayPort: value('gateway-port', 'PORT', 'WebHDFS and files, default 9880; 0 picks a free one'),
   foreground: flag('foreground', 'stay, report what happens, stop with Ctrl-C: the default'),
   detach: flag('detach', 'return when the cluster is ready, and leave it running'),
   noRestart: flag('no-restart', 'leave a daemon that died alone'),
@@ -36,11 +37,15 @@ export const command = defineCommand({
   name: 'up',
   usage: 'up [OPTION...]',
   description:
-    'Starts a namenode and datanodes on this machine, waits until the cluster can be written to, and ' +
+    'Starts a namenode, datanodes and an HTTP gateway on this machine, waits until the cluster can be written to, and ' +
     'watches over it: a daemon that dies is started again. Finds its data again on the next start. ' +
-    'Several clusters run side by side with different --dir, --namenode-port and --http-port. ' +
-    'Everything listens on loopback only, unless dfs.namenode.bind-host and dfs.datanode.bind-host say otherwise.',
-  examples: ['dfs up', 'dfs up --dir /tmp/two --namenode-port 9020 --http-port 0 --detach'],
+    'Several clusters run side by side with different --dir, --namenode-port, --http-port and --gateway-port. ' +
+    'Everything listens on loopback only, unless the settings dfs.namenode.bind-host, dfs.datanode.bind-host and ' +
+    'dfs.gateway.bind-host say otherwise.',
+  examples: [
+    'dfs up',
+    'dfs up --dir /tmp/two --namenode-port 9020 --http-port 0 --gateway-port 0 --detach',
+  ],
   options,
   async run(context, options, operands) {
     if (operands.length > 0) throw new UsageError(`Cannot use "${operands[0] ?? ''}" here`)
@@ -83,7 +88,7 @@ async function launch(context: CommandContext, options: UpOptions): Promise<void
 async function launchDetached(context: CommandContext, options: UpOptions): Promise<void> {
   const layout = layoutOf(context, options)
   layout.refuseIfRunning()
-  const { datanodes, namenodePort, httpPort, noRestart } = options
+  const { datanodes, namenodePort, httpPort, gatewayPort, noRestart } = options
   const given = (name: string, text: string | undefined): string[] =>
     text === undefined ? [] : [name, text]
   const args = [
@@ -91,6 +96,7 @@ async function launchDetached(context: CommandContext, options: UpOptions): Prom
     ...given('--datanodes', datanodes),
     ...given('--namenode-port', namenodePort),
     ...given('--http-port', httpPort),
+    ...given('--gateway-port', gatewayPort),
     ...(noRestart ? ['--no-restart'] : []),
     ...daemonOptions(context),
   ]
@@ -130,8 +136,17 @@ async function plan(
   const rpcPort = settings['dfs.namenode.rpc-port'] ?? settingTable['dfs.namenode.rpc-port'].default
   const httpPort =
     settings['dfs.namenode.http-port'] ?? settingTable['dfs.namenode.http-port'].default
-  const port = (option: string, text: string | undefined, fallback: number): Promise<number> =>
-    claimPort({ host: bindHost, option, port: readCount(option, text, { fallback, max: 65_535 }) })
+  const gatewayHost =
+    settings['dfs.gateway.bind-host'] ?? settingTable['dfs.gateway.bind-host'].default
+  const gatewayPort =
+    settings['dfs.gateway.http-port'] ?? settingTable['dfs.gateway.http-port'].default
+  const port = (
+    option: string,
+    text: string | undefined,
+    fallback: number,
+    at = bindHost,
+  ): Promise<number> =>
+    claimPort({ host: at, option, port: readCount(option, text, { fallback, max: 65_535 }) })
   layout.refuseIfRunning()
   return {
     layout,
@@ -139,6 +154,10 @@ async function plan(
     datanodes,
     namenodePort: await port('--namenode-port', options.namenodePort, rpcPort),
     httpPort: await port('--http-port', options.httpPort, httpPort),
+    gateway: {
+      host: gatewayHost,
+      port: await port('--gateway-port', options.gatewayPort, gatewayPort, gatewayHost),
+    },
     entry: programPath(),
     daemonOptions: daemonOptions(context),
     restarts: !options.noRestart,
@@ -172,7 +191,7 @@ function summaryLines(
   },
 ): string[] {
   const { cluster, layout, options, startedMs } = facts
-  const { namenode, ...datanodes } = cluster.addresses()
+  const { namenode, gateway, ...datanodes } = cluster.addresses()
   const names = Object.keys(datanodes)
   const transfer = Object.values(datanodes).map((addresses) => addresses['transfer'] ?? '?')
   const dfs = programName(context.io)
@@ -181,10 +200,11 @@ function summaryLines(
   const down = options.directory === undefined ? '' : ` --dir ${layout.directory}`
   const stop = options.supervised ? `Stop it with: ${dfs} down${down}` : 'Ctrl-C stops it.'
   return [
-    `Trefoil is up after ${duration(performance.now() - startedMs)}: one namenode, ${counted(names.length, 'datanode')}.`,
+    `Trefoil is up after ${duration(performance.now() - startedMs)}: one namenode, ${counted(names.length, 'datanode')}, one gateway.`,
     `  cluster    ${cluster.uri}`,
     `  status     http://${namenode?.['http'] ?? '?'}/`,
     `  datanodes  ${transfer.join(', ')}`,
+    `  gateway    http://${gateway?.['http'] ?? '?'}/ (WebHDFS at /webhdfs/v1, files at /files)`,
     `  data       ${layout.directory}/{namenode,${names.join(',')}}`,
     `  logs       ${layout.logs}`,
     'Try:',
