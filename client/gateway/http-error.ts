@@ -50,6 +50,11 @@ export function answerTo(error: unknown): ErrorAnswer {
     const { status, code, message, headers } = error
     return { status, code, message, headers }
   }
+  // What the body parser refuses: bad JSON, too long, unknown character set.
+  if (error instanceof Error && 'expose' in error && error.expose === true) {
+    const status = 'status' in error ? Number(error.status) : 400
+    return { status, code: 'INVALID_ARGUMENT', message: error.message, headers: {} }
+  }
   const code = codeOf(error)
   const status = plainStatus[code] ?? errorTable[code].httpStatus
   const message = error instanceof Error ? error.message : String(error)
