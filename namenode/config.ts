@@ -30,7 +30,14 @@ export interface NamenodeConfig {
   /** Rack table; empty when there is none. */
   readonly topologyFile: string
   readonly superuserGroup: string
-  readonly logsAudit: boolean
+  readonly audit: {
+    readonly isOn: boolean
+    /** Empty: the namenode's own log. */
+    readonly file: string
+    readonly fileBytesMax: number
+    /** Commands that are left out unless they are denied. */
+    readonly quietCommands: readonly string[]
+  }
 }
 
 /**
@@ -68,6 +75,13 @@ export function namenodeConfig(
     },
     topologyFile: settings['net.topology.table.file.name'],
     superuserGroup: settings['dfs.permissions.superusergroup'],
-    logsAudit: settings['dfs.namenode.audit.log'],
+    audit: {
+      isOn: settings['dfs.namenode.audit.log'],
+      file: settings['dfs.namenode.audit.log.file'],
+      fileBytesMax: settings['dfs.namenode.audit.log.file.bytes'],
+      quietCommands: settings['dfs.namenode.audit.log.debug.cmdlist']
+        .split(',')
+        .map((command) => command.trim()),
+    },
   }
 }

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import type { Logger } from '../base/log.ts'
 import { systemClock, systemPrng, systemTimers } from '../base/system.ts'
-import { isDfsError } from '../protocol/errors.ts'
+import { DfsError, isDfsError } from '../protocol/errors.ts'
 import { clientNamenodeProtocol } from '../protocol/messages/client-namenode.ts'
 import { datanodeProtocol } from '../protocol/messages/datanode-namenode.ts'
 import { operatorProtocol } from '../protocol/messages/operator.ts'
@@ -16,6 +16,7 @@ import { RpcServer } from '../transport/rpc-server.ts'
 import { type NamenodeConfig, type NamenodeConfigOverrides, namenodeConfig } from './config.ts'
 import { BlockManager } from './core/block-manager.ts'
 import { defaultRack, parseTopology, type Topology } from './core/topology.ts'
+import { AuditFile, auditToLog } from './shell/audit.ts'
 import { BackupService } from './shell/backup-service.ts'
 import { ClientContext } from './shell/client-context.ts'
 import { clientHandlers } from './shell/client-protocol.ts'
@@ -30,6 +31,7 @@ import { JournalArchive } from './shell/journal-archive.ts'
 import { DirectoryJournalStorage } from './shell/journal-storage.ts'
 import { NamenodeMetrics } from './shell/metrics.ts'
 import { Namenode } from './shell/namenode.ts'
+import { NamespaceAudit } from './shell/namespace-audit.ts'
 import { operatorHandlers } from './shell/operator-protocol.ts'
 import { damagedNamespace } from './shell/sqlite-connection.ts'
 import { type NamenodeStatus, namenodeStatus } from './shell/status.ts'
@@ -251,8 +253,7 @@ async function serveRpc(
   const { config, logger, closers } = composition
   const context = new ClientContext(namenode, {
     groups: new Groups(systemClock, logger),
-    logger: composition.auditLogger,
-    logsAudit: config.logsAudit,
+    audit: audit(composition, namenode),
   })
   const datanodes = new DatanodeService(context, logger)
   const server = new RpcServer({
@@ -272,6 +273,30 @@ async function serveRpc(
   const { host, port } = await server.listen()
   closers.push(() => server.close())
   return `${host}:${port}`
+}
+
+function audit(
+  { config, auditLogger, closers }: Composition,
+  namenode: Namenode,
+): NamespaceAudit | undefined {
+  const { isOn, file, fileBytesMax, quietCommands } = config.audit
+  if (!isOn) return undefined
+  if (file === '') return new NamespaceAudit(namenode, auditToLog(auditLogger), quietCommands)
+  const auditFile = openAuditFile(file, fileBytesMax)
+  closers.push(() => {
+    auditFile.close()
+  })
+  return new NamespaceAudit(namenode, auditFile.write, quietCommands)
+}
+
+function openAuditFile(path: string, bytesMax: number): AuditFile {
+  try {
+    return new AuditFile(path, bytesMax)
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    const message = `Cannot open the audit log "${path}" (dfs.namenode.audit.log.file): ${reason}`
+    throw new DfsError('IO_ERROR', message, { cause })
+  }
 }
 
 async function readTopology(file: string): Promise<Topology> {

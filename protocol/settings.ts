@@ -71,7 +71,20 @@ export const settings = {
     0,
     'Bytes of journal kept for the next backup; older segments are deleted',
   ),
-  'dfs.namenode.audit.log': boolean(true, 'Log every change and every denied request'),
+  'dfs.namenode.audit.log': boolean(true, 'Log every operation and every denied request'),
+  'dfs.namenode.audit.log.file': text(
+    '',
+    "File for the audit log, in HDFS's format; empty puts it into the namenode's own log",
+  ),
+  'dfs.namenode.audit.log.file.bytes': integer(
+    256 * 1024 * 1024,
+    4096,
+    'Bytes after which a new audit file begins; four older ones are kept',
+  ),
+  'dfs.namenode.audit.log.debug.cmdlist': text(
+    'getfileinfo,listStatus,open,isFileClosed,checkAccess',
+    "Commands, separated by commas, that are audited only when they are denied. HDFS's default is empty",
+  ),
   'dfs.namenode.resident-inodes': integer(
     200_000,
     1000,

@@ -64,6 +64,40 @@ function bufferedSink(): LogSink {
   return sink
 }
 
+/** A file that lines are appended to; a process that is killed loses those of its last second. */
+export interface LogFile extends LogSink {
+  /** Writes what is gathered. */
+  flush(): void
+  /** Goes on in a new file of the same name. */
+  reopen(): void
+  close(): void
+}
+
+/**
+ * Opens a file for lines that come with every request.
+ * @throws the system's error when it cannot be opened
+ */
+export function bufferedFile(path: string): LogFile {
+  const gathering = { minLength: bufferedBytes, periodicFlush: bufferedMs }
+  const sink = pino.destination({ dest: path, append: true, mkdir: true, sync: true, ...gathering })
+  const flush = (): void => {
+    sink.flushSync()
+  }
+  process.once('exit', flush)
+  return {
+    write: (line) => void sink.write(line),
+    flush,
+    reopen: () => {
+      sink.reopen()
+    },
+    close() {
+      process.off('exit', flush)
+      flush()
+      sink.end()
+    },
+  }
+}
+
 function wrap(logger: PinoLogger): Logger {
   return {
     debug(event, fields) {

@@ -1,12 +1,11 @@
-import { type Logger, silentLogger } from '../../base/log.ts'
-import { DfsError, isDfsError } from '../../protocol/errors.ts'
+import { DfsError } from '../../protocol/errors.ts'
 import type { DatanodeUuid } from '../../protocol/ids.ts'
 import type { RpcCall, RpcConnectionInfo } from '../../transport/rpc-server.ts'
 import type { DatanodeView } from '../core/datanode-registry.ts'
-import { isRead } from '../core/dispatch.ts'
 import type { Caller, ReplyOf, Request } from '../core/requests.ts'
 import type { Groups } from './groups.ts'
 import type { Namenode } from './namenode.ts'
+import type { NamespaceAudit } from './namespace-audit.ts'
 import type { ViewSource } from './wire-views.ts'
 
 /** What the namenode remembers of a connection. */
@@ -31,16 +30,16 @@ export function mapReply<T, U>(value: T | Promise<T>, map: (value: T) => U): U |
 export class ClientContext implements ViewSource {
   readonly namenode: Namenode
   readonly #groups: Groups
-  readonly #audit: Logger
+  readonly audit: NamespaceAudit | undefined
   readonly blockPoolId: string
 
   constructor(
     namenode: Namenode,
-    parts: { readonly groups: Groups; readonly logger: Logger; readonly logsAudit: boolean },
+    parts: { readonly groups: Groups; readonly audit?: NamespaceAudit | undefined },
   ) {
     this.namenode = namenode
     this.#groups = parts.groups
-    this.#audit = parts.logsAudit ? parts.logger.child({ part: 'audit' }) : silentLogger
+    this.audit = parts.audit
     this.blockPoolId = namenode.store.identity.blockPoolId
   }
 
@@ -70,8 +69,8 @@ export class ClientContext implements ViewSource {
   /** Executes an idempotent request or a read. */
   execute<R extends Request>(call: RpcCall, request: R): ReplyOf<R> | Promise<ReplyOf<R>> {
     const caller = this.caller(call)
-    if (caller instanceof Promise) return caller.then((known) => this.#run(known, request))
-    return this.#run(caller, request)
+    if (caller instanceof Promise) return caller.then((known) => this.#run(call, known, request))
+    return this.#run(call, caller, request)
   }
 
   /** Executes a request that must not be executed twice. */
@@ -82,7 +81,7 @@ export class ClientContext implements ViewSource {
     const id = { clientId: Buffer.from(clientId).toString('hex'), callId }
     const isFirstTry = retryCount === 0
     return mapReply(this.caller(call), ({ user, groups, isSuperuser, host }) =>
-      this.#run({ user, groups, isSuperuser, host, request: id, isFirstTry }, request),
+      this.#run(call, { user, groups, isSuperuser, host, request: id, isFirstTry }, request),
     ) as ReplyOf<R> | Promise<ReplyOf<R>>
   }
 
@@ -98,41 +97,33 @@ export class ClientContext implements ViewSource {
     })
   }
 
-  #run<R extends Request>(caller: Caller, request: R): ReplyOf<R> | Promise<ReplyOf<R>> {
+  #run<R extends Request>(
+    call: RpcCall,
+    caller: Caller,
+    request: R,
+  ): ReplyOf<R> | Promise<ReplyOf<R>> {
+    const { audit } = this
     let reply: ReplyOf<R> | Promise<ReplyOf<R>>
     try {
       reply = this.namenode.execute(caller, request)
     } catch (error) {
-      this.#auditDenial(caller, request, error)
+      audit?.failed(call, request, error)
       throw error
     }
-    if (!(reply instanceof Promise)) return reply
-    const isChange = !isRead(request)
+    if (audit === undefined) return reply
+    if (!(reply instanceof Promise)) {
+      audit.done(call, request, reply)
+      return reply
+    }
     return reply.then(
       (value) => {
-        if (isChange) this.#auditLine(caller, request, true)
+        audit.done(call, request, value)
         return value
       },
       (error: unknown) => {
-        this.#auditDenial(caller, request, error)
+        audit.failed(call, request, error)
         throw error
       },
     )
-  }
-
-  #auditDenial(caller: Caller, request: Request, error: unknown): void {
-    if (isDfsError(error, 'PERMISSION_DENIED')) this.#auditLine(caller, request, false)
-  }
-
-  #auditLine(caller: Caller, request: Request, isAllowed: boolean): void {
-    const isMove = 'source' in request
-    this.#audit.info('audit', {
-      allowed: isAllowed,
-      user: caller.user,
-      host: caller.host,
-      command: request.kind,
-      path: isMove ? request.source : 'path' in request ? request.path : undefined,
-      target: isMove ? request.target : undefined,
-    })
   }
 }

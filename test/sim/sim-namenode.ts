@@ -132,7 +132,7 @@ export class SimNamenode {
     })
     if (!life.isAlive) return
     const groups = new Groups(clock, logger, () => Promise.resolve([]))
-    const context = new ClientContext(namenode, { groups, logger, logsAudit: false })
+    const context = new ClientContext(namenode, { groups })
     const datanodes = new DatanodeService(context, logger)
     const server = new SimRpcServer({ name: 'nn', life })
     server.register(clientNamenodeProtocol, clientHandlers(context))
