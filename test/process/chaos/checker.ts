@@ -3,25 +3,12 @@
  * compares files with what was promised of them.
  */
 import { DfsClient, DfsFsError } from '../../../client/index.ts'
-import { firstDifference } from './content.ts'
-import type { FilePromise } from './ledger.ts'
+import { type CheckedFile, type Finding, type FoundFile, judge } from './verdict.ts'
 
 export type Question =
   | { readonly kind: 'live' }
   | { readonly kind: 'health' }
-  | { readonly kind: 'check'; readonly files: readonly CheckedFile[] }
-
-/** A promise, and whether bytes that were only flushed are part of it. */
-export interface CheckedFile extends FilePromise {
-  readonly isFlushHeld: boolean
-}
-
-/** What is wrong with a file. */
-export interface Finding {
-  readonly kind: 'lost' | 'corrupt' | 'unreadable'
-  readonly path: string
-  readonly detail: string
-}
+  | { readonly kind: 'check' | 'close'; readonly files: readonly CheckedFile[] }
 
 export interface Health {
   readonly lowRedundancy: number
@@ -31,6 +18,8 @@ export interface Health {
 }
 
 const readsAtOnce = 8
+/** A file whose writer is gone is closed within this time on a cluster that is whole. */
+const closeMsMax = 60_000
 
 const client = new DfsClient({
   uri: process.argv[2] ?? '',
@@ -42,9 +31,13 @@ function isMissing(error: unknown): boolean {
   return error instanceof DfsFsError && error.code === 'ENOENT'
 }
 
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
 /** Content of the file under the first of its names; undefined when there is none. */
-async function find(paths: readonly string[]): Promise<{ path: string; content: Buffer }[]> {
-  const found: { path: string; content: Buffer }[] = []
+async function find(paths: readonly string[]): Promise<FoundFile[]> {
+  const found: FoundFile[] = []
   for (const path of paths) {
     try {
       found.push({ path, content: await client.readFile(path) })
@@ -56,49 +49,35 @@ async function find(paths: readonly string[]): Promise<{ path: string; content: 
 }
 
 async function check(file: CheckedFile): Promise<Finding | undefined> {
-  const path = file.paths.join(' or ')
-  let found: { path: string; content: Buffer }[]
   try {
-    found = await find(file.paths)
+    return judge(file, await find(file.paths))
   } catch (error) {
-    return {
-      kind: 'unreadable',
-      path,
-      detail: error instanceof Error ? error.message : String(error),
-    }
+    return { kind: 'unreadable', path: file.paths.join(' or '), detail: messageOf(error) }
   }
-  const [first, second] = found
-  if (first === undefined) {
-    if (!file.isPresent) return undefined
-    return { kind: 'lost', path, detail: 'the file is not there' }
-  }
-  if (file.isAbsent) return { kind: 'corrupt', path, detail: 'it was deleted and is there again' }
-  if (second !== undefined) return { kind: 'corrupt', path, detail: 'it is there under both names' }
-  return compare(file, first)
 }
 
-function compare(
-  file: CheckedFile,
-  { path, content }: { readonly path: string; readonly content: Buffer },
-): Finding | undefined {
-  const lengthMin = file.isFlushHeld
-    ? Math.max(file.syncedLength, file.flushedLength)
-    : file.syncedLength
-  const where = `${content.length} bytes of [${lengthMin}, ${file.lengthMax}]`
-  const difference = firstDifference(file.seed, 0, content)
-  if (difference !== undefined)
-    return { kind: 'corrupt', path, detail: `${where}: wrong from byte ${difference}` }
-  if (content.length < lengthMin) return { kind: 'lost', path, detail: where }
-  if (content.length > file.lengthMax) return { kind: 'corrupt', path, detail: where }
+/** Has files closed whose writers are gone; a finding for each that stays open. */
+async function closeFile({ paths }: CheckedFile): Promise<Finding | undefined> {
+  for (const path of paths) {
+    const signal = AbortSignal.timeout(closeMsMax)
+    try {
+      await client.recoverLease(path, { wait: true, signal })
+    } catch (error) {
+      if (!isMissing(error)) return { kind: 'open', path, detail: messageOf(error) }
+    }
+  }
   return undefined
 }
 
-async function checkAll(files: readonly CheckedFile[]): Promise<Finding[]> {
+async function forAll(
+  files: readonly CheckedFile[],
+  look: (file: CheckedFile) => Promise<Finding | undefined>,
+): Promise<Finding[]> {
   const findings: Finding[] = []
   const queue = files.values()
   const lane = async (): Promise<void> => {
     for (const file of queue) {
-      const finding = await check(file)
+      const finding = await look(file)
       if (finding !== undefined) findings.push(finding)
     }
   }
@@ -115,7 +94,9 @@ async function answer(question: Question): Promise<unknown> {
       return { lowRedundancy, corrupt, missing, pendingDeletion } satisfies Health
     }
     case 'check':
-      return await checkAll(question.files)
+      return await forAll(question.files, check)
+    case 'close':
+      return await forAll(question.files, closeFile)
   }
 }
 

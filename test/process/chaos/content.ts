@@ -1,8 +1,15 @@
 /**
- * What a file of a chaos run must hold, known from its seed and its length alone: byte `i` of the file with seed `s` is byte
- * `(s + i) mod period` of one table. The period is a prime, so that bytes of another block, packet or file never match.
+ * What a file of a chaos run must hold, known from its parts alone: byte `i` of the part with seed `s` is byte
+ * `(s + i) mod period` of one table, counted from the start of the file. The period is a prime, so that bytes of another
+ * block, packet, part or file never match.
  */
 import { Prng } from '../../../base/prng.ts'
+
+/** Bytes from `start` to the next part, or to the end: written by one create or append. */
+export interface Part {
+  readonly start: number
+  readonly seed: number
+}
 
 const periodBytes = 1_048_573
 const doubled = makeTable()
@@ -16,7 +23,7 @@ function makeTable(): Buffer {
   return table
 }
 
-/** The bytes `[start, end)` of the file with this seed. */
+/** The bytes `[start, end)` of a file, all of the part with this seed. */
 export function expectedBytes(seed: number, start: number, end: number): Buffer {
   const bytes = Buffer.allocUnsafe(end - start)
   for (let done = 0; done < bytes.length; ) {
@@ -26,11 +33,19 @@ export function expectedBytes(seed: number, start: number, end: number): Buffer 
   return bytes
 }
 
-/** Offset of the first byte that is not as expected, counted from the start of the file; undefined when all are. */
-export function firstDifference(seed: number, start: number, found: Buffer): number | undefined {
-  const expected = expectedBytes(seed, start, start + found.length)
-  if (found.equals(expected)) return undefined
-  for (let index = 0; index < found.length; index += 1)
-    if (found[index] !== expected[index]) return start + index
+/**
+ * Offset of the first byte that is not as expected; undefined when all are.
+ *
+ * @param parts in order, the first from byte 0
+ */
+export function firstDifference(parts: readonly Part[], found: Buffer): number | undefined {
+  for (const [index, { start, seed }] of parts.entries()) {
+    const end = Math.min(parts[index + 1]?.start ?? found.length, found.length)
+    if (start >= end) continue
+    const expected = expectedBytes(seed, start, end)
+    if (found.subarray(start, end).equals(expected)) continue
+    for (let offset = start; offset < end; offset += 1)
+      if (found[offset] !== expected[offset - start]) return offset
+  }
   return undefined
 }

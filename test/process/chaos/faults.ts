@@ -49,7 +49,7 @@ function namesOf(processes: readonly Supervised[]): string[] {
 export function drawFault(kind: FaultKind, prng: Prng, world: World): Fault | undefined {
   switch (kind) {
     case 'kill':
-      return prng.chance(1, 6) ? drawWriterKill(prng, world) : drawKill(prng, world)
+      return prng.chance(1, 3) ? drawWriterKill(prng, world) : drawKill(prng, world)
     case 'stop':
       return drawStop(prng, world)
     case 'partition':
@@ -100,7 +100,7 @@ function drawWriterKill(prng: Prng, world: World): Fault | undefined {
     endangersFlushed: false,
     async inject() {
       await world.killWriter(victim)
-      return async () => world.startWriter('sdk', writerLanes)
+      return async () => world.startWriter('sdk', writerLanes, name)
     },
   }
 }

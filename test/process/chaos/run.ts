@@ -4,12 +4,13 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Prng } from '../../../base/prng.ts'
-import type { CheckedFile, Finding, Health } from './checker.ts'
+import type { Health } from './checker.ts'
 import { drawFault, type Fault } from './faults.ts'
 import type { HostResources } from './host.ts'
 import type { FilePromise } from './ledger.ts'
 import type { ChaosOptions, FaultKind } from './options.ts'
 import type { UnexpectedExit } from './processes.ts'
+import type { CheckedFile, Finding } from './verdict.ts'
 import { World } from './world.ts'
 
 const faultLanes = 2
@@ -154,11 +155,11 @@ export class ChaosRun {
       const sample = prng.shuffle(closed).slice(0, sampleFiles)
       const checked = sample.map((file) => ({ ...file, isFlushHeld: true }))
       const findings = await world.check(checked).catch(() => [])
-      // The ledger may have gone on since: only files that are still promised the same count.
+      // The ledger may have gone on since: only what it says nothing new about is held against the cluster.
       const promised = new Map(world.promises().map((file) => [file.paths.join(' or '), file]))
+      const counts = new Map(sample.map(({ paths: [path = ''], lineCount }) => [path, lineCount]))
       for (const finding of findings) {
-        const isPromised =
-          promised.get(finding.path)?.isClosed === true || finding.kind === 'corrupt'
+        const isPromised = promised.get(finding.path)?.lineCount === counts.get(finding.path)
         if (finding.kind !== 'unreadable' && isPromised) this.#found(finding, 'while faults go on')
       }
       this.#say(`${this.#acknowledged} files acknowledged, ${this.#refused} operations refused`)
@@ -186,6 +187,10 @@ export class ChaosRun {
     const files = world.promises()
     this.#say(`checking ${files.length} files`)
     const checked = files.map((file) => this.#withDanger(file))
+    const open = checked.filter(({ isClosed, isAbsent }) => !isClosed && !isAbsent)
+    const stillOpen = await world.closeAll(open)
+    for (const { path, detail } of stillOpen) this.#problem(`${path} stays open: ${detail}`)
+    this.#say(`${open.length} files recovered, ${stillOpen.length} stay open`)
     for (const finding of await world.check(checked)) {
       this.#found(
         finding.kind === 'unreadable' ? { ...finding, kind: 'lost' } : finding,

@@ -5,12 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Prng } from '../../../base/prng.ts'
 import { pickFreePort } from '../../../ops/cluster/processes.ts'
-import type { Finding, Health, Question } from './checker.ts'
+import type { Health, Question } from './checker.ts'
 import { Disk, type DiskKind } from './disks.ts'
 import type { HostResources } from './host.ts'
 import { type FilePromise, promisesOf, readLedger } from './ledger.ts'
 import { ChaosNetwork } from './network.ts'
 import { dfsCommand, Supervised, type UnexpectedExit } from './processes.ts'
+import type { CheckedFile, Finding } from './verdict.ts'
 import type { WriterTask } from './writer.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
@@ -153,8 +154,8 @@ export class World {
     }
   }
 
-  /** Starts one more writing process. */
-  startWriter(door: WriterTask['door'], lanes: number): void {
+  /** Starts one more writing process, which recovers what the writer `heirOf` left open. */
+  startWriter(door: WriterTask['door'], lanes: number, heirOf?: string): void {
     this.#writersStarted += 1
     const name = `writer-${this.#writersStarted}`
     const task: WriterTask = {
@@ -164,6 +165,7 @@ export class World {
       uri: this.uri,
       dfs: dfsCommand,
       ledger: this.#ledgerOf(name),
+      ...(heirOf === undefined ? {} : { inherited: this.#ledgerOf(heirOf) }),
       seed: new Prng(this.#options.seed + this.#writersStarted).next(),
       pauseMsMax: door === 'cli' ? 1000 : 150,
     }
@@ -196,8 +198,13 @@ export class World {
     return this.ask<Health>({ kind: 'health' })
   }
 
-  check(files: (FilePromise & { readonly isFlushHeld: boolean })[]): Promise<Finding[]> {
+  check(files: readonly CheckedFile[]): Promise<Finding[]> {
     return this.ask<Finding[]>({ kind: 'check', files })
+  }
+
+  /** Recovers the leases of files that nobody writes any more; what stays open is a finding. */
+  closeAll(files: readonly CheckedFile[]): Promise<Finding[]> {
+    return this.ask<Finding[]>({ kind: 'close', files })
   }
 
   ask<Answer>(question: Question): Promise<Answer> {

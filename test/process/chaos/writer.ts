@@ -3,12 +3,12 @@
  * noted in a ledger. SIGTERM lets it finish the files it is at; when its parent is gone, it ends at once.
  */
 import { spawn } from 'node:child_process'
-import { finished } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Prng } from '../../../base/prng.ts'
-import { DfsClient, type DfsWriteStream } from '../../../client/index.ts'
+import { DfsClient } from '../../../client/index.ts'
 import { expectedBytes } from './content.ts'
-import { Ledger } from './ledger.ts'
+import { drawLength, drawSeed, inheritFile, liveFile, type Writing } from './file-life.ts'
+import { Ledger, promisesOf, readLedger } from './ledger.ts'
 
 /** Given as the only argument, as JSON. */
 export interface WriterTask {
@@ -18,6 +18,8 @@ export interface WriterTask {
   /** The bundled `dfs` command. */
   readonly dfs: string
   readonly ledger: string
+  /** Of a writer that was killed: what it left open is recovered, and noted there. */
+  readonly inherited?: string
   readonly seed: number
   readonly lanes: number
   /** Longest pause between two files of a lane. */
@@ -33,6 +35,7 @@ const ledger = new Ledger(task.ledger)
 /** The lease limit is that of the cluster, so that leases are renewed in time. */
 const settings = { 'dfs.client.socket-timeout': 8_000, 'dfs.namenode.lease.soft-limit': 10_000 }
 const client = new DfsClient({ uri: task.uri, settings })
+const rival = new DfsClient({ uri: task.uri, settings })
 let isStopping = false
 process.on('SIGTERM', () => {
   isStopping = true
@@ -41,6 +44,7 @@ process.on('disconnect', () => process.exit(1))
 
 /** Runs one operation within its time; false when it failed, which is noted. */
 async function attempt(
+  ledger: Ledger,
   path: string,
   what: string,
   operation: (signal: AbortSignal) => Promise<unknown>,
@@ -64,116 +68,27 @@ async function attempt(
   }
 }
 
-function acknowledged(): void {
-  process.send?.({ kind: 'acknowledged' })
-}
-
-function drawLength(prng: Prng): number {
-  if (prng.chance(1, 20)) return 0
-  if (prng.chance(1, 7)) return prng.below(3 * 2 ** 20)
-  if (prng.chance(1, 4)) return prng.below(200_000)
-  return prng.below(20_000)
-}
-
-async function writeWhole(path: string, prng: Prng): Promise<boolean> {
-  const seed = prng.below(2 ** 20)
-  const length = drawLength(prng)
-  ledger.note({ kind: 'begin', path, seed, lengthMax: length })
-  const replication = prng.chance(1, 6) ? 2 : 3
-  const isDone = await attempt(path, 'write', (signal) =>
-    client.writeFile(path, expectedBytes(seed, 0, length), {
-      overwrite: false,
-      replication,
-      signal,
-    }),
-  )
-  if (isDone) ledger.note({ kind: 'closed', path, length })
-  return isDone
-}
-
-/** Writes in steps, flushing some of them, slowly enough for faults to come in between. */
-async function writeInSteps(path: string, prng: Prng): Promise<boolean> {
-  const seed = prng.below(2 ** 20)
-  const steps = Array.from({ length: 2 + prng.below(12) }, () => drawLength(prng) >> 2)
-  const total = steps.reduce((sum, step) => sum + step, 0)
-  const pauseMsMax = prng.chance(1, 3) ? 1500 : 60
-  ledger.note({ kind: 'begin', path, seed, lengthMax: total })
-  return attempt(path, 'stream', async (signal) => {
-    const stream = client.createWriteStream(path, { overwrite: false, signal })
-    const ended = finished(stream)
-    ended.catch(() => undefined)
-    await writeSteps(stream, { path, seed, steps, pauseMsMax }, prng)
-    stream.end()
-    await ended
-    ledger.note({ kind: 'closed', path, length: total })
-  })
-}
-
-async function writeSteps(
-  stream: DfsWriteStream,
-  plan: {
-    readonly path: string
-    readonly seed: number
-    readonly steps: readonly number[]
-    readonly pauseMsMax: number
-  },
-  prng: Prng,
-): Promise<void> {
-  const { path, seed, steps, pauseMsMax } = plan
-  let length = 0
-  for (const step of steps) {
-    await new Promise<void>((resolve, reject) => {
-      stream.write(expectedBytes(seed, length, length + step), (error) => {
-        if (error === null || error === undefined) resolve()
-        else reject(error)
-      })
-    })
-    length += step
-    if (prng.chance(1, 2)) {
-      await stream.hsync()
-      ledger.note({ kind: 'synced', path, length })
-    } else if (prng.chance(2, 3)) {
-      await stream.hflush()
-      ledger.note({ kind: 'flushed', path, length })
-    }
-    await sleep(prng.below(pauseMsMax))
-  }
-}
-
-async function renameFile(path: string): Promise<void> {
-  const target = `${path}-renamed`
-  ledger.note({ kind: 'renaming', path, target })
-  if (await attempt(path, 'rename', (signal) => client.rename(path, target, { signal })))
-    ledger.note({ kind: 'renamed', path, target })
-}
-
-async function deleteFile(path: string): Promise<void> {
-  ledger.note({ kind: 'deleting', path })
-  if (await attempt(path, 'delete', (signal) => client.rm(path, { signal })))
-    ledger.note({ kind: 'deleted', path })
-}
-
-async function writeThroughSdk(path: string, prng: Prng): Promise<void> {
-  const isDone = prng.chance(1, 4) ? await writeInSteps(path, prng) : await writeWhole(path, prng)
-  if (!isDone) return
-  acknowledged()
-  if (prng.chance(1, 12)) await renameFile(path)
-  else if (prng.chance(1, 12)) await deleteFile(path)
+const writing: Writing = {
+  client,
+  rival,
+  ledger,
+  attempt: (path, what, operation) => attempt(ledger, path, what, operation),
+  acknowledged: () => process.send?.({ kind: 'acknowledged' }),
 }
 
 async function writeThroughCommand(path: string, prng: Prng): Promise<void> {
-  const seed = prng.below(2 ** 20)
+  const seed = drawSeed(prng)
   const length = drawLength(prng)
   ledger.note({ kind: 'begin', path, seed, lengthMax: length })
   const sets = Object.entries(settings).flatMap(([key, value]) => ['--set', `${key}=${value}`])
   const direct = prng.chance(1, 2) ? ['--direct'] : []
   const args = ['put', '--quiet', '--fs', task.uri, ...sets, ...direct]
-  const isDone = await attempt(path, 'dfs put', (signal) =>
+  const isDone = await writing.attempt(path, 'dfs put', (signal) =>
     runCommand([...args, '-', path], expectedBytes(seed, 0, length), signal),
   )
   if (!isDone) return
   ledger.note({ kind: 'closed', path, length })
-  acknowledged()
+  writing.acknowledged()
 }
 
 function runCommand(args: readonly string[], input: Buffer, signal: AbortSignal): Promise<void> {
@@ -200,17 +115,35 @@ function runCommand(args: readonly string[], input: Buffer, signal: AbortSignal)
 async function runLane(lane: number): Promise<void> {
   const prng = new Prng(task.seed + lane * 7919)
   const directory = `/${task.name}/lane-${lane}`
-  while (!(await attempt(directory, 'mkdir', () => client.mkdir(directory, { recursive: true }))))
-    await sleep(500)
+  const make = (): Promise<void> => client.mkdir(directory, { recursive: true })
+  while (!(await writing.attempt(directory, 'mkdir', make))) await sleep(500)
   for (let index = 0; !isStopping; index += 1) {
     const path = `${directory}/file-${index}`
     if (task.door === 'cli') await writeThroughCommand(path, prng)
-    else await writeThroughSdk(path, prng)
+    else await liveFile(writing, path, prng)
     await sleep(prng.below(task.pauseMsMax))
   }
 }
 
-await Promise.all(Array.from({ length: task.lanes }, (_, lane) => runLane(lane)))
+/** Goes on with what a killed writer left open, one file after the other. */
+async function inherit(file: string): Promise<void> {
+  const prng = new Prng(task.seed - 1)
+  const left = promisesOf(readLedger(file)).filter(
+    ({ isClosed, isAbsent }) => !isClosed && !isAbsent,
+  )
+  const theirs = new Ledger(file)
+  const noting: Writing = {
+    ...writing,
+    ledger: theirs,
+    attempt: (path, what, operation) => attempt(theirs, path, what, operation),
+  }
+  for (const promise of left) if (!isStopping) await inheritFile(noting, promise, prng)
+  theirs.close()
+}
+
+const lanes = Array.from({ length: task.lanes }, (_, lane) => runLane(lane))
+await Promise.all([...lanes, task.inherited === undefined ? undefined : inherit(task.inherited)])
 await client.close()
+await rival.close()
 ledger.close()
 process.exit(0)
