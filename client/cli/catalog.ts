@@ -95,6 +95,10 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
     summary: 'serve files over HTTP',
     load: () => import('./commands/gateway.ts'),
   },
+  token: {
+    summary: 'make, list and revoke tokens of the gateway',
+    load: () => import('./commands/token.ts'),
+  },
   mount: {
     summary: 'make the cluster a directory of this machine',
     load: () => import('./commands/mount.ts'),

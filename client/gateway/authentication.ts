@@ -1,7 +1,10 @@
 import type { IncomingMessage } from 'node:http'
+import { DfsError } from '../../protocol/errors.ts'
 import type { DfsClient } from '../index.ts'
 import type { Clients } from './clients.ts'
 import { HttpError } from './http-error.ts'
+import { KnownTokens } from './known-tokens.ts'
+import { idOf, isTextOf, type Token, TokenStore } from './tokens.ts'
 
 /** What a caller wants to do with a path. */
 export type Right = 'read' | 'write'
@@ -20,31 +23,126 @@ export interface Caller {
 /** Users' names as HDFS allows them in `user.name`. */
 const userPattern = /^[A-Za-z_][A-Za-z0-9._-]{0,63}\$?$/
 
-/** Decides who sends a request; the one place for all faces. */
+/** Nobody reaches the gateway's own files through it, whatever else the caller may do. */
+const ownDirectory = '/.trefoil'
+
+/**
+ * Decides who sends a request; the one place for all faces. As soon as one token exists, every request needs one. While
+ * there is none, only this machine is served, and callers are who they say they are.
+ */
 export class Authentication {
   readonly #clients: Clients
+  readonly #host: string
+  readonly #tokens: KnownTokens
 
-  constructor(clients: Clients) {
+  /** @param host the address that the gateway listens on */
+  constructor(clients: Clients, host: string) {
     this.#clients = clients
+    this.#host = host
+    this.#tokens = new KnownTokens(new TokenStore(clients.own))
+  }
+
+  /** @throws {@link DfsError} PERMISSION_DENIED when the address is more than loopback and there are no tokens yet */
+  async requireSafeAddress(): Promise<void> {
+    if (isLoopback(this.#host) || (await this.#known()).size > 0) return
+    const text = `Cannot listen on "${this.#host}": without tokens anybody there could do anything`
+    throw new DfsError('PERMISSION_DENIED', `${text}; make one with \`dfs token create\` first`)
   }
 
   /**
-   * Names the caller of a request: by `user.name`, HDFS's simple authentication, else the user who runs the gateway.
+   * Names the caller of a request: the user of its bearer token; while there are no tokens `user.name`, HDFS's simple
+   * authentication, else the user who runs the gateway.
    *
-   * @throws {@link HttpError} 400 for a name that is none
+   * @throws {@link HttpError} 401 for a missing, unknown or expired token, 403 for another user's name, 400 for a name
+   * that is none, 503 when tokens cannot be read
    */
-  identify(request: IncomingMessage): Promise<Caller> {
-    const named = new URLSearchParams(/\?(.*)$/.exec(request.url ?? '')?.[1]).get('user.name')
+  async identify(request: IncomingMessage): Promise<Caller> {
+    const query = new URLSearchParams(/\?(.*)$/.exec(request.url ?? '')?.[1])
+    const named = query.get('user.name')
     if (named !== null && !userPattern.test(named)) {
       throw new HttpError(400, 'INVALID_ARGUMENT', `Cannot act as "${named}": that is no user name`)
     }
-    const user = named ?? this.#clients.own.user
-    return Promise.resolve(callerOf(user, this.#clients.as(user), () => true))
+    const tokens = await this.#known()
+    const text = tokenText(request, query)
+    if (tokens.size === 0 && text === undefined && isLoopback(this.#host)) {
+      this.#refuseRebinding(request)
+      const user = named ?? this.#clients.own.user
+      return callerOf(user, this.#clients.as(user), () => true)
+    }
+    const token = verified(text, tokens)
+    if (named !== null && named !== token.user) {
+      const message = `The token is for ${token.user}: it cannot act as "${named}"`
+      throw new HttpError(403, 'PERMISSION_DENIED', message)
+    }
+    return callerOf(token.user, this.#clients.as(token.user), (path, right) => {
+      const isCovered = token.paths.some((root) => isIn(path, root))
+      return isCovered && (right === 'read' || token.right === 'write')
+    })
+  }
+
+  async #known(): Promise<ReadonlyMap<string, Token | undefined>> {
+    try {
+      return await this.#tokens.all()
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      const message = `Cannot read the tokens of the cluster as ${this.#clients.own.user}: ${reason}`
+      throw new HttpError(503, 'BUSY', message, { 'Retry-After': '1' })
+    }
+  }
+
+  /**
+   * A page whose name was made to point at this machine is of the same site for a browser; but it sends its own name.
+   */
+  #refuseRebinding(request: IncomingMessage): void {
+    const host = (request.headers.host ?? this.#host).replace(/:\d+$/, '')
+    if (isLoopback(host) || host === this.#host) return
+    const message = `Cannot serve requests for "${host}" without tokens: use localhost`
+    throw new HttpError(403, 'PERMISSION_DENIED', message)
   }
 }
 
-/** Nobody reaches the gateway's own files through it, whatever else the caller may do. */
-const ownDirectory = '/.trefoil'
+/** Whether an address or name is of this machine only. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i.test(host)
+}
+
+/** Whether a path is a directory or below it; a path that climbs is in none. */
+export function isIn(path: string, directory: string): boolean {
+  if (path.split('/').includes('..')) return false
+  return directory === '/' || path === directory || path.startsWith(`${directory}/`)
+}
+
+/**
+ * The token a request brings: as bearer, as the password of basic authentication for programs that know nothing else, or
+ * as `delegation`, which is where HDFS's clients put theirs.
+ */
+function tokenText(request: IncomingMessage, query: URLSearchParams): string | undefined {
+  const [, scheme = '', value = ''] =
+    /^(\w+) +(\S+) *$/.exec(request.headers.authorization ?? '') ?? []
+  if (scheme.toLowerCase() === 'bearer') return value
+  if (scheme.toLowerCase() === 'basic') {
+    return Buffer.from(value, 'base64')
+      .toString()
+      .replace(/^[^:]*:/, '')
+  }
+  return query.get('delegation') ?? undefined
+}
+
+function verified(text: string | undefined, tokens: ReadonlyMap<string, Token | undefined>): Token {
+  if (text === undefined) throw unauthorized('A token is needed: Authorization: Bearer TOKEN')
+  const token = tokens.get(idOf(text) ?? '')
+  if (!isTextOf(text, token) || token === undefined) throw unauthorized('The token is not valid')
+  if (token.expiresAtMs !== null && token.expiresAtMs <= Date.now()) {
+    throw unauthorized('The token has expired')
+  }
+  return token
+}
+
+function unauthorized(message: string): HttpError {
+  return new HttpError(401, 'UNAUTHORIZED', message, {
+    'WWW-Authenticate': 'Bearer realm="trefoil"',
+  })
+}
 
 function callerOf(
   user: string,
@@ -62,10 +160,4 @@ function callerOf(
       throw new HttpError(403, 'PERMISSION_DENIED', `The caller may not ${right} "${path}" here`)
     },
   }
-}
-
-/** Whether a path is a directory or below it; a path that climbs counts as below everything it names. */
-export function isIn(path: string, directory: string): boolean {
-  if (path.split('/').includes('..')) return false
-  return directory === '/' || path === directory || path.startsWith(`${directory}/`)
 }

@@ -10,6 +10,13 @@ import { webHdfsFace } from './webhdfs/face.ts'
 /** A connection on which nothing moves for that long is cut. */
 const idleTimeoutMs = 300_000
 
+/** Headers that are longer get 431, ones that take longer 408. */
+const limits = {
+  maxHeaderSize: 32_768,
+  headersTimeout: 20_000,
+  connectionsCheckingInterval: 2_000,
+} as const
+
 /** Parameters of {@link runGateway}. */
 export interface GatewayOptions {
   /** Cluster to serve, `hdfs://host:port`. */
@@ -29,7 +36,13 @@ export interface RunningGateway {
 /** Serves the faces of the HTTP gateway; the caller decides the address, loopback unless configured. */
 export async function runGateway(options: GatewayOptions): Promise<RunningGateway> {
   const clients = new Clients(options.uri, options.user)
-  const authentication = new Authentication(clients)
+  const authentication = new Authentication(clients, options.host)
+  try {
+    await authentication.requireSafeAddress()
+  } catch (error) {
+    await clients.close()
+    throw error
+  }
   const application = express()
   application.disable('x-powered-by')
   application.use((_request, response, next) => {
@@ -41,7 +54,7 @@ export async function runGateway(options: GatewayOptions): Promise<RunningGatewa
   application.use('/webhdfs/v1', webHdfsFace(authentication))
   application.use(continueBody)
   application.use('/files', filesFace(authentication))
-  const server = createServer((request, response) => void application(request, response))
+  const server = createServer(limits, (request, response) => void application(request, response))
   server.on('checkContinue', (request, response) => void application(request, response))
   // A body may take as long as it likes, as long as something of it arrives.
   server.requestTimeout = 0

@@ -14,7 +14,7 @@ export const command = defineCommand({
   usage: 'gateway [--host ADDRESS] [--port PORT]',
   description:
     'Serves the cluster over HTTP until SIGINT or SIGTERM: WebHDFS at /webhdfs/v1, GET, PUT, DELETE /files/PATH, ' +
-    'and POST of forms to /files/DIR. Whoever reaches the address acts as the user who runs the gateway, so keep it on loopback.',
+    'and POST of forms to /files/DIR. While there are no tokens (`dfs token`) only loopback is served, and callers act as whom they say they are.',
   examples: ['dfs gateway', 'curl -T report.pdf http://127.0.0.1:9880/files/reports/report.pdf'],
   options,
   async run(context, { host: givenHost, port, exitWithParent }, operands) {
