@@ -308,6 +308,10 @@ export class BlockWriter {
     this.#sentAt.clear()
     const left = this.#pipeline.leaveOut(failed, mode)
     this.#slowNode = cause === 'slow' ? left[0] : undefined
+    this.#context.report({
+      ...{ kind: 'pipeline-broken', path: this.#file.path, blockId: this.block?.blockId },
+      datanodes: left.map(nameOf),
+    })
     this.#context.logger.warn('pipeline-broken', {
       path: this.#file.path,
       blockId: this.block?.blockId,

@@ -5,6 +5,7 @@ import type { Settings } from '../protocol/settings.ts'
 import type { RpcClient } from '../transport/rpc-client.ts'
 import type { Suspects } from './core/read-plan.ts'
 import type { DatanodeAddress, DatanodeConnectionPool } from './datanode-connection.ts'
+import type { ReportEvent } from './events.ts'
 import type { LeaseRenewer } from './lease-renewer.ts'
 import type { NamenodeProxy } from './namenode-proxy.ts'
 
@@ -21,6 +22,7 @@ export interface ClientContext {
   readonly clock: Clock
   readonly timers: Timers
   readonly logger: Logger
+  readonly report: ReportEvent
   /** What the namenode proposes for new files; asked once an hour at most. */
   serverDefaults(signal?: AbortSignal): Promise<FsServerDefaults>
   /** A new RPC connection to a datanode; the caller closes it. */

@@ -15,6 +15,7 @@ import { defaultRetryPolicy, type RetryPolicy } from './core/retry.ts'
 import type * as data from './data.ts'
 import { type DatanodeAddress, DatanodeConnectionPool } from './datanode-connection.ts'
 import { toFsError, withFsErrors } from './errors.ts'
+import { type ClientEvent, reporter } from './events.ts'
 import type { FileChecksum } from './file-checksum.ts'
 import { FileHandle } from './file-handle.ts'
 import type { FileReader } from './file-reader.ts'
@@ -55,6 +56,8 @@ export interface DfsClientOptions {
   /** Patience with a namenode that is away or busy; a minute by default. */
   readonly retry?: Partial<RetryPolicy> | undefined
   readonly logger?: Logger | undefined
+  /** Called for what took time or went wrong, for metrics; see {@link ClientEvent}. Must not block. */
+  readonly onEvent?: ((event: ClientEvent) => void) | undefined
 }
 
 /** Options of `readdir`. */
@@ -460,6 +463,7 @@ export class DfsClient implements AsyncDisposable {
 
   #createContext(settings: Settings, options: DfsClientOptions): ClientContext {
     const logger = options.logger ?? silentLogger
+    const report = reporter(options.onEvent, logger)
     const idleTimeoutMs = settings['dfs.client.socket-timeout']
     const clientName = `trefoil_${randomUUID()}`
     const connectRpc = ({ host, port }: DatanodeAddress): RpcClient =>
@@ -477,12 +481,12 @@ export class DfsClient implements AsyncDisposable {
       policy: { ...defaultRetryPolicy, ...options.retry },
       clock: systemClock,
       prng: systemPrng(),
-      logger,
+      ...{ logger, report },
     })
     return {
       clientName,
       user: this.user,
-      settings,
+      ...{ settings, report },
       namenode,
       datanodes: new DatanodeConnectionPool({ connectTimeoutMs, idleTimeoutMs }, logger),
       suspects: new Suspects(defaultReadPlanLimits.suspectMs),

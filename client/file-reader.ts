@@ -7,6 +7,7 @@ import type { ClientContext } from './context.ts'
 import { type CorruptReplicas, ReadPlan, type ReplicaFailure } from './core/read-plan.ts'
 import { decideReadRetry } from './core/retry.ts'
 import type { DatanodeConnection } from './datanode-connection.ts'
+import { codeOf } from './events.ts'
 import { LocatedFile, type OpenOptions, type PlacedBlock } from './located-file.ts'
 
 /** Who takes the bytes of a file. Positions count from the start of the file. */
@@ -106,6 +107,10 @@ export class FileReader {
       if (job.position > before) job.plan.progressed(uuid)
       job.plan.failed(uuid, failureOf(error.code), this.#context.clock.monotonic())
       job.lastError = error
+      this.#context.report({
+        ...{ kind: 'replica-read-failed', path: this.file.path, datanode: uuid },
+        ...{ blockId: job.block.located.b.blockId, code: codeOf(error) },
+      })
       this.#context.logger.warn('replica-read-failed', {
         path: this.file.path,
         blockId: job.block.located.b.blockId,

@@ -1,13 +1,14 @@
 import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/log.ts'
 import type { Prng } from '../base/prng.ts'
-import { isDfsError } from '../protocol/errors.ts'
+import { type ErrorCode, isDfsError } from '../protocol/errors.ts'
 import type { EncodableRequestOf, MethodsOf, ResponseOf, Service } from '../protocol/message.ts'
 import { clientNamenodeProtocol } from '../protocol/messages/client-namenode.ts'
 import type { RpcClient } from '../transport/rpc-client.ts'
 import { pause, throwIfAborted } from './abort.ts'
 import { decideCallRetry, type RetryPolicy } from './core/retry.ts'
 import { refine } from './errors.ts'
+import { codeOf, type ReportEvent } from './events.ts'
 
 type Protocol = typeof clientNamenodeProtocol
 
@@ -32,6 +33,7 @@ export interface NamenodeProxyOptions {
   readonly clock: Clock
   readonly prng: Prng
   readonly logger: Logger
+  readonly report: ReportEvent
 }
 
 /**
@@ -75,12 +77,19 @@ export class NamenodeProxy {
     const callId = rpc.nextCallId()
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await rpc.call(service, method, request, {
+        const reply = await rpc.call(service, method, request, {
           ...(signal === undefined ? {} : { signal }),
           retry: { callId, retryCount: attempt - 1 },
         })
+        this.#ended(method, startedAt, attempt, undefined)
+        return reply
       } catch (error) {
-        await this.#waitToRetry(method, error, attempt, startedAt, options)
+        await this.#waitToRetry(method, error, attempt, startedAt, options).catch(
+          (last: unknown) => {
+            this.#ended(method, startedAt, attempt, codeOf(last))
+            throw last
+          },
+        )
       }
     }
   }
@@ -88,6 +97,12 @@ export class NamenodeProxy {
   /** Closes the connection; calls in flight fail. */
   close(): void {
     this.#options.rpc.close()
+  }
+
+  #ended(method: string, startedAt: number, attempts: number, code: ErrorCode | undefined): void {
+    const { clock, report } = this.#options
+    const durationMs = clock.monotonic() - startedAt
+    report({ kind: 'namenode-call', method, durationMs, attempts, code })
   }
 
   /** Returns when the call may be repeated; throws the error when it may not. */

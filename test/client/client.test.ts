@@ -1,11 +1,11 @@
 import { constants } from 'node:fs'
 import t from 'tap'
 import { silentLogger } from '../../base/log.ts'
-import { DfsClient, DfsFsError } from '../../client/index.ts'
+import { type ClientEvent, DfsClient, DfsFsError } from '../../client/index.ts'
 import { LeaseRenewer } from '../../client/lease-renewer.ts'
 import { parseClusterUri, resolvePath } from '../../client/path.ts'
 import { DfsError } from '../../protocol/errors.ts'
-import { startSdk } from '../support/sdk.ts'
+import { pattern, startSdk } from '../support/sdk.ts'
 
 t.test('a namenode that restarts is a pause for its callers, not an error', async (t) => {
   const { cluster, client } = await startSdk(t)
@@ -143,4 +143,32 @@ t.test('a closed client connects to nobody', async (t) => {
   await client.writeFile('/f', 'x')
   await client.close()
   await t.rejects(client.stat('/f'))
+})
+
+t.test('onEvent tells of calls, failed replicas and broken pipelines', async (t) => {
+  const events: ClientEvent[] = []
+  const { cluster, client } = await startSdk(t, 3, {
+    onEvent: (event) => {
+      events.push(event)
+      throw new Error('a listener that fails changes nothing')
+    },
+  })
+  cluster.failNext('create', new DfsError('RETRIABLE', 'Try later'))
+  const [first] = cluster.datanodes
+  if (first) first.faults.dieAfterPackets = 2
+  const data = pattern(1_000_000)
+  await client.writeFile('/f', data)
+  const ofKind = (kind: ClientEvent['kind']): ClientEvent[] =>
+    events.filter((event) => event.kind === kind)
+  t.match(
+    ofKind('namenode-call').find((event) => 'method' in event && event.method === 'create'),
+    { method: 'create', attempts: 2, durationMs: Number, code: undefined },
+  )
+  t.match(ofKind('pipeline-broken'), [{ path: '/f', datanodes: [/^127\.0\.0\.1:\d+$/] }])
+  for (const { faults } of cluster.datanodes.slice(1, 2)) faults.cutReadAfterBytes = 400_000
+  for (let count = 0; count < 4; count += 1) t.ok((await client.readFile('/f')).equals(data))
+  t.match(ofKind('replica-read-failed')[0], { path: '/f', datanode: String, code: String })
+  events.length = 0
+  await t.rejects(client.readFile('/none'))
+  t.match(ofKind('namenode-call'), [{ method: 'getBlockLocations', code: 'FILE_NOT_FOUND' }])
 })
