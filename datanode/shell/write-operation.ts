@@ -78,7 +78,8 @@ export async function writeBlock(
   if (badLink !== undefined && (mode.answersFirst || writer === undefined)) {
     if (writer !== undefined) await connection.context.store.release(writer)
     connection.reply({ status: 'ERROR', firstBadLink: badLink })
-    return 'next'
+    // What may be on its way are packets, not an operation.
+    return 'close'
   }
   if (writer === undefined) {
     link?.downstream?.finish()
