@@ -1,4 +1,3 @@
-import { constants } from 'node:fs'
 import { assert } from '../../base/assert.ts'
 import type { TimerHandle, Timers } from '../../base/clock.ts'
 import { DfsError } from '../../protocol/errors.ts'
@@ -15,6 +14,7 @@ import {
 import type { MetaBuilder, MetaWrite } from '../format/meta-builder.ts'
 import { type BufferPool, largeBufferBytes, pageBytes, smallBufferBytes } from './buffer-pool.ts'
 import type { FileSystem } from './files.ts'
+import { ReplicaDescriptors } from './replica-descriptors.ts'
 import type { ReplicaFiles, Volume } from './volume.ts'
 import { WriteWindow } from './write-window.ts'
 
@@ -42,6 +42,9 @@ export interface ReplicaWriterOptions {
   readonly expectedBytes: number
 }
 
+/** `ending`: no bytes are taken any more, and the files are closed when all that was begun has ended. */
+type WriterState = 'open' | 'ending' | 'closed'
+
 /**
  * Puts a growing replica on disk. Bytes land in page-aligned windows, straight from the socket, and
  * leave them for the disk without a copy: full windows around the page cache, the tail through it.
@@ -62,9 +65,7 @@ export class ReplicaWriter {
   readonly #space: SpacePromise
   readonly #pool: BufferPool
   readonly #timers: Timers
-  readonly #data: Promise<number>
-  readonly #metaFile: Promise<number>
-  #direct: Promise<number> | undefined
+  readonly #descriptors: ReplicaDescriptors
   #windows: WriteWindow[] = []
   #landed: number
   /** Somebody fills the memory that {@link space} gave: its window must stay. */
@@ -85,12 +86,7 @@ export class ReplicaWriter {
   #idleTimer: TimerHandle | undefined
   #lengthAtTimer = 0
   #failure: DfsError | undefined
-  #isClosed = false
-  #isAbandoned = false
-  /** Operations on the descriptors that are under way. */
-  readonly #uses = new Set<Promise<unknown>>()
-  /** The descriptors are closed, or are about to be: their numbers may be somebody else's files. */
-  #isLetGo = false
+  #state: WriterState = 'open'
   #closing: Promise<void> = Promise.resolve()
   #onAbandoned: (() => void) | undefined
   #onSpace: (() => boolean) | undefined
@@ -107,10 +103,8 @@ export class ReplicaWriter {
     this.#timers = options.timers
     this.#landed = options.meta.length
     this.#flushedLength = options.meta.length
-    const creation = options.isNew ? constants.O_CREAT | constants.O_TRUNC : 0
-    this.#data = this.#disk.openFile(options.files.data, constants.O_RDWR | creation)
-    this.#metaFile = this.#disk.openFile(options.files.meta, constants.O_RDWR | creation)
-    for (const opened of [this.#data, this.#metaFile]) {
+    this.#descriptors = new ReplicaDescriptors(options.blockId, options.files, options.isNew)
+    for (const opened of [this.#descriptors.data, this.#descriptors.meta]) {
       opened.catch((error: unknown) => this.#fail(error))
     }
     if (!options.isNew) return
@@ -121,7 +115,7 @@ export class ReplicaWriter {
   /** Resolves when both files are open. @throws {@link DfsError} when they cannot be */
   async opened(): Promise<void> {
     try {
-      await Promise.all([this.#data, this.#metaFile])
+      await Promise.all([this.#descriptors.data, this.#descriptors.meta])
     } catch (error) {
       throw this.#fail(error)
     }
@@ -139,6 +133,16 @@ export class ReplicaWriter {
 
   get failure(): DfsError | undefined {
     return this.#failure
+  }
+
+  /** @throws {@link DfsError} REPLICA_NOT_FOUND when the replica was taken from this writer */
+  requireOpen(): void {
+    if (this.#state === 'open') return
+    throw new DfsError(
+      'REPLICA_NOT_FOUND',
+      `Cannot write block ${this.blockId}: a recovery or a newer pipeline took the replica over`,
+      { blockId: this.blockId },
+    )
   }
 
   /** Has `stop` called when the replica is taken from this writer; it must let go of lent memory at once. */
@@ -260,28 +264,24 @@ export class ReplicaWriter {
     } catch (error) {
       throw this.#fail(error)
     }
+    assert(this.#state === 'open', `writer of block ${this.blockId} must end once`)
+    this.#state = 'ending'
     // Everything is durable: nobody need wait for the descriptors.
     this.#closing = this.#close()
     return digest
   }
 
-  /** The replica was taken from this writer, maybe before anybody could be told. */
-  get isAbandoned(): boolean {
-    return this.#isAbandoned
-  }
-
   /** Ends in mid-block: keeps what was received, as far as the disk lets it, and closes the files. */
   async abandon(): Promise<void> {
-    if (this.#isClosed) return
-    this.#isAbandoned = true
-    const stop = this.#onAbandoned
-    this.#onAbandoned = undefined
-    stop?.()
-    this.reject()
-    // The failure, if any, was reported when it happened.
-    await this.flush().catch(() => undefined)
-    await this.#settleSyncs()
-    await this.#close()
+    if (this.#state === 'open') {
+      this.#state = 'ending'
+      const stop = this.#onAbandoned
+      this.#onAbandoned = undefined
+      stop?.()
+      this.reject()
+      this.#closing = this.#closeFlushed()
+    }
+    await this.#closing
   }
 
   #addWindow(): WriteWindow | undefined {
@@ -336,25 +336,21 @@ export class ReplicaWriter {
   async #writeStretch(window: WriteWindow, to: number, directMin: number): Promise<void> {
     const from = window.written
     if (to <= from) return
+    const { data } = this.#descriptors
     const alignedFrom = Math.ceil(from / pageBytes) * pageBytes
     const alignedTo = Math.floor(to / pageBytes) * pageBytes
     const isDirect = this.volume.supportsDirectIo && alignedTo - alignedFrom >= directMin
     if (!isDirect) {
-      await this.#writeAt(this.#data, window.view(from, to), from)
+      await this.#writeAt(data, window.view(from, to), from)
     } else {
       if (from < alignedFrom) {
-        await this.#writeAt(this.#data, window.view(from, alignedFrom), from)
+        await this.#writeAt(data, window.view(from, alignedFrom), from)
       }
-      await this.#writeAt(this.#openDirect(), window.view(alignedFrom, alignedTo), alignedFrom)
-      if (alignedTo < to) await this.#writeAt(this.#data, window.view(alignedTo, to), alignedTo)
+      const direct = this.#descriptors.direct()
+      await this.#writeAt(direct, window.view(alignedFrom, alignedTo), alignedFrom)
+      if (alignedTo < to) await this.#writeAt(data, window.view(alignedTo, to), alignedTo)
     }
     window.written = to
-  }
-
-  #openDirect(): Promise<number> {
-    this.#requireOpen()
-    this.#direct ??= this.#disk.openFile(this.files.data, constants.O_WRONLY | constants.O_DIRECT)
-    return this.#direct
   }
 
   #startFlush(): Promise<void> {
@@ -402,7 +398,8 @@ export class ReplicaWriter {
   async #turnAfterMarksOnDisk(): Promise<number> {
     await this.#syncFiles()
     const header = Buffer.alloc(metaHeader.sizeOf)
-    await this.#using(this.#metaFile, (meta) => this.#disk.readAt(meta, header, 0))
+    const read = (meta: number): Promise<number> => this.#disk.readAt(meta, header, 0)
+    await this.#descriptors.use(this.#descriptors.meta, read)
     return nextSyncMarkTurn(header)
   }
 
@@ -432,7 +429,7 @@ export class ReplicaWriter {
     const before = this.#metaWrites
     const write = async (): Promise<void> => {
       await Promise.all([before, after])
-      await this.#writeAt(this.#metaFile, bytes, offset)
+      await this.#writeAt(this.#descriptors.meta, bytes, offset)
     }
     this.#metaWrites = write()
     this.#metaWrites.catch((error: unknown) => this.#fail(error))
@@ -450,36 +447,15 @@ export class ReplicaWriter {
   }
 
   async #syncFiles(): Promise<void> {
-    await Promise.all(
-      [this.#data, this.#metaFile].map((file) =>
-        this.#using(file, (descriptor) => this.#disk.syncFileData(descriptor)),
-      ),
-    )
+    const { data, meta } = this.#descriptors
+    const sync = (descriptor: number): Promise<void> => this.#disk.syncFileData(descriptor)
+    await Promise.all([data, meta].map((file) => this.#descriptors.use(file, sync)))
   }
 
   #writeAt(file: Promise<number>, bytes: Buffer, position: number): Promise<void> {
-    return this.#using(file, (descriptor) => this.#disk.writeAt(descriptor, bytes, position))
-  }
-
-  /**
-   * Does something with a descriptor, which stays open meanwhile. All uses go through here: once closed, its number is given
-   * to the next file or socket, and a late write would go into another block (D27).
-   */
-  async #using<T>(file: Promise<number>, use: (descriptor: number) => Promise<T>): Promise<T> {
-    this.#requireOpen()
-    const using = file.then(use)
-    this.#uses.add(using)
-    const done = (): void => {
-      this.#uses.delete(using)
-    }
-    using.then(done, done)
-    return await using
-  }
-
-  #requireOpen(): void {
-    if (!this.#isLetGo) return
-    const what = `Cannot write block ${this.blockId}: its files are closed`
-    throw new DfsError('IO_ERROR', what, { blockId: this.blockId })
+    const write = (descriptor: number): Promise<void> =>
+      this.#disk.writeAt(descriptor, bytes, position)
+    return this.#descriptors.use(file, write)
   }
 
   /** Waits for every sync that was asked for; how they ended, their callers hear. */
@@ -501,11 +477,11 @@ export class ReplicaWriter {
   }
 
   #armIdleFlush(): void {
-    if (this.#idleTimer !== undefined || this.#isClosed) return
+    if (this.#idleTimer !== undefined || this.#state !== 'open') return
     this.#lengthAtTimer = this.length
     this.#idleTimer = this.#timers.after(idleFlushMs, () => {
       this.#idleTimer = undefined
-      if (this.#isClosed || this.#failure !== undefined) return
+      if (this.#state !== 'open' || this.#failure !== undefined) return
       if (this.length !== this.#lengthAtTimer) this.#armIdleFlush()
       else this.#flushIdle()
     })
@@ -531,23 +507,27 @@ export class ReplicaWriter {
     return this.#failure
   }
 
+  async #closeFlushed(): Promise<void> {
+    // The failure, if any, was reported when it happened.
+    await this.flush().catch(() => undefined)
+    await this.#settleSyncs()
+    await this.#close()
+  }
+
   async #close(): Promise<void> {
-    assert(!this.#isClosed, `writer of block ${this.blockId} must be closed once`)
-    this.#isClosed = true
     this.#idleTimer?.cancel()
     this.#space.end()
     await this.#settleWrites()
-    this.#isLetGo = true
     for (const window of this.#windows) window.release()
     this.#windows = []
-    const opened = [this.#data, this.#metaFile, this.#direct].filter((file) => file !== undefined)
-    await Promise.allSettled(opened.map(async (file) => this.#disk.closeFile(await file)))
+    await this.#descriptors.close()
+    this.#state = 'closed'
   }
+
   /** Waits for all writes, also those that a failed flush left behind; nothing starts another one any more. */
   async #settleWrites(): Promise<void> {
     await Promise.allSettled([this.#flushing, this.#nextFlush])
     const tails = this.#windows.map((window) => window.tailWrite)
     await Promise.allSettled([...this.#inFlight, ...tails, this.#metaWrites])
-    await Promise.allSettled(this.#uses)
   }
 }

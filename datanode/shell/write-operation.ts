@@ -86,15 +86,12 @@ export async function writeBlock(
     connection.reply({ status: 'SUCCESS', firstBadLink: '' })
     return 'next'
   }
-  if (writer.isAbandoned) {
-    // Taken over while the next node was being connected: there is nothing to write to any more.
+  try {
+    // It may have been taken over while the next node was being connected.
+    writer.requireOpen()
+  } catch (error) {
     link?.downstream?.abort()
-    connection.context.counters.pipelineFailed('superseded')
-    throw new DfsError(
-      'REPLICA_NOT_FOUND',
-      `Cannot write block ${writer.blockId}: a recovery or a newer pipeline took the replica over`,
-      { blockId: writer.blockId },
-    )
+    throw error
   }
   if (mode.answersFirst) connection.reply({ status: 'SUCCESS', firstBadLink: '' })
   return receive(connection, mode, writer, {

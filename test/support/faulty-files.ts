@@ -16,13 +16,14 @@ interface Hold {
   readonly operations: readonly (keyof FileSystem)[]
   readonly path: RegExp
   readonly until: Promise<void>
+  /** The disk has done it already, and only its answer waits. */
+  readonly isDone?: boolean
 }
 
 /** Real file operations on a disk that fails as it is told. */
 export class FaultyFiles {
   readonly files: FileSystem
   readonly #pathByDescriptor = new Map<number, string>()
-  readonly #gates: { readonly path: RegExp; readonly until: Promise<void> }[] = []
   readonly #holds: Hold[] = []
   /** Operations that began with a descriptor closed before: on a real disk they hit whatever has its number then. */
   readonly lateUses: string[] = []
@@ -78,11 +79,6 @@ export class FaultyFiles {
     this.#faults = []
   }
 
-  /** Holds renames of matching files back until `until` settles. */
-  holdRenames(path: RegExp, until: Promise<void>): void {
-    this.#gates.push({ path, until })
-  }
-
   /** Holds matching operations back until `until` settles. */
   hold(hold: Hold): void {
     this.#holds.push(hold)
@@ -94,22 +90,26 @@ export class FaultyFiles {
     real: () => Promise<T>,
   ): Promise<T> {
     const path = this.#pathByDescriptor.get(descriptor) ?? 'a closed file'
-    await this.#before(operation, path)
-    for (const held of this.#holds) {
-      if (held.operations.includes(operation) && held.path.test(path)) await held.until
-    }
-    if (this.#pathByDescriptor.get(descriptor) === path) return real()
-    this.lateUses.push(`${operation} ${path}`)
-    throw Object.assign(new Error(`EBADF: ${operation} '${path}'`), { code: 'EBADF' })
+    return this.#run(operation, path, () => {
+      if (this.#pathByDescriptor.get(descriptor) === path) return real()
+      this.lateUses.push(`${operation} ${path}`)
+      throw Object.assign(new Error(`EBADF: ${operation} '${path}'`), { code: 'EBADF' })
+    })
   }
 
   async #run<T>(operation: keyof FileSystem, path: string, real: () => Promise<T>): Promise<T> {
     await this.#before(operation, path)
+    await this.#held(operation, path, false)
     const result = await real()
-    if (operation === 'renameFile') {
-      for (const gate of this.#gates) if (gate.path.test(path)) await gate.until
-    }
+    await this.#held(operation, path, true)
     return result
+  }
+
+  async #held(operation: keyof FileSystem, path: string, isDone: boolean): Promise<void> {
+    for (const hold of this.#holds) {
+      const isMeant = hold.operations.includes(operation) && hold.path.test(path)
+      if (isMeant && (hold.isDone ?? false) === isDone) await hold.until
+    }
   }
 
   async #before(operation: keyof FileSystem, path: string): Promise<void> {

@@ -107,3 +107,24 @@ t.test('a closed writer refuses to touch its files', async (t) => {
   await t.rejects(writer.sync(), { code: 'IO_ERROR', message: /its files are closed/ })
   t.same(faults.lateUses, [])
 })
+
+t.test('whoever takes a replica over a second time waits for its files, too', async (t) => {
+  const started = await startWriter(t)
+  const { faults, writer } = started
+  const { opened, open } = gate()
+  faults.hold({ operations: ['writeAt'], path: /blk_1$/, until: opened })
+  receive(started, 700)
+  writer.requireOpen()
+  let isOver = false
+  const takeovers = [writer.abandon(), writer.abandon()].map((takeover) =>
+    takeover.then(() => {
+      isOver = true
+    }),
+  )
+  t.throws(() => writer.requireOpen(), { code: 'REPLICA_NOT_FOUND' })
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+  t.notOk(isOver)
+  open()
+  await Promise.all(takeovers)
+  t.same(faults.lateUses, [])
+})

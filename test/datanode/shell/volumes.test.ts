@@ -325,12 +325,10 @@ t.test('a read that meets a deletion is told that there is no replica', async (t
   t.teardown(() => server.close())
   await writeWholeBlock([server], { blockId: 1, data: patternBytes(5000) })
   let go: () => void = () => undefined
-  faults.holdRenames(
-    /blk_1$/,
-    new Promise((resolve) => {
-      go = resolve
-    }),
-  )
+  const until = new Promise<void>((resolve) => {
+    go = resolve
+  })
+  faults.hold({ operations: ['renameFile'], path: /blk_1$/, until, isDone: true })
   const deletion = server.store.delete(blockId(1), stamp)
   while ((await readdir(join(root, 'data', 'current', testPool, 'tmp'))).length === 0);
   const read = server.store.openForRead(blockId(1), stamp)
