@@ -70,7 +70,7 @@ export function writeHandlers(context: ClientContext): RpcHandlers<typeof client
       ),
     complete: ({ src, fileId, clientName: holder, last }, call) =>
       mapReply(
-        context.execute(call, {
+        context.executeOnce(call, {
           kind: 'complete',
           ...writerOf(src, fileId, holder),
           last: last === undefined ? undefined : block(last),

@@ -11,7 +11,6 @@ import {
   mkdirs,
   NamenodeWorld,
   root,
-  writer,
 } from '../../support/namenode-world.ts'
 
 /** Blocks writes to the journal until released. */
@@ -185,25 +184,6 @@ t.test('an at-most-once call repeated after a restart gets its first answer', as
   })
   await t.rejects(world.run(create('/f'), 10), { code: 'ALREADY_BEING_CREATED' })
 })
-
-t.test(
-  'a complete() that arrives once more leaves the file open that was reopened since',
-  async (t) => {
-    const world = new NamenodeWorld()
-    await world.start()
-    const datanodes = world.addDatanodes(3)
-    await world.run(create('/f'))
-    const { block } = await world.run(addBlock('/f'))
-    const last = { ...block, length: 100 }
-    for (const datanode of datanodes) world.received(datanode, last)
-    t.equal(await world.run(complete('/f', last), 5), true)
-    await world.run({ kind: 'append', path: '/f', clientName: writer, newBlock: false }, 6)
-    t.equal(await world.run(complete('/f', last), 5), true)
-    t.match(await stat(world, '/f'), { inode: { lease: { holder: writer } } })
-    t.equal(await world.run(complete('/f', last), 7), true, 'a call of its own closes it')
-    t.match(await stat(world, '/f'), { inode: { lease: undefined } })
-  },
-)
 
 t.test('an identical call that still runs is joined, not executed again', async (t) => {
   const world = new NamenodeWorld()
