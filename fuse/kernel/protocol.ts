@@ -1,0 +1,74 @@
+/** Numbers of FUSE's kernel protocol, version 7.31 as `include/uapi/linux/fuse.h` has it. All integers are in the machine's order: little endian. */
+
+export const protocolMajor = 7
+/** Newer kernels speak what this minor version says. */
+export const protocolMinor = 31
+export const rootNodeId = 1
+/** Largest payload of a read or write request. */
+export const transferBytesMax = 1024 * 1024
+/** What precedes the payload of the largest request, rounded up to a page. */
+export const requestBytesMax = transferBytesMax + 4096
+
+export const opcodes = {
+  lookup: 1,
+  forget: 2,
+  getattr: 3,
+  setattr: 4,
+  symlink: 6,
+  mknod: 8,
+  mkdir: 9,
+  unlink: 10,
+  rmdir: 11,
+  rename: 12,
+  link: 13,
+  open: 14,
+  read: 15,
+  write: 16,
+  statfs: 17,
+  release: 18,
+  fsync: 20,
+  flush: 25,
+  init: 26,
+  opendir: 27,
+  readdir: 28,
+  releasedir: 29,
+  fsyncdir: 30,
+  create: 35,
+  interrupt: 36,
+  destroy: 38,
+  batchForget: 42,
+  readdirplus: 44,
+  rename2: 45,
+} as const
+
+/** Bits of `fuse_setattr_in.valid`. */
+export const setattrBits = {
+  mode: 1 << 0,
+  uid: 1 << 1,
+  gid: 1 << 2,
+  size: 1 << 3,
+  atime: 1 << 4,
+  mtime: 1 << 5,
+  handle: 1 << 6,
+  atimeNow: 1 << 7,
+  mtimeNow: 1 << 8,
+} as const
+
+/** Bits of the INIT request and reply. */
+export const initBits = {
+  asyncRead: 1 << 0,
+  atomicTruncate: 1 << 3,
+  bigWrites: 1 << 5,
+  autoInvalidateData: 1 << 12,
+  readdirplus: 1 << 13,
+  readdirplusAuto: 1 << 14,
+  asyncDirectIo: 1 << 15,
+  parallelDirectoryOperations: 1 << 18,
+  maxPages: 1 << 22,
+} as const
+
+/** What this program asks of a kernel that offers it. */
+export const wantedInitBits = Object.values(initBits).reduce((bits, bit) => bits | bit, 0)
+
+/** Bits of `fuse_rename2_in.flags`. */
+export const renameNoReplace = 1

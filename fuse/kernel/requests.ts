@@ -1,0 +1,301 @@
+import { opcodes, setattrBits } from './protocol.ts'
+
+/** What every request begins with: `fuse_in_header`, 40 bytes. */
+export interface RequestHeader {
+  readonly opcode: number
+  /** Number the reply carries. */
+  readonly unique: bigint
+  readonly node: number
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Changes that a SETATTR request wants; what is absent stays. */
+export interface AttributeChanges {
+  readonly mode?: number
+  readonly uid?: number
+  readonly gid?: number
+  readonly size?: number
+  readonly atimeMs?: number | 'now'
+  readonly mtimeMs?: number | 'now'
+}
+
+/** One request, decoded. Byte payloads are views of the buffer it was read into. */
+export type RequestBody =
+  | {
+      readonly kind: 'init'
+      readonly major: number
+      readonly minor: number
+      readonly flags: number
+      readonly maxReadahead: number
+    }
+  | { readonly kind: 'lookup' | 'unlink' | 'rmdir'; readonly name: string }
+  | {
+      readonly kind: 'forget'
+      readonly forgets: readonly { readonly node: number; readonly count: number }[]
+    }
+  | {
+      readonly kind:
+        | 'getattr'
+        | 'statfs'
+        | 'interrupt'
+        | 'destroy'
+        | 'symlink'
+        | 'link'
+        | 'fsyncdir'
+    }
+  | { readonly kind: 'setattr'; readonly changes: AttributeChanges }
+  | { readonly kind: 'mkdir' | 'mknod'; readonly name: string; readonly mode: number }
+  | {
+      readonly kind: 'rename'
+      readonly name: string
+      readonly newParent: number
+      readonly newName: string
+      readonly flags: number
+    }
+  | { readonly kind: 'open' | 'opendir'; readonly flags: number }
+  | {
+      readonly kind: 'create'
+      readonly name: string
+      readonly flags: number
+      readonly mode: number
+    }
+  | {
+      readonly kind: 'read' | 'readdir' | 'readdirplus'
+      readonly handle: number
+      readonly offset: number
+      readonly size: number
+    }
+  | {
+      readonly kind: 'write'
+      readonly handle: number
+      readonly offset: number
+      readonly bytes: Buffer
+    }
+  | { readonly kind: 'flush' | 'fsync' | 'release' | 'releasedir'; readonly handle: number }
+  | { readonly kind: 'unknown' }
+
+/** A request as {@link decodeRequest} understands it. */
+export interface Request {
+  readonly header: RequestHeader
+  readonly body: RequestBody
+}
+
+/** Bytes that are no request; `header` is there when at least that could be read, so that an error can be answered. */
+export class BadRequest extends Error {
+  readonly header: RequestHeader | undefined
+
+  constructor(message: string, header?: RequestHeader) {
+    super(message)
+    this.name = 'BadRequest'
+    this.header = header
+  }
+}
+
+const headerBytes = 40
+
+/**
+ * Decodes one request as it was read from `/dev/fuse`.
+ * @throws {@link BadRequest} when it is cut off, holds a number that is not safe, or a name that is none
+ */
+export function decodeRequest(buffer: Buffer): Request {
+  if (buffer.length < headerBytes)
+    throw new BadRequest(`A request has ${buffer.length} bytes, its header ${headerBytes}`)
+  const header: RequestHeader = {
+    opcode: buffer.readUInt32LE(4),
+    unique: buffer.readBigUInt64LE(8),
+    node: Number(buffer.readBigUInt64LE(16)),
+    uid: buffer.readUInt32LE(24),
+    gid: buffer.readUInt32LE(28),
+  }
+  const length = buffer.readUInt32LE(0)
+  if (length !== buffer.length)
+    throw new BadRequest(`A request of ${length} bytes came as ${buffer.length}`, header)
+  const decode = decoders.get(header.opcode)
+  if (decode === undefined) return { header, body: { kind: 'unknown' } }
+  try {
+    return { header, body: decode(new Fields(buffer.subarray(headerBytes)), header) }
+  } catch (error) {
+    if (error instanceof RangeError)
+      throw new BadRequest(`Request ${header.opcode}: ${error.message}`, header)
+    throw error
+  }
+}
+
+/** Reads a request's fields at their offsets behind the header; everything outside is a RangeError. */
+class Fields {
+  readonly #bytes: Buffer
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
+  }
+
+  u32(at: number): number {
+    return this.#bytes.readUInt32LE(at)
+  }
+
+  u64(at: number): number {
+    const value = this.#bytes.readBigUInt64LE(at)
+    if (value > BigInt(Number.MAX_SAFE_INTEGER))
+      throw new RangeError(`${value} at byte ${at} is too large`)
+    return Number(value)
+  }
+
+  /** Seconds since the epoch, which may be before it, and nanoseconds, as milliseconds. */
+  time(secondsAt: number, nanosecondsAt: number): number {
+    const ms =
+      Number(this.#bytes.readBigInt64LE(secondsAt)) * 1000 +
+      Math.floor(this.u32(nanosecondsAt) / 1e6)
+    if (!Number.isSafeInteger(ms))
+      throw new RangeError(`the time at byte ${secondsAt} is too far away`)
+    return ms
+  }
+
+  /** Names that end with NUL, one after the other, from `at` on. */
+  names(at: number, count: number): string[] {
+    const names: string[] = []
+    let start = at
+    while (names.length < count) {
+      const end = this.#bytes.indexOf(0, start)
+      if (end <= start) throw new RangeError(`there is no name at byte ${start}`)
+      const bytes = this.#bytes.subarray(start, end)
+      const name = bytes.toString('utf8')
+      if (name.includes('/') || !Buffer.from(name).equals(bytes))
+        throw new RangeError(`the name at byte ${start} is not UTF-8 or has a slash`)
+      names.push(name)
+      start = end + 1
+    }
+    return names
+  }
+
+  name(at: number): string {
+    return this.names(at, 1)[0] ?? ''
+  }
+
+  bytes(at: number, length: number): Buffer {
+    if (at + length > this.#bytes.length)
+      throw new RangeError(`${length} bytes at byte ${at} are cut off`)
+    return this.#bytes.subarray(at, at + length)
+  }
+}
+
+type Decode = (fields: Fields, header: RequestHeader) => RequestBody
+
+const plain =
+  (
+    kind: 'getattr' | 'statfs' | 'interrupt' | 'destroy' | 'symlink' | 'link' | 'fsyncdir',
+  ): Decode =>
+  () => ({ kind })
+const named =
+  (kind: 'lookup' | 'unlink' | 'rmdir'): Decode =>
+  (fields) => ({ kind, name: fields.name(0) })
+const opened =
+  (kind: 'open' | 'opendir'): Decode =>
+  (fields) => ({ kind, flags: fields.u32(0) })
+const handled =
+  (kind: 'flush' | 'fsync' | 'release' | 'releasedir'): Decode =>
+  (fields) => ({ kind, handle: fields.u64(0) })
+const ranged =
+  (kind: 'read' | 'readdir' | 'readdirplus'): Decode =>
+  (fields) => ({
+    kind,
+    handle: fields.u64(0),
+    offset: fields.u64(8),
+    size: fields.u32(16),
+  })
+
+const decoders = new Map<number, Decode>([
+  [
+    opcodes.init,
+    (fields) => ({
+      kind: 'init',
+      major: fields.u32(0),
+      minor: fields.u32(4),
+      maxReadahead: fields.u32(8),
+      flags: fields.u32(12),
+    }),
+  ],
+  [opcodes.lookup, named('lookup')],
+  [
+    opcodes.forget,
+    (fields, { node }) => ({ kind: 'forget', forgets: [{ node, count: fields.u64(0) }] }),
+  ],
+  [opcodes.batchForget, batchForget],
+  [opcodes.getattr, plain('getattr')],
+  [opcodes.setattr, setattr],
+  [opcodes.symlink, plain('symlink')],
+  [opcodes.link, plain('link')],
+  [opcodes.mknod, (fields) => ({ kind: 'mknod', mode: fields.u32(0), name: fields.name(16) })],
+  [opcodes.mkdir, (fields) => ({ kind: 'mkdir', mode: fields.u32(0), name: fields.name(8) })],
+  [opcodes.unlink, named('unlink')],
+  [opcodes.rmdir, named('rmdir')],
+  [opcodes.rename, (fields) => rename(fields, 8, 0)],
+  [opcodes.rename2, (fields) => rename(fields, 16, fields.u32(8))],
+  [opcodes.open, opened('open')],
+  [opcodes.opendir, opened('opendir')],
+  [
+    opcodes.create,
+    (fields) => ({
+      kind: 'create',
+      flags: fields.u32(0),
+      mode: fields.u32(4),
+      name: fields.name(16),
+    }),
+  ],
+  [opcodes.read, ranged('read')],
+  [opcodes.readdir, ranged('readdir')],
+  [opcodes.readdirplus, ranged('readdirplus')],
+  [
+    opcodes.write,
+    (fields) => ({
+      kind: 'write',
+      handle: fields.u64(0),
+      offset: fields.u64(8),
+      bytes: fields.bytes(40, fields.u32(16)),
+    }),
+  ],
+  [opcodes.statfs, plain('statfs')],
+  [opcodes.flush, handled('flush')],
+  [opcodes.fsync, handled('fsync')],
+  [opcodes.release, handled('release')],
+  [opcodes.releasedir, handled('releasedir')],
+  [opcodes.fsyncdir, plain('fsyncdir')],
+  [opcodes.interrupt, plain('interrupt')],
+  [opcodes.destroy, plain('destroy')],
+])
+
+function rename(fields: Fields, namesAt: number, flags: number): RequestBody {
+  const [name = '', newName = ''] = fields.names(namesAt, 2)
+  return { kind: 'rename', newParent: fields.u64(0), name, newName, flags }
+}
+
+function batchForget(fields: Fields): RequestBody {
+  const count = fields.u32(0)
+  fields.bytes(8, count * 16)
+  const forgets = Array.from({ length: count }, (_, index) => ({
+    node: fields.u64(8 + index * 16),
+    count: fields.u64(16 + index * 16),
+  }))
+  return { kind: 'forget', forgets }
+}
+
+function setattr(fields: Fields): RequestBody {
+  const valid = fields.u32(0)
+  const has = (bit: number): boolean => (valid & bit) !== 0
+  fields.bytes(0, 88)
+  return {
+    kind: 'setattr',
+    changes: {
+      ...(has(setattrBits.size) ? { size: fields.u64(16) } : {}),
+      ...(has(setattrBits.atime)
+        ? { atimeMs: has(setattrBits.atimeNow) ? ('now' as const) : fields.time(32, 56) }
+        : {}),
+      ...(has(setattrBits.mtime)
+        ? { mtimeMs: has(setattrBits.mtimeNow) ? ('now' as const) : fields.time(40, 60) }
+        : {}),
+      ...(has(setattrBits.mode) ? { mode: fields.u32(68) & 0o7777 } : {}),
+      ...(has(setattrBits.uid) ? { uid: fields.u32(76) } : {}),
+      ...(has(setattrBits.gid) ? { gid: fields.u32(80) } : {}),
+    },
+  }
+}
