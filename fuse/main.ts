@@ -1,7 +1,12 @@
 import { DfsClient } from '../client/index.ts'
 import { localIdentities } from './identity.ts'
+import { kernelDriverObstacle, mountKernel } from './kernel/kernel-driver.ts'
+import { MountedTree } from './mounted-tree.ts'
 import type { mountNative } from './native-driver.ts'
 import { MountOperations } from './operations.ts'
+
+/** Who speaks to the kernel: we ourselves, or libfuse 2 through the package `fuse-native`. */
+export type DriverName = 'kernel' | 'fuse-native'
 
 /** Parameters of {@link runMount}. */
 export interface MountOptions {
@@ -9,20 +14,55 @@ export interface MountOptions {
   readonly user?: string
   /** Existing empty directory. */
   readonly directory: string
+  /** The kernel's where this machine and user can have it, unless given. */
+  readonly driver?: DriverName
 }
 
 /** A running mount. */
 export interface RunningMount {
+  readonly driver: DriverName
+  /** Resolves when the mount is gone because somebody else took it away. */
+  readonly ended?: Promise<void>
   stop(): Promise<void>
 }
 
 /**
- * Mounts a cluster at a directory with the package `fuse-native`, for the user who runs it.
- * Files are read at any offset and written from start to end; see `dfs help mount`.
+ * Mounts a cluster at a directory; see `dfs help mount` and docs/decisions/0007-mount-drivers.md for what the drivers carry.
  *
- * @throws Error when the package or libfuse 2 is not installed, or the directory cannot be mounted on
+ * @throws Error when the driver is not to be had here, or the directory cannot be mounted on
  */
 export async function runMount(options: MountOptions): Promise<RunningMount> {
+  const obstacle = kernelDriverObstacle()
+  const driver = options.driver ?? (obstacle === undefined ? 'kernel' : 'fuse-native')
+  if (driver === 'fuse-native') return runNative(options)
+  if (obstacle !== undefined) throw new Error(`Cannot mount with the kernel driver: ${obstacle}`)
+  return runKernel(options)
+}
+
+async function runKernel({ uri, user, directory }: MountOptions): Promise<RunningMount> {
+  const tree = new MountedTree({
+    uri,
+    identities: localIdentities(),
+    ...(user === undefined ? {} : { user }),
+  })
+  try {
+    const mount = await mountKernel(directory, tree)
+    return {
+      driver: 'kernel',
+      ended: mount.ended,
+      async stop() {
+        await tree.publishAll()
+        await mount.unmount()
+        await tree.close()
+      },
+    }
+  } catch (error) {
+    await tree.close()
+    throw error
+  }
+}
+
+async function runNative(options: MountOptions): Promise<RunningMount> {
   const mountDirectory = await loadDriver()
   const client = new DfsClient({
     uri: options.uri,
@@ -31,6 +71,7 @@ export async function runMount(options: MountOptions): Promise<RunningMount> {
   const operations = new MountOperations(client, localIdentities())
   const mount = await mountDirectory(options.directory, operations)
   return {
+    driver: 'fuse-native',
     async stop() {
       await mount.unmount()
       await client.close()

@@ -17,7 +17,7 @@ const skip = existsSync('/dev/fuse') ? skipWithout(fusermount) : 'this machine h
 t.test('a mounted cluster is a directory that programs can use', { skip }, async (t) => {
   const cluster = await startCluster({ datanodes: 3 })
   const directory = mkdtempSync(join(tmpdir(), 'trefoil-mount-'))
-  const mount = await runMount({ uri: cluster.uri, directory })
+  const mount = await runMount({ uri: cluster.uri, directory, driver: 'fuse-native' })
   t.teardown(async () => {
     await mount.stop()
     rmdirSync(directory)

@@ -1,27 +1,46 @@
 import { resolve } from 'node:path'
 import { defineCommand } from '../command.ts'
 import { UsageError } from '../failures.ts'
+import { value } from '../options.ts'
 import { serve } from '../serve.ts'
+
+const drivers = ['kernel', 'fuse-native'] as const
 
 export const command = defineCommand({
   name: 'mount',
-  usage: 'mount DIR',
+  usage: 'mount [--driver kernel|fuse-native] DIR',
   description:
-    'Makes the cluster a directory of this machine until SIGINT or SIGTERM, for the user who runs it, through ' +
-    'libfuse 2 (Debian: fuse, libfuse2). Files are read at any offset and written from start to end: writing ' +
-    'elsewhere, and opening a file that has content without truncating it, fail with "Operation not supported". ' +
-    'close() and fsync() mean on disk on every replica.',
+    'Makes the cluster a directory of this machine until SIGINT or SIGTERM. Root on Linux gets the kernel driver: for ' +
+    'all users, each acting as himself; files are read and written anywhere, through a local copy that close() and ' +
+    'fsync() bring to the cluster. Everybody else gets libfuse 2 (Debian: fuse, libfuse2), for himself alone; there, ' +
+    'files are written from start to end, and writing elsewhere or into a file that has content fails with "Operation ' +
+    'not supported". close() and fsync() mean on disk on every replica.',
   examples: ['mkdir /tmp/cluster && dfs mount /tmp/cluster'],
-  options: {},
-  async run(context, _options, operands) {
+  options: { driver: value('driver', 'NAME', 'kernel or fuse-native, instead of the better one') },
+  async run(context, options, operands) {
     const [directory, ...others] = operands
     if (directory === undefined || others.length > 0) throw new UsageError('Give one directory')
+    const driver = drivers.find((name) => name === options.driver)
+    if (options.driver !== undefined && driver === undefined) {
+      throw new UsageError(`--driver is ${drivers.join(' or ')}, not "${options.driver}"`)
+    }
     const uri = await context.session.uri()
+    const { user } = context.global
     const absolute = resolve(context.io.cwd, directory)
     const { runMount } = await import('../../../fuse/main.ts')
     await serve(context, false, async () => {
-      const mount = await runMount({ uri, directory: absolute })
-      return { addresses: { mount: absolute }, stop: () => mount.stop() }
+      const mount = await runMount({
+        uri,
+        directory: absolute,
+        ...(user === undefined ? {} : { user }),
+        ...(driver === undefined ? {} : { driver }),
+      })
+      const { ended } = mount
+      return {
+        addresses: { mount: absolute, driver: mount.driver },
+        ...(ended === undefined ? {} : { ended }),
+        stop: () => mount.stop(),
+      }
     })
   },
 })

@@ -1,0 +1,369 @@
+import { constants } from 'node:fs'
+import { DfsClient, DfsFsError, type FileStatus } from '../client/index.ts'
+import { attributesOf, type NodeAttributes } from './attributes.ts'
+import { MountError } from './errno.ts'
+import type { Identities } from './identity.ts'
+import { NodeTable } from './node-table.ts'
+import { OpenDirectories } from './open-directories.ts'
+import { OpenInodes } from './open-inodes.ts'
+import { UserClients } from './user-clients.ts'
+
+/** O_ACCMODE of open(2), which Node does not name. */
+const accessModeMask = 0o3
+const permissionMask = 0o7777
+const unknownUser = 0xffffffff
+
+/** Where the tree comes from. */
+export interface TreeOptions {
+  readonly uri: string
+  /** Who the mount itself is; its rights publish what a caller was allowed to open but may not open again. */
+  readonly user?: string
+  readonly identities: Identities
+}
+
+/** What a SETATTR changes; what is absent stays. */
+export interface Changes {
+  readonly mode?: number
+  readonly uid?: number
+  readonly gid?: number
+  readonly size?: number
+  readonly atimeMs?: number | 'now'
+  readonly mtimeMs?: number | 'now'
+}
+
+/** An entry of a directory as READDIR tells it. */
+export interface TreeEntry {
+  readonly name: string
+  readonly status: FileStatus | undefined
+  readonly attributes: NodeAttributes
+}
+
+/**
+ * The cluster as a tree of numbered inodes, in the terms of a kernel: no driver, no paths. Calls go to the namenode as the
+ * user who makes them. Failures are errors whose `code` is a name of errno(3).
+ */
+export class MountedTree {
+  readonly #identities: Identities
+  readonly #clientOfMount: DfsClient
+  readonly #clients: UserClients
+  readonly #nodes = new NodeTable()
+  readonly #files: OpenInodes
+  readonly #directories = new OpenDirectories()
+
+  constructor({ uri, user, identities }: TreeOptions) {
+    // The kernel has applied the caller's umask already.
+    const settings = { 'fs.permissions.umask-mode': '000' }
+    const create = (name?: string): DfsClient =>
+      new DfsClient({ uri, settings, ...(name === undefined ? {} : { user: name }) })
+    this.#identities = identities
+    this.#clientOfMount = create(user)
+    this.#clients = new UserClients(create, identities)
+    this.#files = new OpenInodes(this.#nodes, this.#clientOfMount)
+  }
+
+  /** The entry of a directory; the kernel knows it once more from now on. */
+  async lookup(uid: number, parent: number, name: string): Promise<NodeAttributes> {
+    const status = await this.#clients.run(uid, (client) =>
+      client.lstat(this.#nodes.childPath(parent, name)),
+    )
+    return this.#remember(status, parent, name)
+  }
+
+  /** The kernel has forgotten an inode this many times. */
+  forget(node: number, count: number): void {
+    this.#nodes.forget(node, count)
+  }
+
+  async getattr(uid: number, node: number): Promise<NodeAttributes> {
+    const last = this.#files.of(node)?.lastStatus
+    return this.#attributes(
+      last ?? (await this.#clients.run(uid, (client) => this.#status(client, node))),
+      node,
+    )
+  }
+
+  async setattr(uid: number, node: number, changes: Changes): Promise<NodeAttributes> {
+    await this.#clients.run(uid, async (client) => {
+      const path = this.#nodes.pathOf(node)
+      const { size } = changes
+      if (size !== undefined) await this.#truncate(client, node, size)
+      const open = this.#files.of(node)
+      if (open?.isUnlinked === true) return
+      if (changes.mode !== undefined) await client.chmod(path, changes.mode & permissionMask)
+      await this.#chown(client, path, changes)
+      const { atimeMs, mtimeMs } = changes
+      if (atimeMs === undefined && mtimeMs === undefined) return
+      // Publishing later would set the time of modification anew.
+      await open?.publish(client)
+      await client.utimes(this.#nodes.pathOf(node), timeOf(atimeMs), timeOf(mtimeMs))
+    })
+    return this.getattr(uid, node)
+  }
+
+  async mkdir(uid: number, parent: number, name: string, mode: number): Promise<NodeAttributes> {
+    const path = this.#nodes.childPath(parent, name)
+    const status = await this.#clients.run(uid, async (client) => {
+      await client.mkdir(path, { mode: mode & permissionMask })
+      return client.lstat(path)
+    })
+    return this.#remember(status, parent, name)
+  }
+
+  /** An empty file; other kinds of nodes are refused with EPERM. */
+  async mknod(uid: number, parent: number, name: string, mode: number): Promise<NodeAttributes> {
+    if ((mode & constants.S_IFMT) !== constants.S_IFREG && (mode & constants.S_IFMT) !== 0) {
+      throw new MountError(
+        'EPERM',
+        `Cannot make "${name}": the cluster keeps files and directories only`,
+      )
+    }
+    const path = this.#nodes.childPath(parent, name)
+    const status = await this.#clients.run(uid, async (client) => {
+      await client.writeFile(path, '', { mode: mode & permissionMask, flags: 'wx' })
+      return client.lstat(path)
+    })
+    return this.#remember(status, parent, name)
+  }
+
+  async unlink(uid: number, parent: number, name: string): Promise<void> {
+    const path = this.#nodes.childPath(parent, name)
+    await this.#clients.run(uid, (client) =>
+      this.#keepingOpen(client, path, () => client.unlink(path)),
+    )
+  }
+
+  async rmdir(uid: number, parent: number, name: string): Promise<void> {
+    await this.#clients.run(uid, (client) => client.rmdir(this.#nodes.childPath(parent, name)))
+  }
+
+  /** rename(2); with `isExclusive` a target that exists is an error. */
+  async rename(
+    uid: number,
+    from: { readonly parent: number; readonly name: string },
+    to: { readonly parent: number; readonly name: string },
+    isExclusive: boolean,
+  ): Promise<void> {
+    const source = this.#nodes.childPath(from.parent, from.name)
+    const target = this.#nodes.childPath(to.parent, to.name)
+    await this.#clients.run(uid, async (client) => {
+      const moved = await client.lstat(source)
+      const replaced = await client.lstat(target).catch(undefinedIfMissing)
+      if (replaced !== undefined) {
+        if (isExclusive) throw new MountError('EEXIST', `"${to.name}" exists already`)
+        if (replaced.inode === moved.inode) return
+        if (replaced.isDirectory() !== moved.isDirectory()) {
+          throw new MountError(
+            replaced.isDirectory() ? 'EISDIR' : 'ENOTDIR',
+            `"${from.name}" and "${to.name}" are of different kinds`,
+          )
+        }
+      }
+      await this.#keepingOpen(client, replaced === undefined ? undefined : target, () =>
+        client.rename(source, target, { overwrite: !isExclusive }),
+      )
+      const node = this.#nodes.named(from.parent, from.name)
+      if (node !== undefined) this.#nodes.place(node, to.parent, to.name)
+    })
+  }
+
+  /** Opens a file; O_TRUNC and O_APPEND of `flags` count, rights are the kernel's to check. */
+  async open(uid: number, node: number, flags: number): Promise<number> {
+    const isWriting = (flags & accessModeMask) !== constants.O_RDONLY
+    const handle = this.#files.open(
+      node,
+      this.#clients.lease(uid),
+      (flags & constants.O_APPEND) !== 0,
+    )
+    try {
+      const { inode, lease } = this.#files.get(handle)
+      if (isWriting && (flags & constants.O_TRUNC) !== 0) await inode.truncate(lease.client, 0)
+      return handle
+    } catch (error) {
+      await this.#files.release(handle).catch(() => undefined) // why opening failed is told
+      throw error
+    }
+  }
+
+  /** Makes a file and opens it; one that exists is opened unless `flags` has O_EXCL. */
+  async create(
+    uid: number,
+    entry: { readonly parent: number; readonly name: string; readonly mode: number },
+    flags: number,
+  ): Promise<{ readonly attributes: NodeAttributes; readonly handle: number }> {
+    const attributes = await this.mknod(
+      uid,
+      entry.parent,
+      entry.name,
+      entry.mode & permissionMask,
+    ).catch((error: unknown) => {
+      const isThere = error instanceof DfsFsError && error.code === 'EEXIST'
+      if (!isThere || (flags & constants.O_EXCL) !== 0) throw error
+      return this.lookup(uid, entry.parent, entry.name)
+    })
+    try {
+      return { attributes, handle: await this.open(uid, attributes.node, flags) }
+    } catch (error) {
+      this.forget(attributes.node, 1)
+      throw error
+    }
+  }
+
+  /** Fills `buffer` from `position`; fewer bytes only at the end of the file. */
+  read(handle: number, buffer: Buffer, position: number): Promise<number> {
+    const { inode, lease } = this.#files.get(handle)
+    return inode.read(lease.client, buffer, position)
+  }
+
+  write(handle: number, bytes: Uint8Array, position: number): Promise<number> {
+    const { inode, lease, isAppending } = this.#files.get(handle)
+    return inode.write(lease.client, bytes, isAppending ? undefined : position)
+  }
+
+  /** fsync(2) and close(2): what was written is in the cluster, on disk on every replica. */
+  async sync(handle: number): Promise<void> {
+    const { inode, lease } = this.#files.get(handle)
+    await inode.publish(lease.client)
+  }
+
+  release(handle: number): Promise<void> {
+    return this.#files.release(handle)
+  }
+
+  /** A handle to read a directory with. */
+  opendir(uid: number, node: number): number {
+    return this.#directories.open(() =>
+      this.#clients.run(uid, (client) =>
+        client.readdir(this.#nodes.pathOf(node), { withFileTypes: true }),
+      ),
+    )
+  }
+
+  /** Entries from the given index on; `.` and `..` are the first two and have no status. */
+  async *entries(
+    handle: number,
+    node: number,
+    start: number,
+  ): AsyncGenerator<TreeEntry, void, undefined> {
+    const statuses = await this.#directories.entries(handle, start === 0)
+    for (let index = start; index < statuses.length + 2; index += 1) {
+      const status = statuses[index - 2]
+      if (index < 2 || status === undefined) yield this.#dots(node, index)
+      else {
+        const id = this.#nodes.numberOf(status.inode)
+        yield { name: status.name, status, attributes: this.#attributes(status, id) }
+      }
+    }
+  }
+
+  /** The kernel was told of an entry of a directory that was listed. */
+  rememberEntry(parent: number, { name, status }: TreeEntry): void {
+    if (status !== undefined) this.#nodes.remember(status.inode, parent, name)
+  }
+
+  closedir(handle: number): void {
+    this.#directories.release(handle)
+  }
+
+  async statfs(): Promise<{
+    readonly blockSize: number
+    readonly blocks: number
+    readonly free: number
+  }> {
+    const { capacity, remaining } = await this.#clientOfMount.statfs()
+    const blockSize = 4096
+    return {
+      blockSize,
+      blocks: Math.floor(capacity / blockSize),
+      free: Math.floor(remaining / blockSize),
+    }
+  }
+
+  /** Brings what is open and not in the cluster yet there; a file that fails does not keep the others. */
+  publishAll(): Promise<void> {
+    return this.#files.publishAll()
+  }
+
+  /** Publishes what is open and closes all connections. */
+  async close(): Promise<void> {
+    await this.#files.releaseAll()
+    await this.#clients.close()
+    await this.#clientOfMount.close()
+  }
+
+  #dots(node: number, index: number): TreeEntry {
+    const { id, parent } = this.#nodes.get(node)
+    const name = index === 0 ? '.' : '..'
+    const ino = index === 0 ? id : parent
+    const none = { size: 0, uid: 0, gid: 0, nlink: 2, atimeMs: 0, mtimeMs: 0, ctimeMs: 0 }
+    return {
+      name,
+      status: undefined,
+      attributes: { ...none, node: ino, ino, mode: constants.S_IFDIR },
+    }
+  }
+
+  async #status(client: DfsClient, node: number): Promise<FileStatus> {
+    return client.lstat(this.#nodes.pathOf(node))
+  }
+
+  #remember(status: FileStatus, parent: number, name: string): NodeAttributes {
+    return this.#attributes(status, this.#nodes.remember(status.inode, parent, name).id)
+  }
+
+  #attributes(status: FileStatus, node: number): NodeAttributes {
+    const attributes = attributesOf(status, node, this.#identities)
+    const open = this.#files.of(node)
+    const unpublished = open?.unpublished
+    if (unpublished === undefined) return attributes
+    const { size, mtimeMs } = unpublished
+    const nlink = open?.isUnlinked === true ? 0 : attributes.nlink
+    return { ...attributes, size, mtimeMs, ctimeMs: mtimeMs, nlink }
+  }
+
+  async #truncate(client: DfsClient, node: number, size: number): Promise<void> {
+    await this.#files.during(node, async (inode) => {
+      await inode.truncate(client, size)
+      if (inode.handles === 1) await inode.publish(client)
+    })
+  }
+
+  async #chown(client: DfsClient, path: string, { uid, gid }: Changes): Promise<void> {
+    const user = uid === undefined || uid === unknownUser ? undefined : this.#identities.userOf(uid)
+    const group =
+      gid === undefined || gid === unknownUser ? undefined : this.#identities.groupOf(gid)
+    if (user !== undefined || group !== undefined) await client.chown(path, user, group)
+  }
+
+  /** Runs `action`, which takes away the name at `path`, so that a file that is open there keeps its content. */
+  async #keepingOpen(
+    client: DfsClient,
+    path: string | undefined,
+    action: () => Promise<void>,
+  ): Promise<void> {
+    const isAnythingOpen = path !== undefined && this.#files.isAnyOpen
+    const status = isAnythingOpen ? await client.lstat(path) : undefined
+    const open =
+      status === undefined ? undefined : this.#files.of(this.#nodes.numberOf(status.inode))
+    if (open === undefined || status === undefined) {
+      await action()
+      return
+    }
+    await open.keepUnlinked(client, status)
+    try {
+      await action()
+    } catch (error) {
+      open.keepLinked()
+      throw error
+    }
+  }
+}
+
+function timeOf(time: number | 'now' | undefined): Date | undefined {
+  if (time === undefined) return undefined
+  return new Date(time === 'now' ? Date.now() : time)
+}
+
+function undefinedIfMissing(error: unknown): undefined {
+  if (error instanceof DfsFsError && error.code === 'ENOENT') return undefined
+  throw error
+}

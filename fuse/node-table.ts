@@ -1,0 +1,113 @@
+import { MountError } from './errno.ts'
+
+/** The kernel's number of the root. */
+export const rootNode = 1
+
+/** An inode that the kernel knows. Its number stays, also when rewriting gives the file a new inode in the cluster. */
+export interface Node {
+  readonly id: number
+  /** Inode of the cluster that holds the content now. */
+  fileId: number
+  /** Where it was last seen; the root is its own parent. */
+  parent: number
+  name: string
+  /** Times the kernel was told of it and has not forgotten. */
+  lookups: number
+}
+
+/**
+ * The inodes that the kernel knows, by number and by name. Memory follows the kernel's own cache: what it forgets goes.
+ * The cluster finds inodes by id (`/.reserved/.inodes/ID`), so renames by others do not lead astray.
+ */
+export class NodeTable {
+  readonly #byId = new Map<number, Node>()
+  readonly #byFileId = new Map<number, Node>()
+  readonly #byName = new Map<string, Node>()
+
+  constructor() {
+    this.#byId.set(rootNode, {
+      id: rootNode,
+      fileId: rootNode,
+      parent: rootNode,
+      name: '',
+      lookups: 1,
+    })
+  }
+
+  get size(): number {
+    return this.#byId.size
+  }
+
+  /** @throws MountError ESTALE for a number that the kernel was never told or has forgotten */
+  get(id: number): Node {
+    const node = this.#byId.get(id)
+    if (node === undefined) throw new MountError('ESTALE', `No inode has the number ${id}`)
+    return node
+  }
+
+  /** The number an inode of the cluster has in this mount. */
+  numberOf(fileId: number): number {
+    return this.#byFileId.get(fileId)?.id ?? fileId
+  }
+
+  /** Notes where an inode was seen, and that the kernel is told of it. */
+  remember(fileId: number, parent: number, name: string): Node {
+    let node = this.#byFileId.get(fileId)
+    if (node === undefined) {
+      node = { id: fileId, fileId, parent, name, lookups: 0 }
+      this.#byId.set(node.id, node)
+      this.#byFileId.set(fileId, node)
+    }
+    node.lookups += 1
+    this.place(node, parent, name)
+    return node
+  }
+
+  /** Notes that `node` has this name now. */
+  place(node: Node, parent: number, name: string): void {
+    this.#unname(node)
+    node.parent = parent
+    node.name = name
+    this.#byName.set(keyOf(parent, name), node)
+  }
+
+  /** Notes that the content of `node` is in another inode of the cluster now. */
+  replaceFile(node: Node, fileId: number): void {
+    this.#byFileId.delete(node.fileId)
+    node.fileId = fileId
+    this.#byFileId.set(fileId, node)
+  }
+
+  named(parent: number, name: string): Node | undefined {
+    return this.#byName.get(keyOf(parent, name))
+  }
+
+  forget(id: number, count: number): void {
+    const node = this.#byId.get(id)
+    if (node === undefined || id === rootNode) return
+    node.lookups -= count
+    if (node.lookups > 0) return
+    this.#byId.delete(id)
+    this.#byFileId.delete(node.fileId)
+    this.#unname(node)
+  }
+
+  /** Path of an inode in the cluster. */
+  pathOf(id: number): string {
+    return id === rootNode ? '/' : `/.reserved/.inodes/${this.get(id).fileId}`
+  }
+
+  /** Path of an entry of a directory. */
+  childPath(parent: number, name: string): string {
+    return parent === rootNode ? `/${name}` : `${this.pathOf(parent)}/${name}`
+  }
+
+  #unname(node: Node): void {
+    const key = keyOf(node.parent, node.name)
+    if (this.#byName.get(key) === node) this.#byName.delete(key)
+  }
+}
+
+function keyOf(parent: number, name: string): string {
+  return `${parent}/${name}`
+}
