@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import { Authentication } from './authentication.ts'
+import { answerClientError } from './client-error.ts'
 import { Clients } from './clients.ts'
 import { filesFace } from './files/face.ts'
 import { gatewayMetrics } from './metrics.ts'
@@ -14,7 +15,7 @@ const idleTimeoutMs = 300_000
 const limits = {
   maxHeaderSize: 32_768,
   headersTimeout: 20_000,
-  connectionsCheckingInterval: 2_000,
+  connectionsCheckingInterval: 1_000,
 } as const
 
 /** Parameters of {@link runGateway}. */
@@ -25,6 +26,8 @@ export interface GatewayOptions {
   /** 0 picks a free port. */
   readonly port: number
   readonly user?: string
+  /** How long the headers of a request may take, 20 s by default. */
+  readonly headersTimeoutMs?: number
 }
 
 /** A listening gateway. */
@@ -54,8 +57,13 @@ export async function runGateway(options: GatewayOptions): Promise<RunningGatewa
   application.use('/webhdfs/v1', webHdfsFace(authentication))
   application.use(continueBody)
   application.use('/files', filesFace(authentication))
-  const server = createServer(limits, (request, response) => void application(request, response))
+  const headersTimeout = options.headersTimeoutMs ?? limits.headersTimeout
+  const server = createServer(
+    { ...limits, headersTimeout },
+    (request, response) => void application(request, response),
+  )
   server.on('checkContinue', (request, response) => void application(request, response))
+  server.on('clientError', answerClientError)
   // A body may take as long as it likes, as long as something of it arrives.
   server.requestTimeout = 0
   server.timeout = idleTimeoutMs
