@@ -78,7 +78,9 @@ export function watchDeletions(cluster: SimCluster, report: Report): void {
       const stamps = others.map((other) => other.disk.files.get(blockId)?.generationStamp ?? 0)
       // A stale replica may go when a newer one is good.
       if (stamps.some((stamp) => stamp > generationStamp)) return
-      const needed = Math.max(1, cluster.config.replication - 1)
+      const { replication, faults } = cluster.config
+      const mayBeDamaged = faults.rot + faults.misdirect + faults['lose-disk'] > 0
+      const needed = Math.max(1, mayBeDamaged ? replication - 1 : replication)
       if (others.length >= needed) return
       report(
         'deletions',

@@ -377,9 +377,19 @@ export class Workload {
     } catch (error) {
       if (!isDfsError(error)) throw error
       this.#witness.trace(`${operation.name} ${error.code}`)
+      if (this.#isCalm && mayNotFail.has(error.code)) {
+        this.#witness.violation(`${operation.name} failed with nothing wrong: ${error.message}`)
+      }
       if (isUnknown(error)) await this.#client.pause(strayPauseMs)
       else if (operation.isAtomic) undo()
     }
+  }
+
+  /** Nothing goes wrong in this run, and no rival takes leases away: what can be done succeeds. */
+  get #isCalm(): boolean {
+    const { faultEveryMs, network, operations } = this.#config
+    const isQuiet = network.lossOneIn === 0 && network.lateOneIn === 0
+    return faultEveryMs === 0 && isQuiet && operations.fight === 0
   }
 
   /** Directories between the home and `path` that `path` needs. */
@@ -404,6 +414,15 @@ export class Workload {
     return `${this.#home}/d${this.#client.prng.below(directoriesPerClient)}`
   }
 }
+
+/** Errors that only faults explain. */
+const mayNotFail: ReadonlySet<string> = new Set([
+  'IO_ERROR',
+  'NO_DATANODES',
+  'OUTCOME_UNKNOWN',
+  'CONNECTION_LOST',
+  'TIMED_OUT',
+])
 
 function isUnknown({ code }: DfsError): boolean {
   return code === 'OUTCOME_UNKNOWN' || code === 'CONNECTION_LOST' || code === 'TIMED_OUT'
