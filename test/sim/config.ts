@@ -64,6 +64,8 @@ export interface SimConfig {
   /** The first so many faults happen. */
   readonly faultsMax: number
   readonly faults: Weights<FaultKind>
+  /** Mean pause between two drains of a datanode; 0 for none. */
+  readonly drainEveryMs: number
   readonly network: NetworkFaults
   readonly segmentBytesMax: number
   /** Longest time that the namenode's disk and its store take for one operation. */
@@ -140,6 +142,7 @@ export function drawConfig(seed: number): SimConfig {
     faultEveryMs: prng.chance(1, 10) ? 0 : between(600, isBig ? 6000 : 3000),
     faultsMax: unlimited,
     faults: { ...varied(prng, faultWeights), ...(isDamaging ? {} : noDamage) },
+    drainEveryMs: isDamaging ? 0 : drawDrains(seed),
     network: {
       delayMsMax: between(1, 30),
       lateOneIn: prng.chance(1, 2) ? between(50, 500) : 0,
@@ -163,6 +166,15 @@ export function drawConfig(seed: number): SimConfig {
       'dfs.namenode.mass-failure.percent': prng.chance(1, 2) ? 34 : 100,
     },
   }
+}
+
+/**
+ * Every fourth cluster is drained. Drawn apart, so that the others are what they were before. Not where disks are
+ * damaged: what is safe to leave behind depends on what nobody has found out yet.
+ */
+function drawDrains(seed: number): number {
+  const prng = new Prng(seed + 1)
+  return prng.chance(1, 4) ? 2_000 + prng.below(10_000) : 0
 }
 
 /** Every run stresses something else: some kinds do not happen at all, others three times as often. */

@@ -17,12 +17,14 @@
  *                                      hear nothing of each other, in both directions or in one
  *   clocks                             are off by minutes from the start, and wall clocks jump by hours
  *   clients                            die at any moment
+ *   operators                          drain one datanode at a time; one that may leave goes with its disks
  */
 import { unreachable } from '../../base/assert.ts'
 import { Prng } from '../../base/prng.ts'
 import type { BlockId } from '../../protocol/ids.ts'
 import type { SimCluster } from './cluster.ts'
 import { type FaultKind, faultKinds, pickKind } from './config.ts'
+import { DrainOperator } from './drains.ts'
 import { lengthOf, type ReplicaFile } from './replica-disk.ts'
 import type { SimDatanode } from './sim-datanode.ts'
 
@@ -58,6 +60,7 @@ export class FaultInjector {
   readonly #impaired = new Set<string>()
   /** Blocks of which a good replica was destroyed. */
   readonly #damaged = new Set<BlockId>()
+  readonly #operator: DrainOperator
   #isRunning = true
   #strikeCount = 0
 
@@ -65,22 +68,32 @@ export class FaultInjector {
     this.#cluster = cluster
     this.#prng = new Prng(cluster.prng.next())
     this.#options = options
+    this.#operator = new DrainOperator(cluster, {
+      retire: (datanode) => this.#retire(datanode),
+      trace: options.trace,
+    })
   }
 
   start(): void {
+    this.#operator.start()
+    this.#scheduleStrike()
+  }
+
+  #scheduleStrike(): void {
     const { faultEveryMs, faultsMax } = this.#cluster.config
     if (faultEveryMs === 0 || this.#strikeCount >= faultsMax) return
     this.#strikeCount += 1
     this.#after(this.#prng.below(2 * faultEveryMs), () => {
       const kind = pickKind(this.#prng, faultKinds, this.#cluster.config.faults)
       if (kind !== undefined) this.#strike(kind)
-      this.start()
+      this.#scheduleStrike()
     })
   }
 
   /** Ends all faults and brings everything back. */
   stop(): void {
     this.#isRunning = false
+    this.#operator.stop()
     const { network, namenode, datanodes } = this.#cluster
     network.heal()
     if (!namenode.isUp) namenode.start()
@@ -226,6 +239,18 @@ export class FaultInjector {
     // Of what was only flushed there are fewer copies now than a power failure elsewhere needs.
     this.#options.powerLost()
     this.#restartLater(datanode)
+  }
+
+  /** The machine of a drained datanode goes for good; another one takes its name. */
+  #retire(datanode: SimDatanode): boolean {
+    if (!datanode.isUp || !this.#impair(datanode.name)) return false
+    this.#options.trace(`retire ${datanode.name}`)
+    datanode.crash('power')
+    datanode.disk.wipe()
+    // Of what was only flushed there may be fewer copies now than a power failure elsewhere needs.
+    this.#options.powerLost()
+    this.#restartLater(datanode)
+    return true
   }
 
   #rot({ name, disk }: SimDatanode, count: number): void {

@@ -88,7 +88,8 @@ export interface MutantHunt {
 /** Looks for a seed that passes without the bug and fails with it. */
 export async function huntMutant(mutant: Mutant, options: MutantHunt): Promise<Verdict> {
   const { seedsMax, usesRecorded, folderName } = options
-  const overrides = [...(mutant.set ?? []), ...options.overrides]
+  // Without drains, which came later, the recorded seeds are what they were.
+  const overrides = ['drainEveryMs=0', ...(mutant.set ?? []), ...options.overrides]
   // Below the built tree, so that packages are found from it.
   const folder = join(dist, folderName)
   try {
