@@ -112,10 +112,21 @@ export class Scheduler {
     else this.after(life.frozenUntil - this.#now, () => this.within(life, action))
   }
 
-  /** Timers of a process; they die with it. */
+  /** Timers of a process; they die with it. One that is due while it stands still may be cancelled before it goes on. */
   timersOf(life: Lifetime): Timers {
     const after = (delayMs: number, action: () => void): TimerHandle => {
-      return this.after(delayMs, () => this.within(life, action))
+      let isCancelled = false
+      const handle = this.after(delayMs, () => {
+        this.within(life, () => {
+          if (!isCancelled) action()
+        })
+      })
+      return {
+        cancel() {
+          isCancelled = true
+          handle.cancel()
+        },
+      }
     }
     return {
       after,
