@@ -56,6 +56,8 @@ export interface DfsClientOptions {
   /** Patience with a namenode that is away or busy; a minute by default. */
   readonly retry?: Partial<RetryPolicy> | undefined
   readonly logger?: Logger | undefined
+  /** What this client acts for, beside its own name: daemons log and audit it (HDFS: caller context). */
+  readonly callerContext?: string | undefined
   /** Called for what took time or went wrong, for metrics; see {@link ClientEvent}. Must not block. */
   readonly onEvent?: ((event: ClientEvent) => void) | undefined
 }
@@ -471,6 +473,7 @@ export class DfsClient implements AsyncDisposable {
         host,
         port,
         user: this.user,
+        callerContext: callerContextOf(clientName, options.callerContext),
         connectTimeoutMs,
         callTimeoutMs: idleTimeoutMs,
         logger,
@@ -511,4 +514,9 @@ export class DfsClient implements AsyncDisposable {
 function lazily<T>(load: () => Promise<T>): () => Promise<T> {
   let loading: Promise<T> | undefined
   return () => (loading ??= load())
+}
+
+/** The client's name is also on its leases and its data transfers, so it leads from one daemon's log to the others'. */
+function callerContextOf(clientName: string, given: string | undefined): string {
+  return given === undefined ? clientName : `${given},${clientName}`
 }

@@ -13,7 +13,13 @@
  */
 import type { ByteReader, ByteWriter } from './codec.ts'
 import { DfsError, type ErrorCode, isDfsError } from './errors.ts'
-import { type RpcErrorCode, rpcRequestHeader, rpcResponseHeader } from './messages/rpc.ts'
+import { decodeMessage, encodeMessage } from './message.ts'
+import {
+  type RpcErrorCode,
+  rpcCallerContext,
+  rpcRequestHeader,
+  rpcResponseHeader,
+} from './messages/rpc.ts'
 
 export const rpcVersion = 9
 export const rpcMagic = 'hrpc'
@@ -34,12 +40,16 @@ const rpcKindProtocolBuffer = 2
 const statusSuccess = 0
 
 /** Field numbers with wire types, as they stand in the headers. */
+/** Characters of a caller context that are kept (HDFS: hadoop.caller.context.max.size). */
+export const callerContextMax = 128
+
 const requestTags = {
   rpcKind: 0x08,
   rpcOp: 0x10,
   callId: 0x18,
   clientId: 0x22,
   retry: 0x28,
+  callerContext: 0x3a,
 } as const
 const responseTags = {
   callId: 0x08,
@@ -57,6 +67,10 @@ export class RequestHeaderFields {
   /** The same object as long as the bytes stay the same; owned by this header. */
   clientId = noBytes
   retryCount = noRetryCount
+  /** What the client says about the request it acts for; `undefined` when it says nothing. */
+  callerContext: string | undefined
+  #contextBytes = noBytes
+  #contextText = ''
 
   /**
    * Reads a delimited RpcRequestHeader.
@@ -68,6 +82,7 @@ export class RequestHeaderFields {
     this.rpcKind = -1
     this.rpcOp = -1
     this.retryCount = noRetryCount
+    this.callerContext = undefined
     let callId: number = specialCallIds.invalid
     let hasClientId = false
     while (reader.position < reader.end) {
@@ -79,12 +94,27 @@ export class RequestHeaderFields {
       } else if (tag === requestTags.retry) this.retryCount = reader.sint32()
       else if (tag === requestTags.rpcKind) this.rpcKind = reader.int32()
       else if (tag === requestTags.rpcOp) this.rpcOp = reader.int32()
+      else if (tag === requestTags.callerContext) this.#readCallerContext(reader)
       else reader.skip(tag & 7, tag >>> 3)
     }
     reader.end = outerEnd
     this.callId = callId
     if (!hasClientId) throw missing('RpcRequestHeader.clientId')
     if (callId === specialCallIds.invalid) throw missing('RpcRequestHeader.callId')
+  }
+
+  /** A client says the same with every call, so that its bytes are seldom decoded. */
+  #readCallerContext(reader: ByteReader): void {
+    const length = reader.delimiter()
+    const start = reader.position
+    const end = start + length
+    if (!sameBytes(reader.buffer, start, length, this.#contextBytes)) {
+      const bytes = Uint8Array.prototype.slice.call(reader.buffer, start, end)
+      this.#contextText = decodeMessage(rpcCallerContext, bytes).context.slice(0, callerContextMax)
+      this.#contextBytes = bytes
+    }
+    reader.position = end
+    this.callerContext = this.#contextText
   }
 
   #readClientId(reader: ByteReader): void {
@@ -95,6 +125,11 @@ export class RequestHeaderFields {
       this.clientId = Uint8Array.prototype.slice.call(reader.buffer, start, start + length)
     }
   }
+}
+
+/** Encodes what {@link writeCallHeader} sends as caller context with every call. */
+export function encodeCallerContext(context: string): Uint8Array {
+  return encodeMessage(rpcCallerContext, { context })
 }
 
 /** True when the header says what every header of an ordinary frame must say. */
@@ -114,6 +149,7 @@ export function writeCallHeader(
   callId: number,
   clientId: Uint8Array,
   retryCount: number,
+  callerContext?: Uint8Array,
 ): void {
   const mark = writer.beginDelimited()
   writer.byte(requestTags.rpcKind)
@@ -126,6 +162,10 @@ export function writeCallHeader(
   writer.bytes(clientId)
   writer.byte(requestTags.retry)
   writer.sint32(retryCount)
+  if (callerContext !== undefined) {
+    writer.byte(requestTags.callerContext)
+    writer.bytes(callerContext)
+  }
   writer.endDelimited(mark)
 }
 

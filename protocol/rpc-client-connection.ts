@@ -11,6 +11,7 @@ import { FrameDecoder } from './frame.ts'
 import {
   authBytes,
   beginFrame,
+  encodeCallerContext,
   endFrame,
   rpcMagic,
   rpcVersion,
@@ -37,6 +38,8 @@ export interface ClientIdentity {
   readonly realUser?: string | undefined
   /** Java name of the protocol the connection is opened for; each call names its own. */
   readonly protocol: string
+  /** What the client acts for, told with every call; servers log and audit it. */
+  readonly callerContext?: string | undefined
 }
 
 /** One call to write. */
@@ -77,9 +80,13 @@ export class RpcClientConnection {
   readonly reader = new ByteReader(noBytes)
   readonly #identity: ClientIdentity
   readonly #frames: FrameDecoder
+  readonly #callerContext: Uint8Array | undefined
 
   constructor(identity: ClientIdentity, frameBytesMax: number = limits.rpcFrameBytesMax) {
     this.#identity = identity
+    const { callerContext } = identity
+    this.#callerContext =
+      callerContext === undefined ? undefined : encodeCallerContext(callerContext)
     this.#frames = new FrameDecoder(frameBytesMax)
     this.#writePreamble()
   }
@@ -90,7 +97,13 @@ export class RpcClientConnection {
     const before = output.length
     try {
       const mark = beginFrame(output)
-      writeCallHeader(output, call.callId, this.#identity.clientId, call.retryCount)
+      writeCallHeader(
+        output,
+        call.callId,
+        this.#identity.clientId,
+        call.retryCount,
+        this.#callerContext,
+      )
       output.raw(call.methodHeader)
       writeDelimited(output, call.type, call.request)
       endFrame(output, mark)

@@ -49,6 +49,7 @@ export interface CallIdentity {
 /** A call to serve. Its request must be read from the connection's `reader` before the next one is pulled. */
 export interface IncomingCall<T> extends CallIdentity {
   readonly target: T
+  readonly callerContext: string | undefined
 }
 
 /** Frame limits of a server; the defaults are those of limits.ts. */
@@ -270,10 +271,11 @@ export class RpcServerConnection<T> {
       this.#invalid('Connection context not established')
       return undefined
     }
-    const { callId, clientId, retryCount } = this.#header
+    const { callId, clientId, retryCount, callerContext } = this.#header
     try {
       const target = this.#readTarget()
-      return target === undefined ? undefined : { callId, clientId, retryCount, target }
+      if (target === undefined) return undefined
+      return { callId, clientId, retryCount, target, callerContext }
     } catch (error) {
       if (!isDfsError(error)) throw error
       this.fail({ callId, clientId, retryCount }, failureOf(error))

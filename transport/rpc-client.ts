@@ -26,6 +26,8 @@ export interface RpcClientOptions {
   readonly realUser?: string | undefined
   /** Java name of the protocol told in the connection context; by default that of the first call. */
   readonly protocol?: string
+  /** What the calls are made for, told with each of them; servers log and audit it. */
+  readonly callerContext?: string | undefined
   /** 16 bytes; by default random. */
   readonly clientId?: Uint8Array
   readonly connectTimeoutMs: number
@@ -303,6 +305,7 @@ export class RpcClient {
       clientId: this.clientId,
       user,
       realUser,
+      callerContext: this.#options.callerContext,
       protocol: this.#options.protocol ?? protocol,
     }
     const wire: Wire = {

@@ -62,6 +62,8 @@ export interface RpcCall {
   readonly callId: number
   /** -1 when the client does not count, 0 on a first try. */
   readonly retryCount: number
+  /** What the client says about the request it acts for. */
+  readonly callerContext: string | undefined
   readonly connection: RpcConnectionInfo
   /** Aborts when the connection is gone. Created on first use. */
   readonly signal: AbortSignal
@@ -261,6 +263,7 @@ export class ServedConnection {
         ...this.#peer(),
         method: call.target.name,
         callId: call.callId,
+        callerContext: call.callerContext,
         error,
       })
     }
@@ -370,6 +373,7 @@ class ServedCall implements RpcCall {
   readonly callId: number
   readonly clientId: Uint8Array
   readonly retryCount: number
+  readonly callerContext: string | undefined
   readonly #served: ServedConnection
 
   constructor(served: ServedConnection, call: IncomingCall<CallTarget>) {
@@ -377,6 +381,7 @@ class ServedCall implements RpcCall {
     this.callId = call.callId
     this.clientId = call.clientId
     this.retryCount = call.retryCount
+    this.callerContext = call.callerContext
   }
 
   get user(): string {

@@ -46,6 +46,8 @@ export class TransferConnection implements ByteSink {
   readonly #handle: OperationHandler
   readonly #onClose: () => void
   #operation: string | undefined
+  /** Who the operation is for, by the name that its leases and caller context have, too. */
+  #client: string | undefined
   #operationCount = 0
   #lastProgress = 0
   #lastCount = 0
@@ -158,6 +160,7 @@ export class TransferConnection implements ByteSink {
     this.context.logger.warn('transfer-connection-failed', {
       peer: this.peer,
       operation: this.#operation,
+      client: this.#client,
       reason: error.message,
     })
   }
@@ -169,6 +172,7 @@ export class TransferConnection implements ByteSink {
 
   #run(operation: Operation): void {
     this.#operation = operation.kind
+    this.#client = clientOf(operation)
     this.#operationCount += 1
     this.#handle(this, operation).then(
       (then) => this.#finish(operation, then),
@@ -199,6 +203,7 @@ export class TransferConnection implements ByteSink {
       this.context.logger.warn('transfer-operation-failed', {
         peer: this.peer,
         operation: operation.kind,
+        client: this.#client,
         code: error.code,
         reason: error.message,
       })
@@ -211,4 +216,9 @@ export class TransferConnection implements ByteSink {
     this.#isClosed = true
     this.#onClose()
   }
+}
+
+function clientOf({ message }: Operation): string | undefined {
+  if (!('header' in message) || !('clientName' in message.header)) return undefined
+  return message.header.clientName === '' ? undefined : message.header.clientName
 }

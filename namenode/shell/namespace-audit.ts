@@ -87,7 +87,7 @@ export class NamespaceAudit {
     this.#sink({
       ...result,
       ...{ user: call.user, realUser: call.realUser, host: call.connection.remoteAddress },
-      ...{ source, target, callerContext: undefined },
+      ...{ source, target, callerContext: call.callerContext },
     })
   }
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type LogFields, type Logger, silentLogger } from '../../base/log.ts'
 import { systemTimers } from '../../base/system.ts'
+import { DfsClient } from '../../client/index.ts'
 import { type RunningNamenode, runNamenode } from '../../namenode/main.ts'
 import {
   AuditFile,
@@ -12,6 +13,7 @@ import {
   auditFilesKept,
   auditText,
 } from '../../namenode/shell/audit.ts'
+import { callerContextMax } from '../../protocol/hadoop-rpc.ts'
 import { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
 import { type Settings, withSettings } from '../../protocol/settings.ts'
 import { RpcClient } from '../../transport/rpc-client.ts'
@@ -114,7 +116,10 @@ async function start(
   t: Test,
   overrides: Partial<Settings>,
   logger: Logger = silentLogger,
-): Promise<{ namenode: RunningNamenode; as: (user: string) => RpcClient }> {
+): Promise<{
+  namenode: RunningNamenode
+  as: (user: string, callerContext?: string) => RpcClient
+}> {
   const settings = withSettings({
     ...{ 'dfs.namenode.rpc-port': 0, 'dfs.namenode.http-port': 0 },
     ...overrides,
@@ -123,10 +128,10 @@ async function start(
   const namenode = await runNamenode(settings, { directory, logger })
   t.teardown(() => namenode.stop())
   const [host = '', port = ''] = (namenode.addresses['rpc'] ?? '').split(':')
-  const as = (user: string): RpcClient => {
+  const as = (user: string, callerContext?: string): RpcClient => {
     const client = new RpcClient({
       ...{ host, port: Number(port), user, logger: silentLogger, timers: systemTimers },
-      ...{ connectTimeoutMs: 5000, callTimeoutMs: 15_000 },
+      ...{ connectTimeoutMs: 5000, callTimeoutMs: 15_000, callerContext },
     })
     t.teardown(() => client.close())
     return client
@@ -215,3 +220,29 @@ t.test(
     )
   },
 )
+
+t.test('what a client says it acts for is audited with each of its operations', async (t) => {
+  const lines: LogFields[] = []
+  const { namenode, as } = await start(t, {}, auditCollector(lines))
+  const mkdirs = async (client: RpcClient, src: string): Promise<void> => {
+    const masked = { perm: 0o755 }
+    await client.call(clientNamenodeProtocol, 'mkdirs', { src, masked, createParent: true })
+  }
+  const job = as('root', 'job_7')
+  await mkdirs(job, '/a')
+  await mkdirs(job, '/b')
+  await mkdirs(as('root'), '/c')
+  await mkdirs(as('root', 'x'.repeat(1000)), '/d')
+  const [host = '', port = ''] = (namenode.addresses['rpc'] ?? '').split(':')
+  const sdk = new DfsClient({ uri: `hdfs://${host}:${port}`, user: 'root', callerContext: 'copy' })
+  await sdk.mkdir('/e')
+  await sdk.close()
+  t.match(lines, [
+    { src: '/a', callerContext: 'job_7' },
+    { src: '/b', callerContext: 'job_7' },
+    { src: '/c', callerContext: undefined },
+    { src: '/d', callerContext: 'x'.repeat(callerContextMax) },
+    { src: '/e', callerContext: /^copy,trefoil_[0-9a-f-]{36}$/ },
+  ])
+  await namenode.stop()
+})

@@ -4,8 +4,11 @@ import { DfsError } from '../../protocol/errors.ts'
 import { FrameDecoder } from '../../protocol/frame.ts'
 import {
   beginFrame,
+  callerContextMax,
+  encodeCallerContext,
   endFrame,
   failureOf,
+  RequestHeaderFields,
   specialCallIds,
   writeCallHeader,
   writeControlHeader,
@@ -208,6 +211,27 @@ t.test('call ids -33 and -3 are zig-zag in requests and unsigned in responses', 
   )
   const { raw } = serve(Buffer.concat([saslPreamble, sasl('NEGOTIATE')]))
   t.match(repliesIn(raw)[0]?.header, { callId: 4294967263, status: 'SUCCESS' })
+})
+
+t.test('a caller context is read for its own call only, and cut when it is long', async (t) => {
+  const header = new RequestHeaderFields()
+  const contextOf = (context?: Uint8Array): string | undefined => {
+    const writer = new ByteWriter()
+    writeCallHeader(writer, 1, clientId, 0, context)
+    const reader = new ByteReader(writer.copy())
+    header.read(reader)
+    t.equal(reader.position, reader.end, 'everything was read')
+    return header.callerContext
+  }
+  const job = encodeCallerContext('job_7')
+  t.equal(contextOf(job), 'job_7')
+  t.equal(contextOf(job), 'job_7')
+  t.equal(contextOf(), undefined)
+  t.equal(contextOf(encodeCallerContext('job_8')), 'job_8')
+  t.equal(contextOf(encodeCallerContext('')), '')
+  t.equal(contextOf(encodeCallerContext('ä'.repeat(1000))), 'ä'.repeat(callerContextMax))
+  t.throws(() => contextOf(new Uint8Array([0x12, 0x01, 0x00])), { code: 'BAD_FRAME' })
+  t.throws(() => contextOf(new Uint8Array([0x0a, 0x7f])), { code: 'BAD_FRAME' })
 })
 
 t.test('a call is answered with an empty message when there is nothing to say', async (t) => {

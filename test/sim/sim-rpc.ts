@@ -112,6 +112,7 @@ export class SimRpcClient {
     const call: RpcCall = {
       user,
       realUser: undefined,
+      callerContext: undefined,
       clientId: this.#clientId,
       callId: options.retry?.callId ?? this.nextCallId(),
       retryCount: options.retry?.retryCount ?? 0,

@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
+import { type LogFields, type Logger, silentLogger } from '../../../base/log.ts'
 import { finalizedDirectory, metaFileName } from '../../../datanode/format/block-file.ts'
 import { decodeMetaHeader, metaHeader } from '../../../datanode/format/block-meta.ts'
 import { transferReplica } from '../../../datanode/shell/replica-transfer.ts'
@@ -484,3 +485,25 @@ t.test('OP_BLOCK_CHECKSUM gives the MD5 of the chunk CRCs and their composition'
 function hexOf(bytes: Uint8Array | undefined): string {
   return Buffer.from(bytes ?? []).toString('hex')
 }
+
+t.test('the log names the client whose transfer failed', async (t) => {
+  const failures: LogFields[] = []
+  const logger: Logger = {
+    ...silentLogger,
+    warn: (event, fields = {}) => {
+      if (event === 'transfer-operation-failed') failures.push(fields)
+    },
+  }
+  const server = await startDataServer([t.testdir()], {}, { logger })
+  t.teardown(() => server.close())
+  const client = connection(t, server)
+  client.startWrite({ blockId: 1, poolId: 'BP-other', clientName: 'copy,trefoil_1' })
+  t.equal(await client.response(), undefined)
+  const datanode = connection(t, server)
+  datanode.startWrite({ blockId: 1, poolId: 'BP-other', clientName: '' })
+  t.equal(await datanode.response(), undefined)
+  t.match(failures, [
+    { operation: 'writeBlock', client: 'copy,trefoil_1' },
+    { operation: 'writeBlock', client: undefined },
+  ])
+})
