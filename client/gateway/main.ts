@@ -7,9 +7,12 @@ import { Clients } from './clients.ts'
 import { filesFace } from './files/face.ts'
 import { gatewayMetrics } from './metrics.ts'
 import { webHdfsFace } from './webhdfs/face.ts'
+import { WorkInFlight } from './webhdfs/work.ts'
 
 /** A connection on which nothing moves for that long is cut. */
 const idleTimeoutMs = 300_000
+/** What uploads that a stop cuts off have to give their files back; then the namenode's lease recovery does it. */
+const stopGraceMs = 5_000
 
 /** Headers that are longer get 431, ones that take longer 408. */
 const limits = {
@@ -46,6 +49,7 @@ export async function runGateway(options: GatewayOptions): Promise<RunningGatewa
     await clients.close()
     throw error
   }
+  const work = new WorkInFlight()
   const application = express()
   application.disable('x-powered-by')
   application.use((_request, response, next) => {
@@ -54,7 +58,7 @@ export async function runGateway(options: GatewayOptions): Promise<RunningGatewa
   })
   application.use(gatewayMetrics())
   application.use(refuseOtherSites)
-  application.use('/webhdfs/v1', webHdfsFace(authentication))
+  application.use('/webhdfs/v1', webHdfsFace(authentication, work))
   application.use(continueBody)
   application.use('/files', filesFace(authentication))
   const headersTimeout = options.headersTimeoutMs ?? limits.headersTimeout
@@ -77,6 +81,7 @@ export async function runGateway(options: GatewayOptions): Promise<RunningGatewa
     async stop() {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
+      await work.settled(stopGraceMs)
       await clients.close()
     },
   }

@@ -1,6 +1,8 @@
 /** The operations that move data, and GETFILECHECKSUM, which HDFS has a datanode answer, too. */
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { constants } from 'node:fs'
+import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { DfsError } from '../../../protocol/errors.ts'
 import type { DfsClient, DfsWriteStream, FileStatus } from '../../index.ts'
@@ -127,7 +129,7 @@ export const create: Operation = async (exchange) => {
   })
   await opened(target)
   continueUpload(exchange)
-  await pipeline(request, target)
+  await store(request, target)
   try {
     await client.rename(temporary, path, { overwrite: options.overwrite })
   } catch (error) {
@@ -192,7 +194,7 @@ export const append: Operation = async (exchange) => {
   const target = client.createWriteStream(path, { flags: 'a', givesChunksAway: true })
   await opened(target)
   continueUpload(exchange)
-  await pipeline(request, target)
+  await store(request, target)
   response.type('application/octet-stream').set('Content-Length', '0').end()
 }
 
@@ -207,6 +209,16 @@ function opened(target: DfsWriteStream): Promise<void> {
       resolve()
     })
   })
+}
+
+/** Writes the body; when that fails, returns only after the file was given back. */
+async function store(body: Readable, target: DfsWriteStream): Promise<void> {
+  try {
+    await pipeline(body, target)
+  } catch (error) {
+    if (!target.closed) await once(target, 'close')
+    throw error
+  }
 }
 
 /** Answers `Expect: 100-continue`: only now is it known that the body is wanted. */

@@ -6,6 +6,7 @@ import { operations, type Verb, withoutPath } from './operations.ts'
 import { invalid, Parameters } from './parameters.ts'
 import { toRemoteException } from './remote-exception.ts'
 import { pathOfUrl } from './request-path.ts'
+import type { WorkInFlight } from './work.ts'
 
 const javaTypes: Readonly<Record<Verb, string>> = {
   GET: 'GetOpParam',
@@ -18,11 +19,15 @@ const javaTypes: Readonly<Record<Verb, string>> = {
  * The `/webhdfs/v1` face: HDFS's REST API, as HttpFS serves it. Paths are URLs, operations are parameters, errors are
  * Java exceptions as JSON. What there is stands in `operations.ts`; the bytes are in docs/protocol/webhdfs.md.
  */
-export function webHdfsFace(authentication: Authentication): express.RequestHandler {
+export function webHdfsFace(
+  authentication: Authentication,
+  work: WorkInFlight,
+): express.RequestHandler {
   return (request, response) => {
-    answer(authentication, request, response).catch((error: unknown) => {
+    const answered = answer(authentication, request, response).catch((error: unknown) => {
       answerError(error, request, response)
     })
+    work.track(answered)
   }
 }
 
