@@ -3,7 +3,7 @@ import { DfsError } from '../../../protocol/errors.ts'
 import type { Authentication } from '../authentication.ts'
 import type { Operation } from './exchange.ts'
 import { operations, type Verb, withoutPath } from './operations.ts'
-import { invalid, Parameters } from './parameters.ts'
+import { invalid, Parameters, refused } from './parameters.ts'
 import { toRemoteException } from './remote-exception.ts'
 import { pathOfUrl } from './request-path.ts'
 import type { WorkInFlight } from './work.ts'
@@ -49,8 +49,12 @@ async function answer(
   const operation = operationOf(verb, name)
   const path = pathOfUrl(encodedPath)
   // Judged here in HDFS's words, before it is believed.
-  parameters.user('user.name')
+  const named = parameters.user('user.name')
   const caller = await authentication.identify(request)
+  if (named !== undefined && named !== caller.user) {
+    // Names of parameters are taken in any case, but not this one's: nobody must get another user's rights by a slip.
+    throw refused(`Cannot act as "${named}": the parameter must be written "user.name"`)
+  }
   refuseOthers(caller.user, parameters.user('doas'))
   if (!withoutPath.has(name)) caller.require(path, verb === 'GET' ? 'read' : 'write')
   await operation({ caller, client: caller.client, path, parameters, request, response })

@@ -14,7 +14,7 @@ const { client, cluster, gateway, user } = world
 function connect(port: number, head: string): net.Socket {
   const socket = net.connect(port, '127.0.0.1')
   socket.on('error', () => undefined)
-  socket.write(`${head}\r\nHost: x\r\nConnection: close\r\n`)
+  socket.write(`${head}\r\nHost: localhost\r\nConnection: close\r\n`)
   return socket
 }
 

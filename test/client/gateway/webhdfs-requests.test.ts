@@ -201,6 +201,8 @@ t.test('permissions are those of user.name', async (t) => {
   await refused(t, ['GET', '/.trefoil/x?op=OPEN'], 403, 'AccessControlException', /may not read/)
   const into = `/w/f?op=RENAME&destination=/.trefoil/f&${user}`
   await refused(t, ['PUT', into], 403, 'AccessControlException', /may not write/)
+  const shouted = ['GET', '/w/f?op=GETFILESTATUS&User.Name=eve'] as const
+  await refused(t, shouted, 400, 'IllegalArgumentException', /must be written/)
   await client.mkdir('/open', { mode: 0o777 })
   await client.chmod('/open', 0o1777)
   const made = await ask('PUT', '/open/mine?op=CREATE&data=true&permission=666&user.name=eve', {
@@ -261,7 +263,7 @@ t.test('what CREATE may not replace stays', async (t) => {
 async function abandoned(head: string): Promise<void> {
   const socket = net.connect(gateway.port, '127.0.0.1')
   socket.on('error', () => undefined)
-  socket.write(`${head}\r\nHost: x\r\nContent-Length: 50000000\r\n\r\n`)
+  socket.write(`${head}\r\nHost: localhost\r\nContent-Length: 50000000\r\n\r\n`)
   socket.write(Buffer.alloc(2_000_000, 'a'))
   await sleep(300)
   socket.resetAndDestroy()
@@ -301,7 +303,7 @@ t.test('Expect: 100-continue is answered when the body is wanted, and not before
       socket.on('close', () => {
         resolve(text)
       })
-      const head = `PUT ${prefix}${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue`
+      const head = `PUT ${prefix}${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nExpect: 100-continue`
       socket.write(`${head}\r\nContent-Length: 5\r\n\r\n`)
     })
   t.match(
