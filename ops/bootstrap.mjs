@@ -84,6 +84,7 @@ function build(current) {
   step('compiled (tsc)', process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'])
   pruneOutputs(root, dist)
   step('bundled dist/bin/dfs.js (esbuild)', process.execPath, ['ops/build/bundle.mjs', dist])
+  step('built the page (vite)', process.execPath, ['ops/build/page.mjs', dist])
   writeFileSync(buildStamp, JSON.stringify(current))
 }
 

@@ -30,7 +30,7 @@ function filesUnder(folder: string, ending: string): string[] {
     .filter((file) => !file.includes('node_modules') && !file.includes('.tap'))
 }
 
-const sources = roots.flatMap((root) => filesUnder(root, '.ts'))
+const sources = roots.flatMap((root) => [...filesUnder(root, '.ts'), ...filesUnder(root, '.tsx')])
 const textByFile = new Map(
   sources.map((file) => [file, readFileSync(join(repositoryRoot, file), 'utf8')]),
 )
@@ -68,6 +68,8 @@ function layerOf(file: string): string {
   if (['namenode', 'datanode'].includes(top)) {
     return ['core', 'format', 'shell'].includes(second) ? `${top}/${second}` : `${top}/main`
   }
+  if (file.startsWith('client/gateway/page/')) return 'page'
+  if (file === 'client/gateway/api/views.ts') return 'page/views'
   if (top === 'client')
     return ['core', 'cli', 'gateway'].includes(second) ? `${top}/${second}` : top
   return top
@@ -96,7 +98,9 @@ const allowed = new Map<string, readonly string[]>([
     'client/cli',
     ['base', 'protocol', 'transport', 'client', 'client/gateway', 'fuse', 'ops', ...shellLayers],
   ],
-  ['client/gateway', ['base', 'protocol', 'client']],
+  ['client/gateway', ['base', 'protocol', 'client', 'page/views']],
+  ['page', ['page/views']],
+  ['page/views', []],
   ['fuse', ['base', 'protocol', 'transport', 'client']],
   [
     'ops',
@@ -130,6 +134,8 @@ const doors = new Map<string, readonly string[]>([
   ['pino', ['transport/logger.ts']],
   ['valibot', ['transport/config-file.ts']],
   ['fuse-native', ['fuse/']],
+  ['preact', ['client/gateway/page/']],
+  ['preact/hooks', ['client/gateway/page/']],
 ])
 
 t.test('every import stays within the layers that may know each other', async (t) => {
@@ -204,6 +210,7 @@ t.test('every file is reached from somewhere', async (t) => {
     file.startsWith('test/process/') ||
     [
       'client/cli/main.ts',
+      'client/gateway/page/main.tsx',
       'client/index.ts',
       'test/sim/mutants.ts',
       'test/sim/seed-worker.ts',

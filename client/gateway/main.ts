@@ -1,11 +1,13 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
+import { apiFace } from './api/face.ts'
 import { Authentication } from './authentication.ts'
 import { answerClientError } from './client-error.ts'
 import { Clients } from './clients.ts'
 import { filesFace } from './files/face.ts'
 import { gatewayMetrics } from './metrics.ts'
+import { pageFiles } from './page-files.ts'
 import { webHdfsFace } from './webhdfs/face.ts'
 import { WorkInFlight } from './webhdfs/work.ts'
 
@@ -61,6 +63,9 @@ export async function runGateway(options: GatewayOptions): Promise<RunningGatewa
   application.use('/webhdfs/v1', webHdfsFace(authentication, work))
   application.use(continueBody)
   application.use('/files', filesFace(authentication))
+  const { own: observer } = clients
+  application.use('/api/v1', apiFace({ authentication, observer, cluster: options.uri }))
+  application.use(pageFiles())
   const headersTimeout = options.headersTimeoutMs ?? limits.headersTimeout
   const server = createServer(
     { ...limits, headersTimeout },

@@ -42,7 +42,7 @@ export function fingerprint(root) {
   return {
     product: digestOf([
       ...productFiles.map((file) => join(root, file)),
-      ...under(productFolders).filter((path) => /\.(ts|mjs)$/.test(path)),
+      ...under(productFolders).filter((path) => /\.(tsx?|mjs|css|html)$/.test(path)),
     ]),
     tests: digestOf(under(testFolders)),
   }
@@ -75,9 +75,10 @@ export function installedMatchesLock(root) {
  * fixtures that tests read relative to themselves.
  */
 export function pruneOutputs(root, dist) {
-  const bundle = join(dist, 'bin')
+  const bundles = [join(dist, 'bin'), join(dist, 'page')]
   for (const path of [...filesUnder(dist)]) {
-    if (path.startsWith(bundle) || !/\.(js|d\.ts)(\.map)?$/.test(path)) continue
+    if (bundles.some((bundle) => path.startsWith(bundle)) || !/\.(js|d\.ts)(\.map)?$/.test(path))
+      continue
     const source = path.replace(/\.(js|d\.ts)(\.map)?$/, '.ts')
     if (!existsSync(join(root, relative(dist, source)))) rmSync(path)
   }

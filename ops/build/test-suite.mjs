@@ -271,6 +271,10 @@ export async function runSuite(root, dist, patterns) {
   const results = []
   if (patterns.length === 0) {
     results.push({ source: 'types (tsc)', passed: 1, failed: 0, skips: [] })
+    const tsc = 'node_modules/typescript/bin/tsc'
+    results.push(
+      await runCheck(root, 'types of the page (tsc)', tsc, ['-p', 'client/gateway/page']),
+    )
     const biome = 'node_modules/@biomejs/biome/bin/biome'
     results.push(await runCheck(root, 'format (biome)', biome, ['ci', '--colors=off', '.']))
     const eslint = 'node_modules/eslint/bin/eslint.js'

@@ -1,0 +1,80 @@
+import type express from 'express'
+import { HttpError } from '../http-error.ts'
+import type { ClusterWatch, WatchEvent } from './watch.ts'
+
+/** Open streams at most; each costs a connection and, when its client is slow, one snapshot. */
+export const streamsMax = 100
+
+/** Times of a stream. */
+export interface StreamTimes {
+  /** A comment at that pace keeps proxies and the client from giving up. */
+  readonly heartbeatMs: number
+  /** A client that takes nothing for that long is cut. */
+  readonly stalledMs: number
+}
+
+/**
+ * Server-sent events of a {@link ClusterWatch}. A client that is slower than the news gets none while its connection is
+ * full, and then everything as it is: nothing is queued for it.
+ */
+export class EventStreams {
+  readonly #watch: ClusterWatch
+  readonly #times: StreamTimes
+  #open = 0
+
+  constructor(watch: ClusterWatch, times: StreamTimes) {
+    this.#watch = watch
+    this.#times = times
+  }
+
+  /** Turns the answer into a stream that lasts until the client leaves. */
+  send(response: express.Response): void {
+    if (this.#open >= streamsMax) {
+      const text = `${streamsMax} pages follow this gateway already`
+      throw new HttpError(503, 'BUSY', text, { 'Retry-After': '10' })
+    }
+    this.#open += 1
+    response.status(200).set({
+      'Content-Type': 'text/event-stream; charset=utf-8',
+      'Cache-Control': 'no-store',
+      'X-Accel-Buffering': 'no',
+    })
+    const stop = follow(this.#watch, response, this.#times)
+    response.once('close', () => {
+      this.#open -= 1
+      stop()
+    })
+  }
+}
+
+function follow(watch: ClusterWatch, response: express.Response, times: StreamTimes): () => void {
+  let isFull = false
+  let hasMissed = false
+  let stalled: NodeJS.Timeout | undefined
+  const write = (text: string): void => {
+    isFull = !response.write(text)
+    if (isFull) stalled ??= setTimeout(() => response.destroy(), times.stalledMs)
+  }
+  const tell = (events: readonly WatchEvent[]): void => {
+    if (isFull) hasMissed = true
+    else write(events.map(({ name, text }) => `event: ${name}\ndata: ${text}\n\n`).join(''))
+  }
+  response.on('drain', () => {
+    isFull = false
+    clearTimeout(stalled)
+    stalled = undefined
+    if (hasMissed) tell(watch.snapshot())
+    hasMissed = false
+  })
+  write('retry: 2000\n\n')
+  tell(watch.snapshot())
+  const unsubscribe = watch.subscribe(tell)
+  const heartbeat = setInterval(() => {
+    if (!isFull) write(': alive\n\n')
+  }, times.heartbeatMs)
+  return () => {
+    clearInterval(heartbeat)
+    clearTimeout(stalled)
+    unsubscribe()
+  }
+}

@@ -1,0 +1,160 @@
+import express from 'express'
+import type { DfsClient } from '../../index.ts'
+import type { Authentication, Caller } from '../authentication.ts'
+import { answerTo, HttpError } from '../http-error.ts'
+import { EventStreams, type StreamTimes } from './event-stream.ts'
+import { nodeOf, nodesOf, observe, repairOf } from './observe.ts'
+import { ClusterWatch } from './watch.ts'
+
+/** Parameters of {@link apiFace}. */
+export interface ApiOptions {
+  readonly authentication: Authentication
+  /** Watches the cluster for the event stream, as the user who runs the gateway. */
+  readonly observer: DfsClient
+  /** The cluster as people name it. */
+  readonly cluster: string
+  readonly watchPeriodMs?: number
+  readonly streamTimes?: StreamTimes
+}
+
+const watchPeriodMs = 2_000
+const streamTimes: StreamTimes = { heartbeatMs: 15_000, stalledMs: 60_000 }
+/** Blocks of a drain that are explained one by one. */
+const blocksLeftMax = 20
+
+type Handler = (caller: Caller, request: express.Request, response: express.Response) => unknown
+
+/**
+ * The API of the page, JSON in both directions:
+ *
+ *     GET  /api/v1/overview            health, capacity, counts
+ *     GET  /api/v1/nodes               every datanode
+ *     GET  /api/v1/nodes/UUID          one, with what keeps its drain from being done
+ *     POST /api/v1/nodes/UUID/drain    also `maintain` (`{"durationMs":…}`) and `resume`
+ *     GET  /api/v1/repair              whether repair waits
+ *     POST /api/v1/repair/resume       it goes on without the datanodes that vanished
+ *     GET  /api/v1/events              the first two as server-sent events, with every change
+ */
+export function apiFace(options: ApiOptions): express.Router {
+  const { authentication, observer, cluster } = options
+  const watch = new ClusterWatch({
+    observe: () => observe(observer, cluster),
+    periodMs: options.watchPeriodMs ?? watchPeriodMs,
+  })
+  const streams = new EventStreams(watch, options.streamTimes ?? streamTimes)
+  const router = express.Router()
+  const as = (handler: Handler): express.RequestHandler => {
+    return async (request, response) => {
+      const caller = await authentication.identify(request)
+      response.set('Cache-Control', 'no-store')
+      await handler(caller, request, response)
+    }
+  }
+  router.use(express.json({ limit: 16_384 }))
+  router.get(
+    '/overview',
+    as(async ({ client }, _request, response) => {
+      response.json((await observe(client, cluster)).overview)
+    }),
+  )
+  router.get(
+    '/events',
+    as((_caller, _request, response) => {
+      streams.send(response)
+    }),
+  )
+  addNodes(router, as)
+  addRepair(router, as)
+  router.use((request) => {
+    const text = `There is no ${request.method} ${request.baseUrl}${request.path}`
+    throw new HttpError(404, 'NO_SUCH_METHOD', text)
+  })
+  router.use(answerError)
+  return router
+}
+
+type Wrap = (handler: Handler) => express.RequestHandler
+
+function addNodes(router: express.Router, as: Wrap): void {
+  router.get(
+    '/nodes',
+    as(async ({ client }, _request, response) => {
+      response.json({ nodes: await nodesOf(client) })
+    }),
+  )
+  router.get(
+    '/nodes/:uuid',
+    as(async ({ client }, request, response) => {
+      response.json(await knownNode(client, uuidOf(request)))
+    }),
+  )
+  const change = (
+    verb: string,
+    action: (client: DfsClient, uuid: string, body: object) => unknown,
+  ) =>
+    router.post(
+      `/nodes/:uuid/${verb}`,
+      as(async (caller, request, response) => {
+        caller.require('/', 'write')
+        const uuid = uuidOf(request)
+        await action(caller.client, uuid, (request.body as object | undefined) ?? {})
+        response.json(await knownNode(caller.client, uuid))
+      }),
+    )
+  change('drain', ({ operator }, uuid) => operator.drainNode(uuid))
+  change('resume', ({ operator }, uuid) => operator.resumeNode(uuid))
+  change('maintain', ({ operator }, uuid, body) =>
+    operator.maintainNode(uuid, { durationMs: durationOf(body) }),
+  )
+}
+
+function addRepair(router: express.Router, as: Wrap): void {
+  router.get(
+    '/repair',
+    as(async ({ client }, _request, response) => {
+      response.json(await repairOf(client))
+    }),
+  )
+  router.post(
+    '/repair/resume',
+    as(async (caller, _request, response) => {
+      caller.require('/', 'write')
+      await caller.client.operator.resumeRepair()
+      response.json(await repairOf(caller.client))
+    }),
+  )
+}
+
+async function knownNode(client: DfsClient, uuid: string): Promise<object> {
+  const node = await nodeOf(client, uuid, blocksLeftMax)
+  if (node !== undefined) return node
+  throw new HttpError(404, 'FILE_NOT_FOUND', `There is no datanode ${uuid}`)
+}
+
+function uuidOf({ params }: express.Request): string {
+  return String(params['uuid'])
+}
+
+function durationOf(body: object): number | undefined {
+  const durationMs: unknown = 'durationMs' in body ? body.durationMs : undefined
+  if (durationMs === undefined) return undefined
+  if (typeof durationMs === 'number' && Number.isSafeInteger(durationMs) && durationMs > 0) {
+    return durationMs
+  }
+  throw new HttpError(400, 'INVALID_ARGUMENT', '"durationMs" must be a number above 0')
+}
+
+/** Answers `{"error":{code,message}}`. */
+function answerError(
+  error: unknown,
+  _request: express.Request,
+  response: express.Response,
+  _next: express.NextFunction,
+): void {
+  if (response.headersSent) {
+    response.destroy()
+    return
+  }
+  const { status, code, message, headers } = answerTo(error)
+  response.status(status).set(headers).json({ error: { code, message } })
+}

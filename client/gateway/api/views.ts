@@ -1,0 +1,128 @@
+/**
+ * What the API says in JSON, shared with the page. Sizes are bytes; times milliseconds since the epoch by the
+ * gateway's clock. Types only, so that a browser's program can import them.
+ */
+
+/** Serious, worth a look, fine. */
+export type HealthLevel = 'danger' | 'warning' | 'good'
+
+/** The state of the cluster in one sentence, and what else there is to say. */
+export interface HealthView {
+  readonly level: HealthLevel
+  readonly sentence: string
+  readonly details: readonly string[]
+}
+
+/** How many datanodes are how well. */
+export interface NodeCounts {
+  readonly live: number
+  readonly stale: number
+  readonly dead: number
+  /** Being drained, entering maintenance, or out of service by an operator's wish. */
+  readonly outOfService: number
+}
+
+/** Blocks that are less safe than they should be. */
+export interface BlockCounts {
+  readonly missing: number
+  readonly corrupt: number
+  readonly lowRedundancy: number
+  /** With one good replica left; null when the namenode does not say. */
+  readonly lastReplica: number | null
+  readonly pendingDeletion: number
+}
+
+/** A datanode that vanished together with others, so that repair waits. */
+export interface LostNodeView {
+  readonly name: string
+  readonly lostAtMs: number
+}
+
+/** Whether repair goes on. */
+export interface RepairView {
+  readonly isPaused: boolean
+  readonly pausedAtMs: number | null
+  readonly lost: readonly LostNodeView[]
+}
+
+/** `GET /api/v1/overview`, and the `overview` event. */
+export interface OverviewView {
+  readonly cluster: string
+  readonly user: string
+  readonly health: HealthView
+  readonly space: { readonly capacity: number; readonly used: number; readonly remaining: number }
+  readonly nodes: NodeCounts
+  readonly blocks: BlockCounts
+  readonly repair: RepairView
+  readonly isSafeMode: boolean
+}
+
+/** What is known of a datanode: whether it is heard of. */
+export type Liveness = 'live' | 'disconnected' | 'stale' | 'dead' | 'unknown'
+/** What operators want of a datanode, and whether it is done. */
+export type AdminState =
+  | 'normal'
+  | 'draining'
+  | 'drained'
+  | 'entering-maintenance'
+  | 'in-maintenance'
+
+/** How far a drain or the entering of maintenance has got. */
+export interface DrainView {
+  readonly blocks: number
+  readonly bytes: number
+  readonly blocksAtStart: number
+  readonly bytesPerSecond: number
+  /** null while nothing moves. */
+  readonly etaMs: number | null
+}
+
+/** `GET /api/v1/nodes` lists these; the `nodes` event sends those that changed. */
+export interface NodeView {
+  readonly uuid: string
+  readonly name: string
+  readonly rack: string
+  readonly liveness: Liveness
+  readonly adminState: AdminState
+  readonly isUnsteady: boolean
+  readonly capacity: number
+  readonly used: number
+  readonly remaining: number
+  readonly replicas: number
+  readonly activeTransfers: number
+  readonly disks: number
+  readonly failedDisks: number
+  /** null before the first heartbeat. */
+  readonly lastHeartbeatMs: number | null
+  readonly softwareVersion: string | null
+  /** When a maintenance ends by itself. */
+  readonly expiresAtMs: number | null
+  readonly drain: DrainView | null
+  /** Why what was asked cannot be done now. */
+  readonly obstacle: string | null
+}
+
+/** A block that is left on a datanode being drained. */
+export interface BlockLeftView {
+  readonly blockId: number
+  readonly path: string | null
+  readonly reason: string
+}
+
+/** `GET /api/v1/nodes/UUID`. */
+export interface NodeDetailView extends NodeView {
+  readonly blocksLeft: readonly BlockLeftView[]
+}
+
+/** The `nodes` event: everything after connecting (`isWhole`), then what changed. */
+export interface NodesEvent {
+  readonly nowMs: number
+  readonly isWhole: boolean
+  readonly nodes: readonly NodeView[]
+  readonly removed: readonly string[]
+}
+
+/** The `trouble` event: the namenode does not answer. */
+export interface TroubleEvent {
+  readonly message: string
+}

@@ -1,0 +1,2 @@
+/** What the bundler takes care of. */
+declare module '*.css'

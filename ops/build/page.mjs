@@ -1,0 +1,28 @@
+/** Builds the operators' page: `page.mjs DIST` writes DIST/page, with the hash of its content in each file's name. */
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'vite'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+await build({
+  root: join(root, 'client/gateway/page'),
+  configFile: false,
+  logLevel: 'warn',
+  // The tree may be mounted read-only but for dist.
+  cacheDir: join(process.argv[2] ?? join(root, 'dist'), '.vite'),
+  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  build: {
+    outDir: join(process.argv[2] ?? join(root, 'dist'), 'page'),
+    emptyOutDir: true,
+    target: 'es2022',
+    cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
+    // An icon as a data: URL would need an exception in the Content-Security-Policy.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+  },
+}).catch((error) => {
+  process.stderr.write(`${error.message}\n`)
+  process.exit(1)
+})

@@ -1,0 +1,236 @@
+/** The API of the page, over a real cluster and real HTTP. */
+import { setTimeout as delay } from 'node:timers/promises'
+import t from 'tap'
+import { healthOf } from '../../../client/gateway/api/health.ts'
+import type {
+  NodeDetailView,
+  NodesEvent,
+  NodeView,
+  OverviewView,
+} from '../../../client/gateway/api/views.ts'
+import { ClusterWatch } from '../../../client/gateway/api/watch.ts'
+import { runGateway } from '../../../client/gateway/main.ts'
+import { startCluster } from '../../support/cluster.ts'
+
+const well: Omit<OverviewView, 'health'> = {
+  cluster: 'hdfs://example:8020',
+  user: 'ada',
+  space: { capacity: 100, used: 10, remaining: 90 },
+  nodes: { live: 3, stale: 0, dead: 0, outOfService: 0 },
+  blocks: { missing: 0, corrupt: 0, lowRedundancy: 0, lastReplica: 0, pendingDeletion: 0 },
+  repair: { isPaused: false, pausedAtMs: null, lost: [] },
+  isSafeMode: false,
+}
+
+t.test('healthOf() says the most serious thing first and everything else after it', async (t) => {
+  t.match(healthOf(well), { level: 'good', sentence: /3 datanodes live/, details: [] })
+  const oneDead = { ...well, nodes: { ...well.nodes, live: 2, dead: 1 } }
+  t.match(healthOf(oneDead), { level: 'warning', sentence: '1 datanode dead.' })
+  const lost = { ...oneDead, blocks: { ...well.blocks, missing: 2, lastReplica: 1 } }
+  const health = healthOf(lost)
+  t.equal(health.level, 'danger')
+  t.match(health.sentence, /^2 blocks cannot be read/)
+  t.match(health.details, [/^1 block hang/, '1 datanode dead.'])
+  t.match(healthOf({ ...well, isSafeMode: true }), { level: 'warning', sentence: /^Safe mode/ })
+  const full = { ...well, space: { capacity: 100, used: 95, remaining: 5 } }
+  t.match(healthOf(full), { level: 'warning', sentence: 'The cluster is 95 % full.' })
+  const paused = {
+    ...well,
+    repair: { isPaused: true, pausedAtMs: 1, lost: [{ name: 'a:1', lostAtMs: 1 }] },
+  }
+  t.match(healthOf(paused), { level: 'danger', sentence: /^Repair waits/ })
+  const none = { ...well, nodes: { live: 0, stale: 3, dead: 0, outOfService: 0 } }
+  t.match(healthOf(none), { level: 'danger', sentence: /^No datanode is live/ })
+  const doubtful = { ...well, blocks: { ...well.blocks, corrupt: 1, lowRedundancy: 1 } }
+  t.equal(healthOf(doubtful).level, 'warning')
+})
+
+const node: NodeView = {
+  ...{ uuid: 'u1', name: 'a:1', rack: '/r', liveness: 'live', adminState: 'normal' },
+  ...{ isUnsteady: false, capacity: 1, used: 0, remaining: 1, replicas: 0, activeTransfers: 0 },
+  ...{ disks: 1, failedDisks: 0, lastHeartbeatMs: 1_000, softwareVersion: '1' },
+  ...{ expiresAtMs: null, drain: null, obstacle: null },
+}
+const overview: OverviewView = { ...well, health: healthOf(well) }
+
+t.test('a watch tells what changed, and asks only while somebody listens', async (t) => {
+  const answers = [
+    [node],
+    [{ ...node, lastHeartbeatMs: 4_000 }],
+    [{ ...node, lastHeartbeatMs: 14_000 }],
+    [{ ...node, lastHeartbeatMs: 14_000, replicas: 5 }],
+    [],
+  ]
+  let asked = 0
+  const watch = new ClusterWatch({
+    observe: () => {
+      const nodes = answers[asked]
+      asked += 1
+      if (nodes === undefined) return Promise.reject(new Error('nobody there'))
+      return Promise.resolve({ overview, nodes })
+    },
+    periodMs: 1,
+  })
+  const seen: { name: string; data: Partial<NodesEvent> & { message?: string } }[] = []
+  await new Promise<void>((resolve) => {
+    const stop = watch.subscribe((events) => {
+      for (const { name, text } of events) {
+        seen.push({ name, data: JSON.parse(text) as NodesEvent })
+      }
+      if (!events.some(({ name }) => name === 'trouble')) return
+      stop()
+      resolve()
+    })
+  })
+  t.match(seen, [
+    { name: 'overview' },
+    { name: 'nodes', data: { isWhole: true, nodes: [{ uuid: 'u1' }] } },
+    { name: 'nodes', data: { isWhole: false, nodes: [{ lastHeartbeatMs: 14_000, replicas: 0 }] } },
+    { name: 'nodes', data: { nodes: [{ replicas: 5 }] } },
+    { name: 'nodes', data: { nodes: [], removed: ['u1'] } },
+    { name: 'trouble', data: { message: 'nobody there' } },
+  ])
+  t.equal(seen.length, 6, 'the second heartbeat was no news')
+  const askedThen = asked
+  await delay(20)
+  t.equal(asked, askedThen, 'without listeners the namenode is left alone')
+  t.same(watch.snapshot(), [])
+})
+
+/** Reads events of a stream until `isEnough`. */
+async function readEvents(
+  url: string,
+  isEnough: (name: string, data: unknown) => boolean,
+): Promise<void> {
+  const response = await fetch(url)
+  let text = ''
+  for await (const chunk of response.body ?? []) {
+    text += Buffer.from(chunk as Uint8Array).toString()
+    const events = text.split('\n\n')
+    text = events.pop() ?? ''
+    for (const event of events) {
+      const [, name = '', data = ''] = /^event: (.*)\ndata: (.*)$/.exec(event) ?? []
+      if (name !== '' && isEnough(name, JSON.parse(data))) return
+    }
+  }
+  throw new Error('the stream ended')
+}
+
+t.test('the API of a real cluster', async (t) => {
+  const cluster = await startCluster({ datanodes: 3 })
+  const gateway = await runGateway({ uri: cluster.uri, host: '127.0.0.1', port: 0 })
+  t.teardown(async () => {
+    await gateway.stop()
+    await cluster.stop()
+  })
+  const site = `http://127.0.0.1:${gateway.port}`
+  const api = `${site}/api/v1`
+  const get = async <T>(path: string): Promise<T> => (await fetch(`${api}${path}`)).json() as T
+  const post = (path: string, body: unknown = {}): Promise<Response> =>
+    fetch(`${api}${path}`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json' },
+    })
+
+  t.test('GET /overview and /nodes', async (t) => {
+    t.match(await get<OverviewView>('/overview'), {
+      cluster: cluster.uri,
+      user: cluster.user,
+      health: { level: 'good' },
+      nodes: { live: 3, stale: 0, dead: 0, outOfService: 0 },
+      repair: { isPaused: false },
+    })
+    const { nodes } = await get<{ nodes: NodeView[] }>('/nodes')
+    t.equal(nodes.length, 3)
+    t.match(nodes[0], { liveness: 'live', adminState: 'normal', disks: 1, failedDisks: 0 })
+    t.ok((nodes[0]?.capacity ?? 0) > 0)
+  })
+
+  t.test('a datanode is drained, maintained and resumed', async (t) => {
+    const { nodes } = await get<{ nodes: NodeView[] }>('/nodes')
+    const at = `/nodes/${nodes[0]?.uuid ?? ''}`
+    const drained = await post(`${at}/drain`)
+    t.equal(drained.status, 200)
+    t.match(((await drained.json()) as NodeDetailView).adminState, /^drain/)
+    await readEvents(`${api}/events`, (name, data) => {
+      return name === 'overview' && (data as OverviewView).nodes.outOfService === 1
+    })
+    t.match(await (await post(`${at}/resume`)).json(), { adminState: 'normal', blocksLeft: [] })
+    const maintained = await post(`${at}/maintain`, { durationMs: 3_600_000 })
+    const view = (await maintained.json()) as NodeDetailView
+    t.match(view.adminState, /maintenance$/)
+    t.ok((view.expiresAtMs ?? 0) > Date.now(), 'it ends by itself')
+    t.match(await get(at), { adminState: /maintenance$/ })
+    await post(`${at}/resume`)
+  })
+
+  t.test('the event stream tells of a change without being asked', async (t) => {
+    let uuid = ''
+    await readEvents(`${api}/events`, (name, data) => {
+      if (name !== 'nodes') return false
+      const { isWhole, nodes } = data as NodesEvent
+      if (isWhole) {
+        uuid = nodes[1]?.uuid ?? ''
+        void post(`/nodes/${uuid}/drain`)
+      }
+      return nodes.some((changed) => changed.uuid === uuid && changed.adminState !== 'normal')
+    })
+    t.equal((await post(`/nodes/${uuid}/resume`)).status, 200)
+  })
+
+  t.test('mistakes get a status, a code and a message', async (t) => {
+    const unknown = await post('/nodes/no-such-node/drain')
+    t.ok(unknown.status >= 400 && unknown.status < 500)
+    t.match(await unknown.json(), { error: { message: /no-such-node/ } })
+    const { nodes } = await get<{ nodes: NodeView[] }>('/nodes')
+    const bad = await post(`/nodes/${nodes[0]?.uuid ?? ''}/maintain`, { durationMs: -1 })
+    t.equal(bad.status, 400)
+    t.match(await bad.json(), { error: { code: 'INVALID_ARGUMENT', message: /durationMs/ } })
+    const nothing = await fetch(`${api}/nothing`)
+    t.equal(nothing.status, 404)
+    t.match(await nothing.json(), { error: { message: /There is no GET/ } })
+    const garbled = await fetch(`${api}/nodes/x/drain`, {
+      method: 'POST',
+      body: '{"',
+      headers: { 'content-type': 'application/json' },
+    })
+    t.equal(garbled.status, 400)
+    const foreign = await fetch(`${api}/repair/resume`, {
+      method: 'POST',
+      headers: { origin: 'http://elsewhere.example' },
+    })
+    t.equal(foreign.status, 403)
+    t.match(await (await post('/repair/resume')).json(), { isPaused: false })
+    t.match(await get('/repair'), { isPaused: false, lost: [] })
+  })
+
+  t.test('too many followers are turned away', async (t) => {
+    const abort = new AbortController()
+    const streams = await Promise.all(
+      Array.from({ length: 100 }, () => fetch(`${api}/events`, { signal: abort.signal })),
+    )
+    t.ok(streams.every(({ status }) => status === 200))
+    const refused = await fetch(`${api}/events`)
+    t.equal(refused.status, 503)
+    t.equal(refused.headers.get('retry-after'), '10')
+    abort.abort()
+    await Promise.all(streams.map((stream) => stream.text().catch(() => undefined)))
+  })
+
+  t.test('the page is served under a strict policy, its assets for a year', async (t) => {
+    const page = await fetch(`${site}/`)
+    t.equal(page.status, 200)
+    const policy = page.headers.get('content-security-policy') ?? ''
+    t.match(policy, /default-src 'none'/)
+    t.notMatch(policy, /unsafe/)
+    t.equal(page.headers.get('cache-control'), 'no-cache')
+    const html = await page.text()
+    t.notMatch(html, /<script(?![^>]*\bsrc=)/, 'no script is inline')
+    const [asset = ''] = /\/assets\/[^"]+\.js/.exec(html) ?? []
+    const script = await fetch(`${site}${asset}`)
+    t.equal(script.status, 200)
+    t.match(script.headers.get('cache-control'), /max-age=31536000, immutable/)
+    t.equal((await fetch(`${site}/assets/none.js`)).status, 404)
+  })
+})

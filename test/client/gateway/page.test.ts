@@ -1,0 +1,104 @@
+/** The page in a real browser, over a real cluster. Every step waits for what it must see, none for a time. */
+import type { Browser, Page } from 'playwright-core'
+import t from 'tap'
+import { runGateway } from '../../../client/gateway/main.ts'
+import { accessibilityViolations, chromiumProgram, launchBrowser } from '../../support/browser.ts'
+import { startCluster } from '../../support/cluster.ts'
+import { skipWithout } from '../../support/foreign-program.ts'
+
+const skip = skipWithout(chromiumProgram)
+t.setTimeout(120_000)
+
+t.test('the page', { skip, timeout: 120_000 }, async (t) => {
+  const cluster = await startCluster({ datanodes: 3 })
+  const gateway = await runGateway({ uri: cluster.uri, host: '127.0.0.1', port: 0 })
+  const browser: Browser = await launchBrowser()
+  t.teardown(async () => {
+    await browser.close()
+    await gateway.stop()
+    await cluster.stop()
+  })
+  const site = `http://127.0.0.1:${gateway.port}/`
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 } })
+  const page: Page = await context.newPage()
+  page.setDefaultTimeout(20_000)
+  const problems: string[] = []
+  page.on('pageerror', (error) => problems.push(String(error)))
+  page.on('console', (message) => {
+    if (message.type() === 'error') problems.push(message.text())
+  })
+
+  t.test('Overview says in one sentence that all is well', async (t) => {
+    await page.goto(site)
+    await page.getByText('Everything is well: 3 datanodes live').waitFor()
+    t.equal(await page.title(), 'Overview – Trefoil')
+    t.same(await accessibilityViolations(page), [])
+  })
+
+  t.test('a datanode is drained and resumed with the keyboard alone', async (t) => {
+    await page.getByRole('link', { name: 'Nodes' }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('heading', { level: 1, name: 'Nodes' }).waitFor()
+    await page.getByText('3 datanodes').waitFor()
+    t.equal(await page.evaluate('document.activeElement.id'), 'main', 'the new area has the focus')
+    // The filter, then the first datanode's Drain.
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Tab')
+    t.match(await page.evaluate('document.activeElement.ariaLabel'), /^Drain localhost/)
+    await page.keyboard.press('Enter')
+    const dialog = page.getByRole('dialog')
+    await dialog.waitFor()
+    t.same(await accessibilityViolations(page), [])
+    await page.keyboard.press('Escape')
+    await dialog.waitFor({ state: 'detached' })
+    t.match(await page.evaluate('document.activeElement.ariaLabel'), /^Drain localhost/)
+    await page.keyboard.press('Enter')
+    await dialog.waitFor()
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Enter')
+    await page.getByText(/^drain(ing|ed)$/).waitFor()
+    await page.getByRole('button', { name: 'Resume' }).press('Enter')
+    await page.getByRole('button', { name: 'Resume', exact: true }).press('Enter')
+    await page.getByText(/^drain(ing|ed)$/).waitFor({ state: 'detached' })
+  })
+
+  t.test('a filter leaves the datanodes that match', async (t) => {
+    await page.getByLabel('Filter').fill('no such rack')
+    await page.getByText('0 datanodes').waitFor()
+    await page.getByLabel('Filter').fill('')
+    await page.getByText('3 datanodes').waitFor()
+    t.equal(await page.getByRole('listitem').count(), 3)
+  })
+
+  t.test('dark colours are remembered, and as readable', async (t) => {
+    await page.getByRole('button', { name: 'Switch to dark colours' }).click()
+    await page.reload()
+    await page.getByText('3 datanodes').waitFor()
+    t.equal(await page.evaluate('document.documentElement.dataset.theme'), 'dark')
+    t.same(await accessibilityViolations(page), [])
+    await page.getByRole('button', { name: 'Switch to light colours' }).click()
+    t.same(await accessibilityViolations(page), [])
+  })
+
+  t.test('on a phone nothing is wider than the screen', async (t) => {
+    await page.setViewportSize({ width: 360, height: 740 })
+    for (const area of ['Overview', 'Nodes']) {
+      await page.getByRole('link', { name: area, exact: true }).click()
+      await page.getByRole('heading', { level: 1, name: area }).waitFor()
+      t.equal(await page.evaluate('document.documentElement.scrollWidth'), 360, area)
+      t.same(await accessibilityViolations(page), [])
+    }
+    await page.setViewportSize({ width: 1280, height: 800 })
+  })
+
+  t.test('what changes is shown without a reload', async (t) => {
+    await page.getByRole('link', { name: 'Overview' }).click()
+    const client = cluster.client()
+    await client.safeMode('enter')
+    await page.getByText('Safe mode is on').waitFor()
+    await client.safeMode('leave')
+    await page.getByText('Everything is well').waitFor()
+    await client.close()
+    t.same(problems, [], 'the browser had nothing to complain about')
+  })
+})
