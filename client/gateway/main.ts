@@ -6,6 +6,7 @@ import { Authentication } from './authentication.ts'
 import { answerClientError } from './client-error.ts'
 import { Clients } from './clients.ts'
 import { filesFace } from './files/face.ts'
+import { openApi } from './files/openapi.ts'
 import { gatewayMetrics } from './metrics.ts'
 import { pageFiles } from './page-files.ts'
 import { webHdfsFace } from './webhdfs/face.ts'
@@ -62,6 +63,9 @@ export async function runGateway(options: GatewayOptions): Promise<RunningGatewa
   application.use(refuseOtherSites)
   application.use('/webhdfs/v1', webHdfsFace(authentication, work))
   application.use(continueBody)
+  application.get('/openapi.json', (_request, response) => {
+    response.json(openApi)
+  })
   application.use('/files', filesFace(authentication))
   const { own: observer } = clients
   application.use('/api/v1', apiFace({ authentication, observer, cluster: options.uri }))
