@@ -77,6 +77,8 @@ export interface SimConfig {
 }
 
 const mebibyte = 1024 * 1024
+/** Keeps the draw of drains apart from the others. */
+const drainSalt = 3
 /** So that `faultsMax` can be given on a command line. */
 const unlimited = 1_000_000
 
@@ -173,7 +175,7 @@ export function drawConfig(seed: number): SimConfig {
  * damaged: what is safe to leave behind depends on what nobody has found out yet.
  */
 function drawDrains(seed: number): number {
-  const prng = new Prng(seed + 1)
+  const prng = new Prng(seed + drainSalt)
   return prng.chance(1, 4) ? 2_000 + prng.below(10_000) : 0
 }
 

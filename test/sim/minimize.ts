@@ -1,5 +1,7 @@
 import { faultKinds, operationKinds, type SimConfig } from './config.ts'
-import { simulate } from './simulate.ts'
+import { type SimResult, simulate } from './simulate.ts'
+
+const seedsPerAttempt = 6
 
 /** A smaller configuration to try, and what is smaller about it. */
 interface Attempt {
@@ -13,31 +15,56 @@ export interface Minimized {
   readonly violations: readonly string[]
 }
 
+/** Runs one configuration. */
+type Run = (config: SimConfig) => Promise<Pick<SimResult, 'violations' | 'trace'>>
+
 /**
- * Takes away faults, clients, operations and delays for as long as the run still fails in the same way.
+ * Takes away faults, clients, operations and delays for as long as a run still fails in the same way. What is taken away
+ * moves everything that is drawn afterwards, so a few other seeds get a chance, too.
  * Undefined when it does not fail at all.
  */
 export async function minimize(
   start: SimConfig,
   onProgress: (line: string) => void,
+  run: Run = simulate,
 ): Promise<Minimized | undefined> {
-  const first = await simulate(start)
+  const first = await run(start)
   if (first.violations.length === 0) return undefined
   const wanted = kindOf(first.violations)
-  let best: Minimized = { config: start, violations: first.violations }
+  // More than there were need not be taken away one by one.
+  const faultsMax = Math.min(start.faultsMax, first.trace.length)
+  let best: Minimized = { config: { ...start, faultsMax }, violations: first.violations }
   for (let hasShrunk = true; hasShrunk; ) {
     hasShrunk = false
-    for (const { what, config } of attempts(best.config)) {
-      if (JSON.stringify(config) === JSON.stringify(best.config)) continue
-      const { violations } = await simulate(config)
-      if (violations.length === 0 || kindOf(violations) !== wanted) continue
-      best = { config, violations }
-      hasShrunk = true
-      onProgress(`still fails with ${what}`)
-      break
+    for (const shrink of shrinks) {
+      for (const { what, config } of shrink(best.config)) {
+        if (JSON.stringify(config) === JSON.stringify(best.config)) continue
+        const found = await firstFailing(config, wanted, run)
+        if (found === undefined) continue
+        best = found
+        hasShrunk = true
+        onProgress(`still fails with ${what} (seed ${found.config.seed})`)
+        break
+      }
     }
   }
   return best
+}
+
+/** The run of `config`, or of a neighbouring seed with everything else the same, that fails as is `wanted`. */
+async function firstFailing(
+  config: SimConfig,
+  wanted: string,
+  run: Run,
+): Promise<Minimized | undefined> {
+  for (let step = 0; step < seedsPerAttempt; step += 1) {
+    const candidate = { ...config, seed: config.seed + step }
+    const { violations } = await run(candidate)
+    if (violations.length > 0 && kindOf(violations) === wanted) {
+      return { config: candidate, violations }
+    }
+  }
+  return undefined
 }
 
 /** Failures are of one kind when their first messages differ in numbers and paths only. */
@@ -46,33 +73,39 @@ function kindOf(violations: readonly string[]): string {
   return (first.split('\n')[0] ?? '').replace(/^\d+ ms: /, '').replace(/[\d/]\S*/g, '#')
 }
 
-/** Boldest first. */
-function* attempts(config: SimConfig): Generator<Attempt, void, void> {
-  const { faults, operations, network } = config
-  yield { what: 'no faults', config: { ...config, faultEveryMs: 0 } }
-  for (const kind of faultKinds) {
-    const without = { ...faults, [kind]: 0 }
-    yield { what: `no ${kind}`, config: { ...config, faults: without } }
-  }
-  yield {
-    what: 'a network that loses and delays nothing',
-    config: { ...config, network: { ...network, lossOneIn: 0, lateOneIn: 0 } },
-  }
-  for (const name of ['clients', 'operationsPerClient', 'faultsMax', 'blocksMax'] as const) {
-    for (const value of smallerThan(config[name])) {
-      yield { what: `${name} ${value}`, config: { ...config, [name]: value } }
-    }
-  }
-  for (const kind of operationKinds) {
-    const without = { ...operations, [kind]: 0 }
-    yield { what: `no ${kind}`, config: { ...config, operations: without } }
-  }
-  if (config.datanodes > 3) {
-    yield { what: 'fewer datanodes', config: { ...config, datanodes: config.datanodes - 1 } }
-  }
-  yield { what: 'quick messages', config: { ...config, network: { ...network, delayMsMax: 1 } } }
-  yield { what: 'messages as objects', config: { ...config, encodes: false } }
-}
+/** Ways to make a configuration smaller; each proposes the boldest first. */
+const shrinks: readonly ((config: SimConfig) => readonly Attempt[])[] = [
+  (config) => [{ what: 'no faults', config: { ...config, faultEveryMs: 0 } }],
+  (config) => [{ what: 'no drains', config: { ...config, drainEveryMs: 0 } }],
+  (config) => {
+    const network = { ...config.network, lossOneIn: 0, lateOneIn: 0 }
+    return [{ what: 'a network that loses and delays nothing', config: { ...config, network } }]
+  },
+  ...(['clients', 'operationsPerClient', 'faultsMax', 'blocksMax'] as const).map(
+    (name) => (config: SimConfig) =>
+      smallerThan(config[name]).map((value) => ({
+        what: `${name} ${value}`,
+        config: { ...config, [name]: value },
+      })),
+  ),
+  ...faultKinds.map((kind) => (config: SimConfig) => {
+    const faults = { ...config.faults, [kind]: 0 }
+    return [{ what: `no ${kind}`, config: { ...config, faults } }]
+  }),
+  ...operationKinds.map((kind) => (config: SimConfig) => {
+    const operations = { ...config.operations, [kind]: 0 }
+    return [{ what: `no ${kind}`, config: { ...config, operations } }]
+  }),
+  (config) => {
+    const datanodes = Math.max(3, config.datanodes - 1)
+    return [{ what: 'fewer datanodes', config: { ...config, datanodes } }]
+  },
+  (config) => {
+    const network = { ...config.network, delayMsMax: 1 }
+    return [{ what: 'quick messages', config: { ...config, network } }]
+  },
+  (config) => [{ what: 'messages as objects', config: { ...config, encodes: false } }],
+]
 
 /** Numbers to try instead of `value`, from the smallest on. */
 function smallerThan(value: number): readonly number[] {

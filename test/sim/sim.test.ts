@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { repositoryRoot } from '../support/repository.ts'
-import { drawConfig } from './config.ts'
+import { drawConfig, type SimConfig } from './config.ts'
+import { minimize } from './minimize.ts'
 import { overridesBetween, withOverrides } from './overrides.ts'
 import { huntSeeds } from './run-seeds.ts'
 
@@ -45,4 +46,23 @@ t.test('--set replaces one value, and says which ones there are', async (t) => {
   for (const wrong of ['clients', 'clients=some', 'nothing=1', 'clients.x=1', 'encodes=1']) {
     t.throws(() => withOverrides(config, [wrong]), { message: new RegExp(`--set ${wrong}: give`) })
   }
+})
+
+t.test('--minimize keeps what a failure needs and drops the rest', async (t) => {
+  const start = { ...drawConfig(1), clients: 3, operationsPerClient: 9, faultEveryMs: 100 }
+  const faults = { ...start.faults, rot: 5, misdirect: 5 }
+  const trace = Array.from({ length: 40 }, () => 'fault')
+  // Needs two clients and rot; once one client is gone it shows at another seed only.
+  const run = (config: SimConfig): Promise<{ violations: string[]; trace: string[] }> => {
+    const { seed, clients, faultEveryMs } = config
+    const isFailing = faultEveryMs > 0 && config.faults.rot > 0 && clients >= 2
+    const fails = isFailing && (clients === 3 || seed % 4 === 3)
+    return Promise.resolve({ violations: fails ? [`${seed} ms: [content] lost`] : [], trace })
+  }
+  const smallest = await minimize({ ...start, faults }, () => undefined, run)
+  t.match(smallest, { config: { seed: 3, clients: 2, operationsPerClient: 1, faultsMax: 1 } })
+  t.equal(smallest?.config.faults.rot, 5)
+  t.equal(smallest?.config.faults.misdirect, 0)
+  const healthy = await minimize({ ...start, clients: 1 }, () => undefined, run)
+  t.equal(healthy, undefined, 'nothing to make smaller')
 })

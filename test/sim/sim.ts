@@ -93,7 +93,8 @@ async function runMinimized(seed: number): Promise<boolean> {
   }
   print(JSON.stringify(smallest.config, undefined, 2))
   for (const violation of smallest.violations) print(`VIOLATION ${violation}`)
-  print(command(seed, overridesBetween(drawConfig(seed), smallest.config), '--trace'))
+  const { config } = smallest
+  print(command(config.seed, overridesBetween(drawConfig(config.seed), config), '--trace'))
   return false
 }
 
