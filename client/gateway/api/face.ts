@@ -3,6 +3,7 @@ import type { DfsClient } from '../../index.ts'
 import type { Authentication, Caller } from '../authentication.ts'
 import { answerTo, HttpError } from '../http-error.ts'
 import { EventStreams, type StreamTimes } from './event-stream.ts'
+import { restoreFromTrash, sendFileMap, sendTrash } from './file-verbs.ts'
 import { nodeOf, nodesOf, observe, repairOf } from './observe.ts'
 import { ClusterWatch } from './watch.ts'
 
@@ -33,6 +34,9 @@ type Handler = (caller: Caller, request: express.Request, response: express.Resp
  *     POST /api/v1/nodes/UUID/drain    also `maintain` (`{"durationMs":…}`) and `resume`
  *     GET  /api/v1/repair              whether repair waits
  *     POST /api/v1/repair/resume       it goes on without the datanodes that vanished
+ *     GET  /api/v1/blocks?path=PATH    where the blocks of a file are
+ *     GET  /api/v1/trash               what the caller deleted
+ *     POST /api/v1/trash/restore       `{"path":…,"from":CHECKPOINT}` puts it back
  *     GET  /api/v1/events              the first two as server-sent events, with every change
  */
 export function apiFace(options: ApiOptions): express.Router {
@@ -65,6 +69,9 @@ export function apiFace(options: ApiOptions): express.Router {
   )
   addNodes(router, as)
   addRepair(router, as)
+  router.get('/blocks', as(sendFileMap))
+  router.get('/trash', as(sendTrash))
+  router.post('/trash/restore', as(restoreFromTrash))
   router.use((request) => {
     const text = `There is no ${request.method} ${request.baseUrl}${request.path}`
     throw new HttpError(404, 'NO_SUCH_METHOD', text)

@@ -126,3 +126,58 @@ export interface NodesEvent {
 export interface TroubleEvent {
   readonly message: string
 }
+
+/** A block of a file and who has it. */
+export interface BlockView {
+  readonly blockId: number
+  readonly offset: number
+  readonly length: number
+  readonly isCorrupt: boolean
+  /** `ip:port` of the datanodes with a good replica. */
+  readonly holders: readonly string[]
+}
+
+/** `GET /api/v1/blocks?path=PATH`: where a file is; `blocks` are the first of `total`. */
+export interface FileMapView {
+  readonly path: string
+  readonly size: number
+  readonly replication: number
+  readonly total: number
+  readonly blocks: readonly BlockView[]
+}
+
+/** Something in the caller's trash. */
+export interface TrashEntryView {
+  readonly originalPath: string
+  readonly checkpoint: string
+  readonly type: string
+  readonly size: number
+  /** When it was deleted, or a bound of that; null when that was lately. */
+  readonly deletedByMs: number | null
+}
+
+/** `GET /api/v1/trash`. */
+export interface TrashView {
+  readonly entries: readonly TrashEntryView[]
+  /** There are more than are told. */
+  readonly isCut: boolean
+}
+
+/** An entry of a listing of the `/files` face. */
+export interface EntryView {
+  readonly name: string
+  readonly type: string
+  readonly size: number
+  readonly owner: string
+  readonly group: string
+  readonly mode: string
+  readonly mtimeMs: number
+  readonly replication: number
+}
+
+/** A page of a listing of the `/files` face; `next` is where the one behind it begins. */
+export interface ListingView {
+  readonly path: string
+  readonly entries: readonly EntryView[]
+  readonly next: string | null
+}

@@ -1,15 +1,19 @@
 import type { ComponentChild, JSX } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { useCluster } from './cluster.ts'
+import { Files } from './files.tsx'
 import { Nodes } from './nodes.tsx'
 import { Overview } from './overview.tsx'
 import { chooseTheme, currentTheme } from './theme.ts'
+import { Trash } from './trash.tsx'
 
 /** The areas of the page, in the order of its navigation; the key is what stands behind `#/`. */
 const areas: Readonly<Record<string, { title: string; render: (rest: string) => ComponentChild }>> =
   {
     overview: { title: 'Overview', render: () => <Overview /> },
     nodes: { title: 'Nodes', render: () => <Nodes /> },
+    files: { title: 'Files', render: (rest) => <Files path={rest} /> },
+    trash: { title: 'Trash', render: () => <Trash /> },
   }
 
 /** The whole page: navigation, one area, and who is looking. */

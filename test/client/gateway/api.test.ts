@@ -3,10 +3,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { healthOf } from '../../../client/gateway/api/health.ts'
 import type {
+  FileMapView,
   NodeDetailView,
   NodesEvent,
   NodeView,
   OverviewView,
+  TrashView,
 } from '../../../client/gateway/api/views.ts'
 import { ClusterWatch } from '../../../client/gateway/api/watch.ts'
 import { runGateway } from '../../../client/gateway/main.ts'
@@ -203,6 +205,38 @@ t.test('the API of a real cluster', async (t) => {
     t.equal(foreign.status, 403)
     t.match(await (await post('/repair/resume')).json(), { isPaused: false })
     t.match(await get('/repair'), { isPaused: false, lost: [] })
+  })
+
+  t.test('a file is drawn block by block, deleted and restored', async (t) => {
+    const client = cluster.client()
+    await client.mkdir('/drawn')
+    await client.writeFile('/drawn/file.bin', Buffer.alloc(3 * 2 ** 20), {
+      ...{ blockSize: 2 ** 20, replication: 2 },
+    })
+    const map = await get<FileMapView>('/blocks?path=/drawn/file.bin')
+    t.match(map, { size: 3 * 2 ** 20, replication: 2, total: 3 })
+    t.same(
+      map.blocks.map(({ offset, length, holders }) => [offset, length, holders.length]),
+      [0, 1, 2].map((index) => [index * 2 ** 20, 2 ** 20, 2]),
+    )
+    const gone = await fetch(`${site}/files/drawn/file.bin`, { method: 'DELETE' })
+    t.equal(gone.status, 200)
+    const { entries } = await get<TrashView>('/trash')
+    t.match(entries, [{ originalPath: '/drawn/file.bin', checkpoint: 'Current', type: 'file' }])
+    const { originalPath: path, checkpoint: from } = entries[0] ?? {}
+    t.same(await (await post('/trash/restore', { path, from })).json(), { restored: [path] })
+    t.ok(await client.exists('/drawn/file.bin'))
+    t.same((await get<TrashView>('/trash')).entries, [])
+    const again = await post('/trash/restore', { path, from })
+    t.equal(again.status, 404)
+    t.equal((await post('/trash/restore', { path, from: 7 })).status, 400)
+    for (const bad of ['drawn', '/', '/a/../b', '/a//b']) {
+      t.equal((await post('/trash/restore', { path: bad })).status, 400, bad)
+      t.equal((await fetch(`${api}/blocks?path=${bad}`)).status, 400, bad)
+    }
+    t.equal((await fetch(`${api}/blocks?path=/drawn`)).status, 409)
+    t.equal((await fetch(`${api}/blocks?path=/none`)).status, 404)
+    await client.close()
   })
 
   t.test('too many followers are turned away', async (t) => {

@@ -1,4 +1,5 @@
 /** The page in a real browser, over a real cluster. Every step waits for what it must see, none for a time. */
+import { readFileSync } from 'node:fs'
 import type { Browser, Page } from 'playwright-core'
 import t from 'tap'
 import { runGateway } from '../../../client/gateway/main.ts'
@@ -21,7 +22,7 @@ t.test('the page', { skip, timeout: 120_000 }, async (t) => {
   const site = `http://127.0.0.1:${gateway.port}/`
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 } })
   const page: Page = await context.newPage()
-  page.setDefaultTimeout(20_000)
+  page.setDefaultTimeout(15_000)
   const problems: string[] = []
   page.on('pageerror', (error) => problems.push(String(error)))
   page.on('console', (message) => {
@@ -70,6 +71,71 @@ t.test('the page', { skip, timeout: 120_000 }, async (t) => {
     t.equal(await page.getByRole('listitem').count(), 3)
   })
 
+  t.test('files are uploaded, looked at, renamed, deleted and restored', async (t) => {
+    await page.getByRole('link', { name: 'Files' }).click()
+    await page.getByRole('button', { name: 'New directory' }).click()
+    await page.getByRole('textbox', { name: 'Name' }).fill('reports')
+    await page.getByRole('button', { name: 'Create' }).click()
+    await page.getByRole('link', { name: 'reports/' }).click()
+    await page.getByText('0 entries').waitFor()
+    const buffer = Buffer.alloc(2 ** 20 + 1, 'trefoil')
+    const files = [
+      { name: 'big.bin', mimeType: 'application/octet-stream', buffer },
+      { name: 'späte Notiz.txt', mimeType: 'text/plain', buffer: Buffer.from('hello') },
+    ]
+    const chooser = page.getByLabel('Drop files here')
+    await chooser.setInputFiles(files)
+    await page.getByText('2 entries').waitFor()
+    t.same(await accessibilityViolations(page), [])
+    const client = cluster.client()
+    t.ok(
+      (await client.readFile('/reports/big.bin')).equals(buffer),
+      'what arrived is what was sent',
+    )
+    const started = page.waitForEvent('download')
+    await page.getByRole('link', { name: 'späte Notiz.txt' }).click()
+    const download = await started
+    t.equal(download.suggestedFilename(), 'späte Notiz.txt')
+    t.equal(readFileSync(await download.path(), 'utf8'), 'hello')
+    await page.getByRole('button', { name: 'Blocks big.bin' }).click()
+    await page.getByText('1.0 MiB in 1 block, 3 replicas of each wanted').waitFor()
+    t.equal(await page.locator('.held').count(), 3)
+    t.same(await accessibilityViolations(page), [])
+    await page.getByRole('button', { name: 'Close' }).click()
+    await page.getByRole('button', { name: 'Rename big.bin' }).click()
+    await page.getByRole('textbox', { name: 'Name' }).fill('large.bin')
+    await page.getByRole('button', { name: 'Rename', exact: true }).click()
+    await page.getByRole('button', { name: 'Delete large.bin' }).click()
+    await page.getByRole('button', { name: 'Delete', exact: true }).click()
+    await page.getByText('1 entry', { exact: true }).waitFor()
+    t.notOk(await client.exists('/reports/large.bin'))
+    await page.getByRole('link', { name: 'Trash' }).click()
+    await page.getByRole('button', { name: 'Restore /reports/large.bin' }).waitFor()
+    t.same(await accessibilityViolations(page), [])
+    await page.getByRole('button', { name: 'Restore /reports/large.bin' }).press('Enter')
+    await page.getByText('Restored /reports/large.bin').waitFor()
+    await page.getByText('Your trash is empty.').waitFor()
+    t.ok((await client.readFile('/reports/large.bin')).equals(buffer))
+    await client.close()
+    await page.getByRole('link', { name: 'Nodes' }).click()
+  })
+
+  t.test('a big directory comes page by page', async (t) => {
+    const client = cluster.client()
+    await Promise.all(
+      Array.from({ length: 250 }, (_, index) =>
+        client.mkdir(`/many/d${String(index).padStart(3, '0')}`, { recursive: true }),
+      ),
+    )
+    await client.close()
+    await page.goto(`${site}#/files/many`)
+    await page.getByText('the first 200 entries').waitFor()
+    await page.getByRole('button', { name: 'Show more' }).press('Enter')
+    await page.getByText('250 entries', { exact: true }).waitFor()
+    t.equal(await page.getByRole('link', { name: /^d\d+\/$/ }).count(), 250)
+    await page.goto(`${site}#/nodes`)
+  })
+
   t.test('dark colours are remembered, and as readable', async (t) => {
     await page.getByRole('button', { name: 'Switch to dark colours' }).click()
     await page.reload()
@@ -82,7 +148,7 @@ t.test('the page', { skip, timeout: 120_000 }, async (t) => {
 
   t.test('on a phone nothing is wider than the screen', async (t) => {
     await page.setViewportSize({ width: 360, height: 740 })
-    for (const area of ['Overview', 'Nodes']) {
+    for (const area of ['Overview', 'Nodes', 'Files', 'Trash']) {
       await page.getByRole('link', { name: area, exact: true }).click()
       await page.getByRole('heading', { level: 1, name: area }).waitFor()
       t.equal(await page.evaluate('document.documentElement.scrollWidth'), 360, area)
