@@ -238,8 +238,8 @@ export const mutants: readonly Mutant[] = [
     file: 'datanode/core/block-receiver.ts',
     search: "if (packet.isSync) return 'sync'",
     replace: "if (packet.isSync) return 'flush'",
-    seed: 1,
-    set: ['safetyPercent=90', 'faults.power-all=200', 'operations.write=300'],
+    seed: 5,
+    set: ['safetyPercent=40', 'faults.power-all=200', 'operations.write=300'],
   },
   {
     name: 'receiver: acknowledge without the downstream',
