@@ -4,6 +4,7 @@ import { useCluster } from './cluster.ts'
 import { Files } from './files.tsx'
 import { Nodes } from './nodes.tsx'
 import { Overview } from './overview.tsx'
+import { Repair } from './repair.tsx'
 import { chooseTheme, currentTheme } from './theme.ts'
 import { Trash } from './trash.tsx'
 
@@ -12,6 +13,7 @@ const areas: Readonly<Record<string, { title: string; render: (rest: string) => 
   {
     overview: { title: 'Overview', render: () => <Overview /> },
     nodes: { title: 'Nodes', render: () => <Nodes /> },
+    repair: { title: 'Repair', render: () => <Repair /> },
     files: { title: 'Files', render: (rest) => <Files path={rest} /> },
     trash: { title: 'Trash', render: () => <Trash /> },
   }

@@ -87,13 +87,14 @@ function repairWord({ repair, blocks, isSafeMode }: OverviewView): string {
   return blocks.lowRedundancy > 0 ? 'Working' : 'Nothing to do'
 }
 
-function Card({
+/** A titled box. */
+export function Card({
   title,
   children,
 }: {
   readonly title: string
   readonly children: ComponentChildren
-}) {
+}): JSX.Element {
   return (
     <section class="card" aria-label={title}>
       <h2>{title}</h2>
@@ -104,7 +105,8 @@ function Card({
 
 type Count = readonly [name: string, count: number, level: 'plain' | 'warning' | 'danger']
 
-function Counts({ counts }: { readonly counts: readonly Count[] }) {
+/** Names and numbers; what is above zero has the colour of its level. */
+export function Counts({ counts }: { readonly counts: readonly Count[] }): JSX.Element {
   return (
     <dl class="counts">
       {counts.map(([name, count, level]) => (

@@ -148,7 +148,7 @@ t.test('the page', { skip, timeout: 120_000 }, async (t) => {
 
   t.test('on a phone nothing is wider than the screen', async (t) => {
     await page.setViewportSize({ width: 360, height: 740 })
-    for (const area of ['Overview', 'Nodes', 'Files', 'Trash']) {
+    for (const area of ['Overview', 'Nodes', 'Repair', 'Files', 'Trash']) {
       await page.getByRole('link', { name: area, exact: true }).click()
       await page.getByRole('heading', { level: 1, name: area }).waitFor()
       t.equal(await page.evaluate('document.documentElement.scrollWidth'), 360, area)
@@ -162,7 +162,12 @@ t.test('the page', { skip, timeout: 120_000 }, async (t) => {
     const client = cluster.client()
     await client.safeMode('enter')
     await page.getByText('Safe mode is on').waitFor()
+    await page.getByRole('link', { name: 'Repair' }).click()
+    await page.getByText('Nothing is repaired: safe mode is on.').waitFor()
+    await page.getByText('All datanodes are in service.').waitFor()
     await client.safeMode('leave')
+    await page.getByText('Nothing is repaired').waitFor({ state: 'detached' })
+    await page.getByRole('link', { name: 'Overview' }).click()
     await page.getByText('Everything is well').waitFor()
     await client.close()
     t.same(problems, [], 'the browser had nothing to complain about')
