@@ -23,6 +23,9 @@ const streamTimes: StreamTimes = { heartbeatMs: 15_000, stalledMs: 60_000 }
 /** Blocks of a drain that are explained one by one. */
 const blocksLeftMax = 20
 
+/** Answers that are about paths of the caller's. */
+const ofPaths = new Set(['/blocks', '/trash', '/trash/restore'])
+
 type Handler = (caller: Caller, request: express.Request, response: express.Response) => unknown
 
 /**
@@ -50,6 +53,8 @@ export function apiFace(options: ApiOptions): express.Router {
   const as = (handler: Handler): express.RequestHandler => {
     return async (request, response) => {
       const caller = await authentication.identify(request)
+      // What the cluster as a whole says is not for a token of a part of it; the others ask for their own paths.
+      if (!ofPaths.has(request.path)) caller.require('/', 'read')
       response.set('Cache-Control', 'no-store')
       await handler(caller, request, response)
     }

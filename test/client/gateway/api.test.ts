@@ -12,6 +12,7 @@ import type {
 } from '../../../client/gateway/api/views.ts'
 import { ClusterWatch } from '../../../client/gateway/api/watch.ts'
 import { runGateway } from '../../../client/gateway/main.ts'
+import { TokenStore } from '../../../client/gateway/tokens.ts'
 import { startCluster } from '../../support/cluster.ts'
 
 const well: Omit<OverviewView, 'health'> = {
@@ -250,6 +251,34 @@ t.test('the API of a real cluster', async (t) => {
     t.equal(refused.headers.get('retry-after'), '10')
     abort.abort()
     await Promise.all(streams.map((stream) => stream.text().catch(() => undefined)))
+  })
+
+  t.test('a token of a part of the tree shows that part alone', async (t) => {
+    const client = cluster.client()
+    await client.mkdir('/part')
+    await client.writeFile('/part/mine', 'mine')
+    await client.writeFile('/other', 'not mine')
+    const { text } = await new TokenStore(client).create({
+      user: cluster.user,
+      paths: ['/part'],
+      right: 'write',
+      expiresAtMs: Date.now() + 60_000,
+    })
+    await client.close()
+    const status = async (path: string): Promise<number> => {
+      const headers = { authorization: `Bearer ${text}` }
+      const response = await fetch(`${api}${path}`, { headers })
+      await response.body?.cancel()
+      return response.status
+    }
+    // The gateway learns of the first token a moment later; until then it is refused.
+    while ((await status('/blocks?path=/part/mine')) !== 200) await delay(50)
+    t.equal(await status('/blocks?path=/other'), 403)
+    t.equal(await status('/trash'), 200)
+    for (const path of ['/overview', '/nodes', '/repair', '/events']) {
+      t.equal(await status(path), 403, path)
+      t.equal((await fetch(`${api}${path}`)).status, 401, `${path} without a token`)
+    }
   })
 
   t.test('the page is served under a strict policy, its assets for a year', async (t) => {
