@@ -216,7 +216,11 @@ async function readBlock(
     if (step.kind === 'refresh') {
       await client.pause(step.delayMs)
       const { blocks } = await locate(client, wanted.path)
-      block = blocks[wanted.index] ?? block
+      const fresh = blocks[wanted.index] ?? block
+      if (fresh.b.blockId !== block.b.blockId) {
+        throw new DfsError('BLOCK_MISSING', `"${wanted.path}" was replaced while it was read`)
+      }
+      block = fresh
       plan.refreshed()
       continue
     }

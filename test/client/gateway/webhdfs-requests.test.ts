@@ -292,12 +292,19 @@ t.test('a client that goes away leaves neither a file nor a lease', async (t) =>
 
 t.test('a body that breaks off or breaks the rules of HTTP leaves nothing', async (t) => {
   await client.mkdir('/broken')
-  const bodies = {
-    'chunk size': 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n',
-    'end of chunks': 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n',
-    length: 'Content-Length: 100\r\n\r\nhello',
+  const untilFiles = async (count: number): Promise<void> => {
+    for (let left = 500; left > 0; left -= 1) {
+      if ((await client.readdir('/broken')).length === count) return
+      await sleep(20)
+    }
   }
-  for (const [name, body] of Object.entries(bodies)) {
+  const chunked = 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n'
+  const bodies = {
+    'chunk size': { begin: chunked, end: 'zz\r\n' },
+    'end of chunks': { begin: chunked, end: '' },
+    length: { begin: 'Content-Length: 100\r\n\r\nhello', end: '' },
+  }
+  for (const [name, { begin, end }] of Object.entries(bodies)) {
     const socket = net.connect(gateway.port, '127.0.0.1')
     let answer = ''
     socket.on('data', (part) => {
@@ -305,14 +312,14 @@ t.test('a body that breaks off or breaks the rules of HTTP leaves nothing', asyn
     })
     const gone = new Promise((resolve) => socket.once('close', resolve))
     const target = `${prefix}/broken/${encodeURIComponent(name)}?op=CREATE&data=true&${user}`
-    socket.end(`PUT ${target} HTTP/1.1\r\nHost: localhost\r\n${body}`)
+    socket.write(`PUT ${target} HTTP/1.1\r\nHost: localhost\r\n${begin}`)
+    await untilFiles(1)
+    socket.end(end)
     await gone
     t.notMatch(answer, /^HTTP\/1\.1 20/, name)
+    await untilFiles(0)
+    t.same(await client.readdir('/broken'), [], name)
   }
-  for (let left = 500; (await client.readdir('/broken')).length > 0 && left > 0; left -= 1) {
-    await sleep(20)
-  }
-  t.same(await client.readdir('/broken'), [])
 })
 
 t.test('Expect: 100-continue is answered when the body is wanted, and not before', async (t) => {
