@@ -348,7 +348,7 @@ export class MountedTree {
       await action()
       return
     }
-    await open.keepUnlinked(client, status)
+    await open.keepUnlinked(status)
     try {
       await action()
     } catch (error) {

@@ -104,8 +104,9 @@ export class OpenInode {
     return this.#inTurn(() => this.#publish(client))
   }
 
-  /** The name is about to go: keeps the content for those who have the file open. */
-  keepUnlinked(client: DfsClient, status: FileStatus): Promise<void> {
+  /** The name is about to go: keeps the content for those who have the file open, whoever takes the name away. */
+  keepUnlinked(status: FileStatus): Promise<void> {
+    const client = this.#clientOfMount
     return this.#inTurn(async () => {
       await this.#fetchAll(client, await this.#writable(client))
       this.#unlinked = status

@@ -1,0 +1,150 @@
+/** The tree under the drivers, without a kernel: what it refuses, and what other clients do meanwhile. */
+import { constants } from 'node:fs'
+import { constants as osConstants, userInfo } from 'node:os'
+import t, { type Test } from 'tap'
+import type { DfsClient } from '../../client/index.ts'
+import { localIdentities } from '../../fuse/identity.ts'
+import { opcodes } from '../../fuse/kernel/protocol.ts'
+import { KernelSession } from '../../fuse/kernel/session.ts'
+import { MountedTree } from '../../fuse/mounted-tree.ts'
+import { NodeTable } from '../../fuse/node-table.ts'
+import { startCluster } from '../support/cluster.ts'
+
+t.setTimeout(120_000)
+
+const root = 1
+const { uid } = userInfo()
+const { O_RDWR, O_RDONLY, O_EXCL, O_CREAT } = constants
+
+async function refused(t: Test, code: string, action: Promise<unknown>): Promise<void> {
+  await t.rejects(action, { code }, code)
+}
+
+t.test('a tree of a cluster', async (t) => {
+  const cluster = await startCluster({ datanodes: 1 })
+  const client: DfsClient = cluster.client()
+  const tree = new MountedTree({ uri: cluster.uri, identities: localIdentities() })
+  t.teardown(async () => {
+    await tree.close()
+    await client.close()
+    await cluster.stop()
+  })
+  const make = async (name: string, content: string): Promise<{ node: number; handle: number }> => {
+    const made = await tree.create(uid, { parent: root, name, mode: 0o644 }, O_RDWR | O_CREAT)
+    if (content !== '') await tree.write(made.handle, Buffer.from(content), 0)
+    return { node: made.attributes.node, handle: made.handle }
+  }
+
+  t.test('what is written is seen here at once and by others when it is synced', async (t) => {
+    const { node, handle } = await make('seen', 'abc')
+    t.equal((await tree.getattr(uid, node)).size, 3)
+    t.equal((await client.stat('/seen')).size, 0)
+    await tree.sync(handle)
+    t.equal(await client.readFile('/seen', 'utf8'), 'abc')
+    await tree.write(handle, Buffer.from('X'), 1)
+    t.equal(await client.readFile('/seen', 'utf8'), 'abc', 'the old content until the next sync')
+    const buffer = Buffer.alloc(10)
+    t.equal(buffer.toString('utf8', 0, await tree.read(handle, buffer, 0)), 'aXc')
+    await tree.release(handle)
+    t.equal(await client.readFile('/seen', 'utf8'), 'aXc')
+    t.equal((await tree.lookup(uid, root, 'seen')).node, node, 'its number stays')
+  })
+
+  t.test('changes of other clients while a file is open are not overwritten', async (t) => {
+    const appended = await make('appended', 'abc')
+    await tree.sync(appended.handle)
+    await client.appendFile('/appended', 'theirs')
+    await tree.write(appended.handle, Buffer.from('ours'), 3)
+    await refused(t, 'EIO', tree.sync(appended.handle))
+    await refused(t, 'EIO', tree.release(appended.handle))
+    t.equal(await client.readFile('/appended', 'utf8'), 'abctheirs')
+
+    const replaced = await make('replaced', 'abc')
+    await tree.sync(replaced.handle)
+    await tree.write(replaced.handle, Buffer.from('X'), 0)
+    await client.rm('/replaced')
+    await client.writeFile('/replaced', 'theirs')
+    await refused(t, 'ESTALE', tree.release(replaced.handle))
+    t.equal(await client.readFile('/replaced', 'utf8'), 'theirs')
+  })
+
+  t.test('names that exist, and kinds that differ', async (t) => {
+    const { handle } = await make('one', '1')
+    await tree.release(handle)
+    await tree.mkdir(uid, root, 'directory', 0o755)
+    const at = (name: string): { parent: number; name: string } => ({ parent: root, name })
+    await refused(t, 'EEXIST', tree.create(uid, { ...at('one'), mode: 0o644 }, O_RDWR | O_EXCL))
+    await refused(t, 'EEXIST', tree.mkdir(uid, root, 'directory', 0o755))
+    await refused(t, 'EPERM', tree.mknod(uid, root, 'pipe', constants.S_IFIFO | 0o644))
+    await refused(t, 'EISDIR', tree.rename(uid, at('one'), at('directory'), false))
+    await refused(t, 'ENOTDIR', tree.rename(uid, at('directory'), at('one'), false))
+    await refused(t, 'EEXIST', tree.rename(uid, at('one'), at('directory'), true))
+    await refused(t, 'ENOENT', tree.rename(uid, at('none'), at('one'), false))
+    await refused(t, 'ENOENT', tree.lookup(uid, root, 'none'))
+  })
+
+  t.test('a file without a name keeps its content, whatever becomes of the removal', async (t) => {
+    const { node, handle } = await make('gone', 'abc')
+    await tree.unlink(uid, root, 'gone')
+    t.equal((await tree.getattr(uid, node)).nlink, 0)
+    const buffer = Buffer.alloc(3)
+    t.equal(await tree.read(handle, buffer, 0), 3)
+    t.equal(buffer.toString(), 'abc')
+    await tree.sync(handle)
+    await tree.release(handle)
+    t.notOk(await client.exists('/gone'))
+    await refused(t, 'ENOENT', tree.unlink(uid, root, 'gone'))
+  })
+
+  t.test('numbers that nobody was given', async (t) => {
+    await refused(t, 'ESTALE', tree.getattr(uid, 99_999))
+    t.throws(() => tree.read(99_999, Buffer.alloc(1), 0), { code: 'EBADF' })
+    const { node, handle } = await make('forgotten', '')
+    await tree.release(handle)
+    tree.forget(node, 1)
+    await refused(t, 'ESTALE', tree.open(uid, node, O_RDONLY))
+  })
+
+  t.test('requests that are bad or unknown are answered with their errno', async (t) => {
+    const session = new KernelSession(tree)
+    const answer = async (opcode: number, body: Buffer): Promise<number | undefined> => {
+      const request = Buffer.alloc(40 + body.length)
+      request.writeUInt32LE(request.length, 0)
+      request.writeUInt32LE(opcode, 4)
+      request.writeBigUInt64LE(1n, 16)
+      body.copy(request, 40)
+      return (await session.handle(request))?.[0]?.readInt32LE(4)
+    }
+    const { errno } = osConstants
+    t.equal(await answer(opcodes.lookup, Buffer.from('none\0')), -errno.ENOENT)
+    t.equal(await answer(opcodes.lookup, Buffer.from('no end')), -errno.EINVAL)
+    t.equal(await answer(4_711, Buffer.alloc(8)), -errno.ENOSYS)
+    t.equal(await answer(opcodes.link, Buffer.alloc(16)), -errno.EPERM)
+    t.equal(await answer(opcodes.init, Buffer.alloc(64)), -errno.EPROTO, 'version 0')
+    t.equal(await answer(opcodes.interrupt, Buffer.alloc(8)), undefined)
+    t.equal(await session.handle(Buffer.alloc(3)), undefined, 'there is nobody to answer')
+    const exchange = Buffer.concat([
+      Buffer.alloc(8),
+      Buffer.from([2, 0, 0, 0, 0, 0, 0, 0]),
+      Buffer.from('a\0b\0'),
+    ])
+    t.equal(await answer(opcodes.rename2, exchange), -errno.EINVAL)
+  })
+})
+
+t.test('the table of nodes forgets what the kernel forgets', async (t) => {
+  const nodes = new NodeTable()
+  const node = nodes.remember(20, root, 'a')
+  nodes.remember(20, root, 'b')
+  t.equal(nodes.named(root, 'a'), undefined, 'it was renamed by somebody')
+  t.equal(nodes.pathOf(20), '/.reserved/.inodes/20')
+  nodes.replaceFile(node, 30)
+  t.equal(nodes.numberOf(30), 20)
+  t.equal(nodes.pathOf(20), '/.reserved/.inodes/30')
+  nodes.forget(20, 1)
+  t.equal(nodes.named(root, 'b'), node)
+  nodes.forget(20, 1)
+  t.equal(nodes.size, 1)
+  nodes.forget(root, 99)
+  t.equal(nodes.pathOf(root), '/', 'the root stays')
+})
