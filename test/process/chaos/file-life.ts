@@ -48,7 +48,8 @@ export async function liveFile(writing: Writing, path: string, prng: Prng): Prom
   if (isClosed) {
     writing.acknowledged()
     length = acknowledgedLength
-  } else if (prng.chance(1, 2)) {
+  } else if (acknowledgedLength > 0 && prng.chance(1, 2)) {
+    // A new file of which nothing was flushed, the SDK deletes when writing it fails.
     length = await recover(writing, { path, acknowledgedLength })
   }
   while (length !== undefined && prng.chance(1, 3))

@@ -153,7 +153,7 @@ export class ChaosRun {
         .promises()
         .filter(({ isClosed, paths }) => isClosed && paths.length === 1)
       const sample = prng.shuffle(closed).slice(0, sampleFiles)
-      const checked = sample.map((file) => ({ ...file, isFlushHeld: true }))
+      const checked = sample.map((file) => this.#withDanger(file))
       const findings = await world.check(checked).catch(() => [])
       // The ledger may have gone on since: only what it says nothing new about is held against the cluster.
       const promised = new Map(world.promises().map((file) => [file.paths.join(' or '), file]))
