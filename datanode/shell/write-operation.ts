@@ -182,10 +182,12 @@ function chunksOf({ type, bytesPerChecksum }: Checksum): WireChunks {
 /**
  * A replica that missed a recovery of its block is stale, and nobody may know that it is here. The copy that comes, for a
  * pipeline or to have enough replicas, takes its place (HDFS: createTemporary); else the block could never be copied here.
+ * So does one that a recovery still holds which ended without this datanode: the copy has that recovery's stamp, or a later one.
  */
 async function dropStale(store: ReplicaStore, id: BlockId, stamp: GenerationStamp): Promise<void> {
   const found = store.find(id)
-  if (found === undefined || found.generationStamp >= stamp || found.state === 'rur') return
+  if (found === undefined || found.generationStamp >= stamp) return
+  if (found.recovery !== undefined && found.recovery.recoveryStamp > stamp) return
   await store.delete(id, found.generationStamp)
 }
 

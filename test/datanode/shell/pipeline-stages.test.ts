@@ -8,7 +8,7 @@ import { silentLogger } from '../../../base/log.ts'
 import { systemClock, systemTimers } from '../../../base/system.ts'
 import { registerAdminServices } from '../../../datanode/shell/admin-services.ts'
 import { tryDecodeOperation, tryDecodePacket } from '../../../protocol/data-transfer.ts'
-import { blockId } from '../../../protocol/ids.ts'
+import { blockId, generationStamp } from '../../../protocol/ids.ts'
 import { encodeDelimited } from '../../../protocol/message.ts'
 import { clientDatanodeProtocol } from '../../../protocol/messages/client-datanode.ts'
 import {
@@ -63,6 +63,20 @@ function connection(t: Tap, server: DataServer): DataConnection {
   const made = new DataConnection(server.server.port)
   t.teardown(() => made.close())
   return made
+}
+
+/** Sends a copy of block 1, as the datanode that was ordered to does. */
+async function copyTo(
+  t: Tap,
+  server: DataServer,
+  { stamp, data }: { readonly stamp: number; readonly data: Buffer },
+): Promise<void> {
+  const copier = connection(t, server)
+  copier.startWrite({ blockId: 1, stamp, clientName: '' })
+  copier.sendPacket({ seqno: 0, offset: 0, data })
+  copier.sendPacket({ seqno: 1, offset: data.length, last: true })
+  copier.socket.end()
+  await copier.closed()
 }
 
 /** Sets a pipeline up; `undefined` when the first datanode closed the connection. */
@@ -223,21 +237,13 @@ t.test(
     const writer = await setUp(t, [server], { blockId: 1, stamp: 900 })
     writer?.sendPacket({ seqno: 0, offset: 0, data: data.subarray(0, 700) })
     await writer?.ack()
-    const copy = async (stamp: number): Promise<void> => {
-      const copier = connection(t, server)
-      copier.startWrite({ blockId: 1, stamp, clientName: '' })
-      copier.sendPacket({ seqno: 0, offset: 0, data })
-      copier.sendPacket({ seqno: 1, offset: 1000, last: true })
-      copier.socket.end()
-      await copier.closed()
-    }
-    await copy(900)
+    await copyTo(t, server, { stamp: 900, data })
     t.match(
       server.store.find(blockId(1)),
       { state: 'rbw', generationStamp: 900 },
       'not stale: stays',
     )
-    await copy(1001)
+    await copyTo(t, server, { stamp: 1001, data })
     t.match(server.store.find(blockId(1)), {
       state: 'finalized',
       generationStamp: 1001,
@@ -246,6 +252,23 @@ t.test(
     t.ok(await holds(t, server, 1001, data))
   },
 )
+
+t.test('a copy takes the place of a replica whose recovery ended without this node', async (t) => {
+  const [server] = await startDatanodes(t, 1)
+  if (server === undefined) throw new Error('one datanode')
+  const data = patternBytes(1000)
+  const id = blockId(1)
+  const writer = await setUp(t, [server], { blockId: 1, stamp: 900 })
+  writer?.sendPacket({ seqno: 0, offset: 0, data: data.subarray(0, 700) })
+  await writer?.ack()
+  const { recovery } = server.store
+  await recovery.initReplicaRecovery(id, generationStamp(900), generationStamp(1001))
+  await copyTo(t, server, { stamp: 1000, data })
+  t.match(server.store.find(id), { state: 'rur', generationStamp: 900 }, 'the recovery may go on')
+  await copyTo(t, server, { stamp: 1001, data })
+  t.match(server.store.find(id), { state: 'finalized', generationStamp: 1001, length: 1000 })
+  t.ok(await holds(t, server, 1001, data))
+})
 
 t.test('stage 8: a node gets a finalized replica and joins an append', async (t) => {
   const servers = await startDatanodes(t, 2)
