@@ -1,5 +1,5 @@
 import { assert, defined } from '../base/assert.ts'
-import { DfsError } from '../protocol/errors.ts'
+import { DfsError, isDfsError } from '../protocol/errors.ts'
 import { limits } from '../protocol/limits.ts'
 import {
   createFlags,
@@ -73,6 +73,8 @@ const completePolicy: RetryPolicy = { totalMs: 60_000, firstDelayMs: 10, delayMs
 /** An abandoned file is given back quickly or left to the namenode's lease recovery. */
 const abortPolicy: RetryPolicy = { totalMs: 5_000, firstDelayMs: 50, delayMsMax: 1_000 }
 
+/** In `fsync`: no length to note. */
+const noLength = -1
 const noBytes = Buffer.alloc(0)
 
 /** Slabs of one size that packets take turns in. Bounded by the packets in flight of all writers together. */
@@ -297,8 +299,21 @@ export class FileWriter {
       return
     }
     const { fs } = await namenode.call('getFileInfo', { src }, options)
-    if (fs?.fileId === this.#file.fileId) {
+    if (fs?.fileId === this.#file.fileId && (await this.#hasLease())) {
       await namenode.call('delete', { src, recursive: false }, options)
+    }
+  }
+
+  /** False when another client has recovered the file, and perhaps gone on with it. */
+  async #hasLease(): Promise<boolean> {
+    const { namenode, clientName: client } = this.#context
+    const nothingNew = { client, fileId: this.#file.fileId, lastBlockLength: noLength }
+    try {
+      await namenode.call('fsync', { src: this.path, ...nothingNew }, { policy: abortPolicy })
+      return true
+    } catch (error) {
+      if (isDfsError(error, 'LEASE_EXPIRED', 'FILE_NOT_FOUND')) return false
+      throw error
     }
   }
 

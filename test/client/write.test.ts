@@ -262,6 +262,20 @@ t.test('a stream that is destroyed deletes its file, but not one that replaced i
   t.notOk(cluster.files.has('/g'))
 })
 
+t.test('a stream that is destroyed keeps a file that another client has recovered', async (t) => {
+  const { cluster, client } = await startSdk(t)
+  const stream = client.createWriteStream('/f')
+  stream.write('x')
+  await until(() => cluster.files.has('/f'))
+  const file = cluster.files.get('/f')
+  if (file === undefined) throw new Error('no file')
+  file.holder = 'another'
+  stream.destroy()
+  await once(stream, 'close')
+  t.equal(cluster.files.get('/f'), file)
+  t.equal(cluster.countOf('delete'), 0)
+})
+
 t.test('errors of create reach the stream with code, path and DFS code', async (t) => {
   const { client } = await startSdk(t)
   await client.writeFile('/f', 'x')

@@ -261,7 +261,9 @@ export class FakeNamenode {
       fsync: ({ src, client, lastBlockLength }, call) => {
         this.#enter('fsync', call)
         const last = this.#leased(src, client).blocks.at(-1)
-        if (last !== undefined) last.block = { ...last.block, numBytes: lastBlockLength }
+        if (last !== undefined && lastBlockLength >= 0) {
+          last.block = { ...last.block, numBytes: lastBlockLength }
+        }
         return {}
       },
       updateBlockForPipeline: ({ block }, call) => {
