@@ -162,6 +162,9 @@ async function openReplica(
   if (writer === undefined) return undefined
   try {
     await writer.opened()
+    // The chunk that grows gets another CRC: until that is durable, the mark of a sync vouches for what was there before (D28).
+    const isInChunk = writer.length % writer.meta.layout.bytesPerChecksum !== 0
+    if (!isNew && isInChunk) await writer.sync()
     return writer
   } catch (error) {
     await store.release(writer)

@@ -1,11 +1,12 @@
 /** Each stage of a pipeline's set-up, as any client of HDFS may ask for it, and what datanodes say of each other. */
-import { readdirSync, readlinkSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readlinkSync, writeSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { millis } from '../../../base/brand.ts'
 import { silentLogger } from '../../../base/log.ts'
 import { systemClock, systemTimers } from '../../../base/system.ts'
+import { metaHeader } from '../../../datanode/format/block-meta.ts'
 import { registerAdminServices } from '../../../datanode/shell/admin-services.ts'
 import { tryDecodeOperation, tryDecodePacket } from '../../../protocol/data-transfer.ts'
 import { blockId, generationStamp } from '../../../protocol/ids.ts'
@@ -289,6 +290,31 @@ t.test('stage 8: a node gets a finalized replica and joins an append', async (t)
   asker.startTransfer({ blockId: 9, target: at(servers, 1).info })
   t.match(await asker.response(), { status: 'ERROR', message: /block 9/ })
 })
+
+t.test(
+  'the end that an append began at survives a loss of power that splits its chunk',
+  async (t) => {
+    const directory = join(t.testdir(), 'datanode')
+    const data = patternBytes(1000)
+    const first = await startDataServer([directory])
+    await writeWholeBlock([first], { blockId: 1, data })
+    const stage = 'PIPELINE_SETUP_APPEND' as const
+    const append = { blockId: 1, stage, min: 1000, max: 1000, newStamp: 1002 }
+    t.ok(await setUp(t, [first], append))
+    await first.close()
+    // Of the append's first packet only the CRC has reached the disk.
+    const name = readdirSync(directory, { recursive: true, encoding: 'utf8' }).find((path) =>
+      path.endsWith('rbw/blk_1_1002.meta'),
+    )
+    const file = openSync(join(directory, name ?? ''), 'r+')
+    const secondChecksum = metaHeader.sizeOf + 8 + 4
+    writeSync(file, Buffer.from([1, 2, 3, 4]), 0, 4, secondChecksum)
+    closeSync(file)
+    const second = await startDataServer([directory])
+    t.teardown(() => second.close())
+    t.match(second.store.find(blockId(1)), { state: 'rwr', generationStamp: 1002, length: 1000 })
+  },
+)
 
 t.test('an append with other chunks than the replica has is stored in those it has', async (t) => {
   const servers = await startDatanodes(t, 2)
