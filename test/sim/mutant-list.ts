@@ -40,7 +40,7 @@ export const mutants: readonly Mutant[] = [
     file: 'namenode/shell/namenode.ts',
     search: '.then(() => reply)',
     replace: ' && Promise.resolve(reply)',
-    seed: 43,
+    seed: 46,
   },
   {
     name: 'checkpointer: fold before the transactions are durable',
@@ -123,7 +123,7 @@ export const mutants: readonly Mutant[] = [
     file: 'namenode/core/retry-cache.ts',
     search: '    replies.set(callId, shared(reply))\n',
     replace: '',
-    seed: 110,
+    seed: 1035,
   },
   // Ids, stamps, leases.
   {
@@ -186,7 +186,7 @@ export const mutants: readonly Mutant[] = [
     file: 'namenode/core/replica-ledger.ts',
     search: "  if (replica.generationStamp < stamp) return 'stale-stamp'\n",
     replace: '',
-    seed: 14,
+    seed: 20,
   },
   {
     name: 'ledger: count a corrupt replica as good',
@@ -203,7 +203,7 @@ export const mutants: readonly Mutant[] = [
     search: 'chooseExcess(health.trusted, health.wanted, moved)',
     replace: 'chooseExcess(health.trusted, Math.max(1, health.wanted - 1), moved)',
     also: [askNoMore],
-    seed: 26,
+    seed: 53,
   },
   {
     name: 'repair: forget a copy that never arrived',
@@ -277,6 +277,6 @@ export const mutants: readonly Mutant[] = [
     search:
       'this.#bytesAcked = Math.max(this.#bytesAcked, packet.offsetInBlock + packet.dataBytes)',
     replace: 'this.#bytesAcked = this.#bytesSent',
-    seed: 14,
+    seed: 40,
   },
 ]
