@@ -88,9 +88,13 @@ export class FileSystemModel {
     return this.paths.filter((path) => path === root || path.startsWith(`${root}/`))
   }
 
-  /** Says what is wrong with a finding while somebody works on the path, or nothing. */
-  glance(path: string, finding: Finding): string | undefined {
-    const expectations = this.expectations(path)
+  /**
+   * Says what is wrong with a finding while somebody works on the path, or nothing.
+   *
+   * @param before what was possible when the look began: what it found may be from then
+   */
+  glance(path: string, finding: Finding, before: readonly Expectation[]): string | undefined {
+    const expectations = [...before, ...this.expectations(path)]
     if (expectations.some((expectation) => allows(expectation, finding, 'meanwhile')))
       return undefined
     return this.#complaint(path, finding)

@@ -102,9 +102,18 @@ export async function huntMutant(mutant: Mutant, options: MutantHunt): Promise<V
       const sound = await firstFailure([mutant.seed], overrides)
       if (sound.report === undefined) return { mutant, outcome: 'caught', ...known }
     }
-    const seeds = Array.from({ length: seedsMax }, (_, index) => index + 1)
-    const found = await firstFailure(seeds, overrides, workerPath)
-    return { mutant, outcome: outcomeOf(found.report), ...found }
+    let rest = Array.from({ length: seedsMax }, (_, index) => index + 1)
+    for (let tried = 0; ; ) {
+      const { report, seeds } = await firstFailure(rest, overrides, workerPath)
+      tried += seeds
+      const verdict = { mutant, outcome: outcomeOf(report), report, seeds: tried }
+      const seed = report?.seed
+      if (verdict.outcome !== 'caught' || seed === undefined) return verdict
+      // What the sound tree fails at, too, says nothing of the bug.
+      const sound = await firstFailure([seed], overrides)
+      if (sound.report === undefined) return verdict
+      rest = rest.filter((other) => other > seed)
+    }
   } finally {
     if (existsSync(folder)) rmSync(folder, { recursive: true, force: true })
   }

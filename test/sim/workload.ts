@@ -254,6 +254,7 @@ export class Workload {
 
   /** Reads a file that somebody works on. Nothing when it cannot be read now. */
   async #look(client: SimClient, path: string): Promise<Finding | undefined> {
+    const before = this.#model.expectations(path)
     let finding: Finding
     try {
       finding = { kind: 'file', ...(await readFile(client, path)) }
@@ -262,7 +263,7 @@ export class Workload {
       if (error.code !== 'FILE_NOT_FOUND') return undefined
       finding = { kind: 'absent' }
     }
-    const wrong = this.#model.glance(path, finding)
+    const wrong = this.#model.glance(path, finding, before)
     if (wrong !== undefined) this.#witness.violation(`read of ${wrong}`)
     return finding
   }
