@@ -23,6 +23,8 @@ export interface Writing {
   readonly rival: DfsClient
   readonly ledger: Ledger
   readonly attempt: Attempt
+  /** Files are opened again: appended to, cut, and recovered. */
+  readonly reopens: boolean
   /** An operation that counts was acknowledged. */
   acknowledged(): void
 }
@@ -48,11 +50,11 @@ export async function liveFile(writing: Writing, path: string, prng: Prng): Prom
   if (isClosed) {
     writing.acknowledged()
     length = acknowledgedLength
-  } else if (acknowledgedLength > 0 && prng.chance(1, 2)) {
+  } else if (writing.reopens && acknowledgedLength > 0 && prng.chance(1, 2)) {
     // A new file of which nothing was flushed, the SDK deletes when writing it fails.
     length = await recover(writing, { path, acknowledgedLength })
   }
-  while (length !== undefined && prng.chance(1, 3))
+  while (writing.reopens && length !== undefined && prng.chance(1, 3))
     length = await changeFile(writing, { path, length }, prng)
   if (length === undefined) return
   if (prng.chance(1, 12)) await renameFile(writing, path)
@@ -151,7 +153,7 @@ async function writeInSteps(
   const steps = Array.from({ length: 1 + prng.below(12) }, () => drawLength(prng) >> 2)
   const lengthMax = steps.reduce((sum, step) => sum + step, start ?? 0)
   const pauseMsMax = prng.chance(1, 3) ? 1500 : 60
-  const rivalStep = prng.chance(1, 12) ? prng.below(steps.length) : steps.length
+  const rivalStep = writing.reopens && prng.chance(1, 12) ? prng.below(steps.length) : steps.length
   const progress = { length: start ?? 0, acknowledgedLength: start ?? 0 }
   if (start === undefined) ledger.note({ kind: 'begin', path, seed, lengthMax })
   else ledger.note({ kind: 'appending', path, start, seed, lengthMax })

@@ -35,6 +35,8 @@ export interface ChaosOptions {
   readonly filesMin: number
   readonly report: string | undefined
   readonly keep: boolean
+  /** Files are opened again: appended to, cut, and recovered. */
+  readonly reopens: boolean
 }
 
 const usage = `usage: npm run chaos -- [OPTION...]
@@ -47,6 +49,7 @@ const usage = `usage: npm run chaos -- [OPTION...]
                    ext4: loop-mounted ext4 alone; plain: directories
   --files-min N    files that must have been acknowledged for the run to pass (default 400 a minute)
   --report FILE    where the report goes, as JSON (default dist/chaos-report.json)
+  --no-reopening   files are written once: no appends, truncates and recoveries
   --keep           keep data and logs, also when nothing failed
 
 Kinds of faults:
@@ -70,6 +73,7 @@ function parse(args: readonly string[]): ChaosOptions | undefined {
       'files-min': { type: 'string' },
       report: { type: 'string' },
       keep: { type: 'boolean', default: false },
+      'no-reopening': { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   })
@@ -87,6 +91,7 @@ function parse(args: readonly string[]): ChaosOptions | undefined {
         : numberOf('--files-min', values['files-min'], 0),
     report: values.report,
     keep: values.keep,
+    reopens: !values['no-reopening'],
   }
 }
 

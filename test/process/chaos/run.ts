@@ -91,6 +91,7 @@ export class ChaosRun {
       datanodes: this.#options.datanodes,
       seed: this.#options.seed,
       disks: this.#options.disks,
+      reopens: this.#options.reopens,
       writers: {
         onAcknowledged: () => {
           this.#acknowledged += 1
@@ -188,9 +189,11 @@ export class ChaosRun {
     this.#say(`checking ${files.length} files`)
     const checked = files.map((file) => this.#withDanger(file))
     const open = checked.filter(({ isClosed, isAbsent }) => !isClosed && !isAbsent)
-    const stillOpen = await world.closeAll(open)
-    for (const { path, detail } of stillOpen) this.#problem(`${path} stays open: ${detail}`)
-    this.#say(`${open.length} files recovered, ${stillOpen.length} stay open`)
+    if (this.#options.reopens) {
+      const stillOpen = await world.closeAll(open)
+      for (const { path, detail } of stillOpen) this.#problem(`${path} stays open: ${detail}`)
+      this.#say(`${open.length} files recovered, ${stillOpen.length} stay open`)
+    }
     for (const finding of await world.check(checked)) {
       this.#found(
         finding.kind === 'unreadable' ? { ...finding, kind: 'lost' } : finding,

@@ -45,6 +45,7 @@ export interface WorldOptions {
   readonly datanodes: number
   readonly seed: number
   readonly disks: DiskKind
+  readonly reopens: boolean
   readonly writers: WriterEvents
   onUnexpectedExit(exit: UnexpectedExit): void
   say(line: string): void
@@ -165,7 +166,10 @@ export class World {
       uri: this.uri,
       dfs: dfsCommand,
       ledger: this.#ledgerOf(name),
-      ...(heirOf === undefined ? {} : { inherited: this.#ledgerOf(heirOf) }),
+      reopens: this.#options.reopens,
+      ...(heirOf === undefined || !this.#options.reopens
+        ? {}
+        : { inherited: this.#ledgerOf(heirOf) }),
       seed: new Prng(this.#options.seed + this.#writersStarted).next(),
       pauseMsMax: door === 'cli' ? 1000 : 150,
     }

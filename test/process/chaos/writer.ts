@@ -22,6 +22,8 @@ export interface WriterTask {
   readonly inherited?: string
   readonly seed: number
   readonly lanes: number
+  /** Files are opened again: appended to, cut, and recovered. */
+  readonly reopens: boolean
   /** Longest pause between two files of a lane. */
   readonly pauseMsMax: number
 }
@@ -72,6 +74,7 @@ const writing: Writing = {
   client,
   rival,
   ledger,
+  reopens: task.reopens,
   attempt: (path, what, operation) => attempt(ledger, path, what, operation),
   acknowledged: () => process.send?.({ kind: 'acknowledged' }),
 }
