@@ -49,7 +49,7 @@ const usage = `usage: npm run chaos -- [OPTION...]
                    ext4: loop-mounted ext4 alone; plain: directories
   --files-min N    files that must have been acknowledged for the run to pass (default 400 a minute)
   --report FILE    where the report goes, as JSON (default dist/chaos-report.json)
-  --no-reopening   files are written once: no appends, truncates and recoveries
+  --no-reopening   files are written once: no appends and truncates; recovered at the end only
   --keep           keep data and logs, also when nothing failed
 
 Kinds of faults:

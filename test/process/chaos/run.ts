@@ -189,11 +189,9 @@ export class ChaosRun {
     this.#say(`checking ${files.length} files`)
     const checked = files.map((file) => this.#withDanger(file))
     const open = checked.filter(({ isClosed, isAbsent }) => !isClosed && !isAbsent)
-    if (this.#options.reopens) {
-      const stillOpen = await world.closeAll(open)
-      for (const { path, detail } of stillOpen) this.#problem(`${path} stays open: ${detail}`)
-      this.#say(`${open.length} files recovered, ${stillOpen.length} stay open`)
-    }
+    const stillOpen = await world.closeAll(open)
+    for (const { path, detail } of stillOpen) this.#problem(`${path} stays open: ${detail}`)
+    this.#say(`${open.length} files recovered, ${stillOpen.length} stay open`)
     for (const finding of await world.check(checked)) {
       this.#found(
         finding.kind === 'unreadable' ? { ...finding, kind: 'lost' } : finding,
