@@ -1,3 +1,4 @@
+import type express from 'express'
 import { DfsError, type ErrorCode, errorTable } from '../../protocol/errors.ts'
 import { DfsFsError } from '../index.ts'
 
@@ -64,4 +65,19 @@ export function answerTo(error: unknown): ErrorAnswer {
 function codeOf(error: unknown): ErrorCode {
   if (error instanceof DfsFsError) return error.dfsCode
   return error instanceof DfsError ? error.code : 'INTERNAL'
+}
+
+/** Express' last handler of the JSON faces: `{"error":{code,message}}`; cuts the connection once a body has begun. */
+export function answerError(
+  error: unknown,
+  _request: express.Request,
+  response: express.Response,
+  _next: express.NextFunction,
+): void {
+  if (response.headersSent) {
+    response.destroy()
+    return
+  }
+  const { status, code, message, headers } = answerTo(error)
+  response.status(status).set(headers).json({ error: { code, message } })
 }

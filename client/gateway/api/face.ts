@@ -1,7 +1,7 @@
 import express from 'express'
 import type { DfsClient } from '../../index.ts'
 import type { Authentication, Caller } from '../authentication.ts'
-import { answerTo, HttpError } from '../http-error.ts'
+import { answerError, HttpError } from '../http-error.ts'
 import { EventStreams, type StreamTimes } from './event-stream.ts'
 import { restoreFromTrash, sendFileMap, sendTrash } from './file-verbs.ts'
 import { nodeOf, nodesOf, observe, repairOf } from './observe.ts'
@@ -154,19 +154,4 @@ function durationOf(body: object): number | undefined {
     return durationMs
   }
   throw new HttpError(400, 'INVALID_ARGUMENT', '"durationMs" must be a number above 0')
-}
-
-/** Answers `{"error":{code,message}}`. */
-function answerError(
-  error: unknown,
-  _request: express.Request,
-  response: express.Response,
-  _next: express.NextFunction,
-): void {
-  if (response.headersSent) {
-    response.destroy()
-    return
-  }
-  const { status, code, message, headers } = answerTo(error)
-  response.status(status).set(headers).json({ error: { code, message } })
 }

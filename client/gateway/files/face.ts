@@ -1,7 +1,7 @@
 import express from 'express'
 import type { DfsClient } from '../../index.ts'
 import type { Authentication, Caller, Right } from '../authentication.ts'
-import { answerTo, HttpError } from '../http-error.ts'
+import { answerError, HttpError } from '../http-error.ts'
 import { sendArchive } from './archive.ts'
 import { sendFile } from './download.ts'
 import { postForm } from './form.ts'
@@ -96,19 +96,4 @@ async function authorised(
   const path = pathOfUrl(request.path)
   caller.require(path, right)
   return { caller, client: caller.client, path }
-}
-
-/** Answers `{"error":{code,message}}`; cuts the connection once a body has begun. */
-function answerError(
-  error: unknown,
-  _request: express.Request,
-  response: express.Response,
-  _next: express.NextFunction,
-): void {
-  if (response.headersSent) {
-    response.destroy()
-    return
-  }
-  const { status, code, message, headers } = answerTo(error)
-  response.status(status).set(headers).json({ error: { code, message } })
 }
