@@ -25,6 +25,13 @@ const askNoMore: Change = {
   replace: 'if (trustedCount >= 0) return true',
 }
 
+/** The oldest load says how far the store is, also when there is none. */
+const boundByLoadsOnly: Change = {
+  file: 'namenode/shell/miss-loader.ts',
+  search: 'let oldest = this.#options.store.position.appliedTxid',
+  replace: 'let oldest = Number.MAX_SAFE_INTEGER as TxId',
+}
+
 /** Each breaks one promise; the simulator must notice. What it notices first is in docs/SIMULATION.md. */
 export const mutants: readonly Mutant[] = [
   // The order of durability.
@@ -105,17 +112,23 @@ export const mutants: readonly Mutant[] = [
     search:
       '      oldestLoadStartedAt < this.#foldedThrough ? oldestLoadStartedAt : this.#foldedThrough',
     replace: '      oldestLoadStartedAt',
-    seed: 99,
+    also: [boundByLoadsOnly],
+    seed: 9,
+  },
+  {
+    name: 'residency: evict what a load under way brings back as it was',
+    file: 'namenode/core/residency.ts',
+    search:
+      '      oldestLoadStartedAt < this.#foldedThrough ? oldestLoadStartedAt : this.#foldedThrough',
+    replace: '      this.#foldedThrough',
+    seed: 31,
     set: [
+      'settings.dfs.namenode.resident-inodes=3',
+      'storeDelayMsMax=1000',
+      'faultEveryMs=0',
       'clients=3',
       'operationsPerClient=30',
-      'storeDelayMsMax=1000',
-      'settings.dfs.namenode.resident-inodes=3',
-      'operations.mkdir=100',
-      'operations.rename=100',
-      'operations.rename-directory=50',
       'thinkMsMax=20',
-      'faultEveryMs=0',
     ],
   },
   {
