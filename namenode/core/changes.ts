@@ -22,20 +22,36 @@ export interface LeaseRow {
   readonly clientHost: string
 }
 
-/** A file, directory or symbolic link. `parent` and `name` are its primary entry. */
+/** Named pipes, sockets and devices: made through the mount, and nothing but names to HDFS's clients. */
+export type SpecialKind = 'fifo' | 'socket' | 'character-device' | 'block-device'
+
+/** A name in a directory. */
+export interface EntryReference {
+  readonly parent: InodeId
+  readonly name: string
+}
+
+/** Whatever a name refers to. `parent` and `name` are its primary entry; a directory has no other. */
 export interface InodeRow {
   readonly id: InodeId
-  readonly kind: 'file' | 'directory' | 'symlink'
+  readonly kind: 'file' | 'directory' | 'symlink' | SpecialKind
   readonly parent: InodeId
   readonly name: string
   readonly owner: string
   readonly group: string
-  /** Permission bits, `0o1777` mask. */
+  /** Permission bits, `0o7777` mask. */
   readonly mode: number
   readonly mtime: Millis
   readonly atime: Millis
+  /** When anything of the inode changed last; absent: with `mtime`. */
+  readonly ctime?: Millis | undefined
+  /** Nanoseconds behind the milliseconds of `mtime` and `atime`, below a million; absent: 0. */
+  readonly mtimeNanos?: number | undefined
+  readonly atimeNanos?: number | undefined
   /** Number of entries that refer to the inode. */
   readonly nlink: number
+  /** Entries beside the primary one, the youngest last; absent when there is none. */
+  readonly otherEntries?: readonly EntryReference[] | undefined
   /** Directories: number of entries. Otherwise 0. */
   readonly childCount: number
   /** Files: wanted replicas of each block. Otherwise 0. */
@@ -48,6 +64,8 @@ export interface InodeRow {
   readonly lease?: LeaseRow | undefined
   /** Symbolic links only. */
   readonly target?: string | undefined
+  /** Devices only: number as Linux writes it in 32 bits. */
+  readonly device?: number | undefined
 }
 
 /** One block of a file; `index` is its position in the file. */

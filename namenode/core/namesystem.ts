@@ -322,9 +322,9 @@ export class Namesystem {
 
   #count(id: InodeId, kind: InodeRow['kind'], by: 1 | -1): void {
     if (id === orphanageInodeId) return
-    if (kind === 'file') this.#totals.files += by
-    else if (kind === 'directory') this.#totals.directories += by
-    else this.#totals.symlinks += by
+    if (kind === 'directory') this.#totals.directories += by
+    else if (kind === 'symlink') this.#totals.symlinks += by
+    else this.#totals.files += by
   }
 
   #follow(effect: Effect): void {

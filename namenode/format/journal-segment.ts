@@ -6,7 +6,7 @@
  *
  *     header    offset  size  field           (the same in every layout version)
  *                    0     8  magic           "TREFJRNL"
- *                    8     4  layoutVersion   2; 1 is read, too
+ *                    8     4  layoutVersion   3; 1 and 2 are read, too
  *                   12     4  reserved        0
  *                   16     8  firstTxid       of the first record; also in the file's name
  *                   24    64  clusterId       ASCII, padded with zeros
@@ -36,8 +36,8 @@ import { checkLayout, type LayoutRange } from '../../protocol/layout.ts'
 import { limits } from '../../protocol/limits.ts'
 
 /** Written into every new segment. */
-export const journalLayoutVersion = 2
-/** Version 2 has fields that version 1 lacks, and lacks none; a reader refuses any other. */
+export const journalLayoutVersion = 3
+/** Each version has fields and kinds that the one before lacks, and lacks none; a reader refuses any other. */
 export const journalLayouts: LayoutRange = { oldest: 1, newest: journalLayoutVersion }
 
 /** Offsets in the header of a segment. */

@@ -19,7 +19,7 @@ import type { BlockState } from '../../protocol/states.ts'
 import type { DatanodeRow, InodeRow } from '../core/changes.ts'
 
 /** `PRAGMA user_version` of a database that this program writes. */
-export const schemaVersion = 2
+export const schemaVersion = 3
 /** Databases that it opens; an older one is migrated. */
 export const schemaVersions: LayoutRange = { oldest: 1, newest: schemaVersion }
 /** `PRAGMA application_id`: "TREF". */
@@ -30,6 +30,10 @@ export const inodeKindNumbers = {
   file: 1,
   directory: 2,
   symlink: 3,
+  fifo: 4,
+  socket: 5,
+  'character-device': 6,
+  'block-device': 7,
 } as const satisfies Record<InodeRow['kind'], number>
 
 /** What `block.state` holds. */
@@ -125,7 +129,12 @@ CREATE TABLE inode (
   length       INTEGER NOT NULL,
   lease_holder TEXT,
   lease_host   TEXT,
-  target       TEXT
+  target       TEXT,
+  ctime         INTEGER,
+  mtime_nanos   INTEGER,
+  atime_nanos   INTEGER,
+  device        INTEGER,
+  other_entries TEXT
 );
 CREATE INDEX inode_open ON inode (id) WHERE lease_holder IS NOT NULL;
 
@@ -162,6 +171,12 @@ export const schemaMigrations: Readonly<Record<number, string>> = {
 ALTER TABLE block ADD COLUMN truncate_length INTEGER;
 ALTER TABLE block ADD COLUMN committed_length INTEGER;
 ${createDatanodeTable}`,
+  2: `
+ALTER TABLE inode ADD COLUMN ctime INTEGER;
+ALTER TABLE inode ADD COLUMN mtime_nanos INTEGER;
+ALTER TABLE inode ADD COLUMN atime_nanos INTEGER;
+ALTER TABLE inode ADD COLUMN device INTEGER;
+ALTER TABLE inode ADD COLUMN other_entries TEXT;`,
 }
 
 /** Answers older than this are dropped when a fold passes by, and ignored when read. */
@@ -184,10 +199,12 @@ export const foldStatements = {
       CAST(value ->> 6 AS INTEGER), value ->> 7, value ->> 8 FROM json_each(?1)`,
   putInodes: `INSERT OR REPLACE INTO inode
     (id, kind, parent, name, owner, "group", mode, mtime, atime, nlink, child_count, replication,
-     block_size, length, lease_holder, lease_host, target)
+     block_size, length, lease_holder, lease_host, target, ctime, mtime_nanos, atime_nanos, device,
+     other_entries)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
       value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13,
-      value ->> 14, value ->> 15, value ->> 16 FROM json_each(?1)`,
+      value ->> 14, value ->> 15, value ->> 16, value ->> 17, value ->> 18, value ->> 19,
+      value ->> 20, value ->> 21 FROM json_each(?1)`,
   putRetries: `INSERT OR REPLACE INTO retry (client_id, call_id, wall_time, reply)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1)`,
   deleteDatanodes: `DELETE FROM datanode WHERE uuid IN (SELECT value FROM json_each(?1))`,
@@ -203,7 +220,8 @@ export const foldStatements = {
 } as const
 
 const inodeColumns = `i.id, i.kind, i.parent, i.name, i.owner, i."group", i.mode, i.mtime, i.atime,
-  i.nlink, i.child_count, i.replication, i.block_size, i.length, i.lease_holder, i.lease_host, i.target`
+  i.nlink, i.child_count, i.replication, i.block_size, i.length, i.lease_holder, i.lease_host, i.target,
+  i.ctime, i.mtime_nanos, i.atime_nanos, i.device, i.other_entries`
 const inodeArray = `json_array(${inodeColumns})`
 const blockArray = `json_array(b.inode, b.idx, b.id, b.generation_stamp, b.length, b.state,
   CAST(b.digest AS TEXT), b.truncate_length, b.committed_length)`

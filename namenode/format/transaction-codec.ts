@@ -54,7 +54,15 @@ import type { AppendedView, CachedReply, FileStatusView } from '../core/requests
 /** What a payload decodes to. */
 export type { Transaction }
 
-const inodeKind = enumeration({ file: 1, directory: 2, symlink: 3 })
+const inodeKind = enumeration({
+  file: 1,
+  directory: 2,
+  symlink: 3,
+  fifo: 4,
+  socket: 5,
+  'character-device': 6,
+  'block-device': 7,
+} satisfies Record<InodeRow['kind'], number>)
 const blockState = enumeration({
   'under-construction': 1,
   'under-recovery': 2,
@@ -65,6 +73,11 @@ const blockState = enumeration({
 const journalLease = message('JournalLease', {
   holder: required(1, str),
   clientHost: required(2, str),
+})
+
+const journalEntry = message('JournalEntry', {
+  parent: required(1, u64),
+  name: required(2, str),
 })
 
 const journalInode = message('JournalInode', {
@@ -84,6 +97,11 @@ const journalInode = message('JournalInode', {
   length: withDefault(14, u64, 0),
   lease: optional(15, journalLease),
   target: optional(16, str),
+  ctime: optional(17, i64),
+  mtimeNanos: optional(18, u32),
+  atimeNanos: optional(19, u32),
+  device: optional(20, u32),
+  otherEntries: repeated(21, journalEntry),
 })
 
 const journalBlock = message('JournalBlock', {
@@ -322,6 +340,11 @@ function encodeInode(inode: InodeRow): WireInode {
     mtime: inode.mtime,
     lease: inode.lease,
     target: inode.target,
+    ctime: inode.ctime,
+    mtimeNanos: inode.mtimeNanos,
+    atimeNanos: inode.atimeNanos,
+    device: inode.device,
+    otherEntries: inode.otherEntries,
     atime: unlessZero(inode.atime),
     nlink: unlessZero(inode.nlink),
     childCount: unlessZero(inode.childCount),
@@ -332,7 +355,7 @@ function encodeInode(inode: InodeRow): WireInode {
 }
 
 function decodeInode(wire: MessageOf<typeof journalInode>): InodeRow {
-  const { lease, target, ...rest } = wire
+  const { lease, target, ctime, mtimeNanos, atimeNanos, device, otherEntries, ...rest } = wire
   return {
     ...rest,
     id: inodeId(wire.id),
@@ -343,6 +366,13 @@ function decodeInode(wire: MessageOf<typeof journalInode>): InodeRow {
       lease: { holder: clientName(lease.holder), clientHost: lease.clientHost },
     }),
     ...(target !== undefined && { target }),
+    ...(ctime !== undefined && { ctime: millis(ctime) }),
+    ...(mtimeNanos !== undefined && { mtimeNanos }),
+    ...(atimeNanos !== undefined && { atimeNanos }),
+    ...(device !== undefined && { device }),
+    ...(otherEntries.length > 0 && {
+      otherEntries: otherEntries.map(({ parent, name }) => ({ parent: inodeId(parent), name })),
+    }),
   }
 }
 

@@ -155,8 +155,8 @@ export class FoldBatch {
   /** Counts as the namesystem does; the orphanage is nobody's directory. */
   #count(id: InodeId, kind: InodeRow['kind'], growth: 1 | -1): void {
     if (id === orphanageInodeId) return
-    if (kind === 'file') this.totalsGrowth.files += growth
-    else if (kind === 'directory') this.totalsGrowth.directories += growth
-    else this.totalsGrowth.symlinks += growth
+    if (kind === 'directory') this.totalsGrowth.directories += growth
+    else if (kind === 'symlink') this.totalsGrowth.symlinks += growth
+    else this.totalsGrowth.files += growth
   }
 }

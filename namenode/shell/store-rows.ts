@@ -10,7 +10,7 @@ import {
   storageUuid,
 } from '../../protocol/ids.ts'
 import type { BlockState } from '../../protocol/states.ts'
-import type { BlockRow, DatanodeRow, InodeRow } from '../core/changes.ts'
+import type { BlockRow, DatanodeRow, EntryReference, InodeRow } from '../core/changes.ts'
 import type { CachedReply, LocatedBlockView, ReplicaLocation } from '../core/requests.ts'
 import {
   blockStateNumbers,
@@ -30,6 +30,10 @@ const inodeKinds = new Map<Cell, InodeRow['kind']>([
   [inodeKindNumbers.file, 'file'],
   [inodeKindNumbers.directory, 'directory'],
   [inodeKindNumbers.symlink, 'symlink'],
+  [inodeKindNumbers.fifo, 'fifo'],
+  [inodeKindNumbers.socket, 'socket'],
+  [inodeKindNumbers['character-device'], 'character-device'],
+  [inodeKindNumbers['block-device'], 'block-device'],
 ])
 const blockStates = new Map<Cell, BlockState>([
   [blockStateNumbers['under-construction'], 'under-construction'],
@@ -62,6 +66,11 @@ export function inodeCells(inode: InodeRow): Row {
     inode.lease?.holder ?? null,
     inode.lease?.clientHost ?? null,
     inode.target ?? null,
+    inode.ctime ?? null,
+    inode.mtimeNanos ?? null,
+    inode.atimeNanos ?? null,
+    inode.device ?? null,
+    entriesText(inode.otherEntries),
   ]
 }
 
@@ -70,6 +79,7 @@ export function inodeFromCells(cells: Row): InodeRow {
   const text = (column: number): string => textCell(cells[column])
   const holder = cells[14] ?? null
   const target = cells[16] ?? null
+  const [ctime, mtimeNanos, atimeNanos, device, others] = cells.slice(17)
   return {
     id: inodeId(integer(0)),
     kind: defined(inodeKinds.get(integer(1)), 'kind of an inode'),
@@ -89,7 +99,28 @@ export function inodeFromCells(cells: Row): InodeRow {
       lease: { holder: clientName(textCell(holder)), clientHost: text(15) },
     }),
     ...(target !== null && { target: textCell(target) }),
+    // Answers in the retry cache that an older version wrote end before these.
+    ...(isPresent(ctime) && { ctime: millis(numberCell(ctime)) }),
+    ...(isPresent(mtimeNanos) && { mtimeNanos: numberCell(mtimeNanos) }),
+    ...(isPresent(atimeNanos) && { atimeNanos: numberCell(atimeNanos) }),
+    ...(isPresent(device) && { device: numberCell(device) }),
+    ...(isPresent(others) && { otherEntries: entriesFromText(textCell(others)) }),
   }
+}
+
+function isPresent(cell: Cell | undefined): cell is string | number {
+  return cell !== null && cell !== undefined
+}
+
+/** `[[parent, name], …]`, or null when there is none. */
+function entriesText(entries: readonly EntryReference[] | undefined): string | null {
+  if (entries === undefined || entries.length === 0) return null
+  return JSON.stringify(entries.map(({ parent, name }) => [parent, name]))
+}
+
+function entriesFromText(text: string): readonly EntryReference[] {
+  const entries = JSON.parse(text) as readonly (readonly [number, string])[]
+  return entries.map(([parent, name]) => ({ parent: inodeId(parent), name }))
 }
 
 export function blockCells(block: BlockRow): Row {

@@ -10,6 +10,7 @@ import type {
   locatedBlocks,
 } from '../../protocol/messages/hdfs.ts'
 import type { AdminState } from '../../protocol/states.ts'
+import type { InodeRow } from '../core/changes.ts'
 import type { DatanodeView } from '../core/datanode-registry.ts'
 import type {
   BlockReference,
@@ -31,7 +32,18 @@ const noOffset = 2n ** 64n - 1n
 const emptyBytes = new Uint8Array(0)
 /** Every located block carries one, also where tokens are off. */
 const noToken = { identifier: emptyBytes, password: emptyBytes, kind: '', service: '' }
-const fileTypes = { file: 'IS_FILE', directory: 'IS_DIR', symlink: 'IS_SYMLINK' } as const
+/** HDFS knows no special files: its clients see empty ones. */
+const fileTypes = {
+  file: 'IS_FILE',
+  directory: 'IS_DIR',
+  symlink: 'IS_SYMLINK',
+  fifo: 'IS_FILE',
+  socket: 'IS_FILE',
+  'character-device': 'IS_FILE',
+  'block-device': 'IS_FILE',
+} as const satisfies Record<InodeRow['kind'], string>
+/** Bits that HDFS's own namenode answers: some of its clients take others for what they are not. */
+const hdfsModeMask = 0o1777
 
 export const adminStateNames = {
   normal: 'NORMAL',
@@ -58,7 +70,7 @@ export function wireFileStatus(source: ViewSource, view: FileStatusView): WireFi
     fileType: fileTypes[inode.kind],
     path: name === '' ? emptyBytes : Buffer.from(name),
     length: view.length,
-    permission: { perm: inode.mode },
+    permission: { perm: inode.mode & hdfsModeMask },
     owner: inode.owner,
     group: inode.group,
     modification_time: inode.mtime,

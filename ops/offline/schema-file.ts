@@ -2,6 +2,7 @@
 import { copyFile, mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
+import { inodeKindNumbers } from '../../namenode/format/schema.ts'
 import { Connection } from '../../namenode/shell/sqlite-connection.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import { orphanageInodeId, rootInodeId } from '../../protocol/ids.ts'
@@ -39,7 +40,7 @@ export interface SchemaReport {
 export interface TreeItem {
   readonly path: string
   readonly id: number
-  readonly kind: 'file' | 'directory' | 'symlink' | 'damaged'
+  readonly kind: keyof typeof inodeKindNumbers | 'damaged'
   readonly size: number
   readonly owner: string
   readonly mtime: number
@@ -57,11 +58,9 @@ export interface BlockItem {
   readonly digest: string | undefined
 }
 
-const kinds = new Map<number, TreeItem['kind']>([
-  [1, 'file'],
-  [2, 'directory'],
-  [3, 'symlink'],
-])
+const kinds = new Map<number, TreeItem['kind']>(
+  Object.entries(inodeKindNumbers).map(([kind, number]) => [number, kind as TreeItem['kind']]),
+)
 const blockStates = ['', 'under-construction', 'under-recovery', 'committed', 'complete']
 
 interface InodeColumns {

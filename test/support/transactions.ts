@@ -201,5 +201,28 @@ export function everyKindOfTransaction(): readonly Transaction[] {
       { kind: 'datanode.put', datanode: datanodeRow({ uuid: datanodeUuid('dn-2') }) },
     ]),
     transaction(12, [{ kind: 'datanode.delete', uuid: datanodeUuid('dn-2') }]),
+    ...mountedFiles(),
   ]
+}
+
+/** What only the mount makes: special files, other names of a file, bits and times beyond HDFS's. */
+function mountedFiles(): readonly Transaction[] {
+  const special = { replication: 0, blockSize: 0 } as const
+  const rows = [
+    inodeRow({ id: inodeId(16390), kind: 'fifo', ...special }),
+    inodeRow({ id: inodeId(16391), kind: 'socket', ...special }),
+    inodeRow({ id: inodeId(16392), kind: 'character-device', device: 0x103, ...special }),
+    inodeRow({ id: inodeId(16393), kind: 'block-device', device: 2 ** 32 - 1, ...special }),
+    inodeRow({
+      ...{ id: inodeId(16394), mode: 0o7755, ctime: millis(1_700_000_000_124) },
+      ...{ mtimeNanos: 999_999, atimeNanos: 1, nlink: 3 },
+      otherEntries: [
+        { parent: rootInodeId, name: 'größer: 🦊' },
+        { parent: inodeId(16395), name: 'b' },
+      ],
+    }),
+  ]
+  return rows.map((inode, index) => {
+    return transaction(13 + index, [{ kind: 'inode.put', created: true, inode }])
+  })
 }

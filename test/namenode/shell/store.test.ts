@@ -108,7 +108,7 @@ t.test('fold() makes every kind of change and survives reopening', async (t) => 
   })
   t.equal(await repliesTo('ff', 1), undefined)
   await reopened.fold(batchOf(transactions.slice(5)))
-  t.match(reopened.position, { appliedTxid: 12, totals: { files: 0, blocks: 1 } })
+  t.match(reopened.position, { appliedTxid: 17, totals: { files: 5, symlinks: 1, blocks: 1 } })
   t.same(await reopened.datanodes(), [
     datanodeRow({
       ...{ uuid: datanodeUuid('dn-1'), goal: 'in-maintenance', isReached: true },
@@ -123,6 +123,15 @@ t.test('fold() makes every kind of change and survives reopening', async (t) => 
   }
   const cut = await reopened.load([{ kind: 'block', id: blockId(1073741825) }])
   t.match(cut, [{ block: { truncateLength: 0, state: 'under-recovery' } }])
+  for (const { changes } of transactions.slice(12)) {
+    for (const change of changes) {
+      if (change.kind !== 'inode.put') continue
+      const { inode } = change
+      t.same(await reopened.load([{ kind: 'inode', id: inode.id }]), [
+        { kind: 'inode', id: inode.id, inode },
+      ])
+    }
+  }
   await reopened.close()
 })
 
