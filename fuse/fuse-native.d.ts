@@ -6,7 +6,8 @@ declare module 'fuse-native' {
   interface Handlers {
     getattr(path: string, done: DoneWith<unknown>): void
     fgetattr(path: string, fd: number, done: DoneWith<unknown>): void
-    readdir(path: string, done: DoneWith<string[]>): void
+    readdir(path: string, done: (error: number, names?: string[], stats?: unknown[]) => void): void
+    mknod(path: string, mode: number, device: number, done: Done): void
     open(path: string, flags: number, done: DoneWith<number>): void
     create(path: string, mode: number, done: DoneWith<number>): void
     read(

@@ -1,9 +1,7 @@
-import { DfsClient } from '../client/index.ts'
 import { localIdentities } from './identity.ts'
 import { kernelDriverObstacle, mountKernel } from './kernel/kernel-driver.ts'
-import { MountedTree } from './mounted-tree.ts'
+import { MountedTree, type TreeOptions } from './mounted-tree.ts'
 import type { mountNative } from './native-driver.ts'
-import { MountOperations } from './operations.ts'
 
 /** Who speaks to the kernel: we ourselves, or libfuse 2 through the package `fuse-native`. */
 export type DriverName = 'kernel' | 'fuse-native'
@@ -39,14 +37,10 @@ export async function runMount(options: MountOptions): Promise<RunningMount> {
   return runKernel(options)
 }
 
-async function runKernel({ uri, user, directory }: MountOptions): Promise<RunningMount> {
-  const tree = new MountedTree({
-    uri,
-    identities: localIdentities(),
-    ...(user === undefined ? {} : { user }),
-  })
+async function runKernel(options: MountOptions): Promise<RunningMount> {
+  const tree = new MountedTree(treeOptions(options))
   try {
-    const mount = await mountKernel(directory, tree)
+    const mount = await mountKernel(options.directory, tree)
     return {
       driver: 'kernel',
       ended: mount.ended,
@@ -64,19 +58,25 @@ async function runKernel({ uri, user, directory }: MountOptions): Promise<Runnin
 
 async function runNative(options: MountOptions): Promise<RunningMount> {
   const mountDirectory = await loadDriver()
-  const client = new DfsClient({
-    uri: options.uri,
-    ...(options.user === undefined ? {} : { user: options.user }),
-  })
-  const operations = new MountOperations(client, localIdentities())
-  const mount = await mountDirectory(options.directory, operations)
-  return {
-    driver: 'fuse-native',
-    async stop() {
-      await mount.unmount()
-      await client.close()
-    },
+  const tree = new MountedTree({ ...treeOptions(options), isForOneUser: true })
+  try {
+    const mount = await mountDirectory(options.directory, tree, process.getuid?.() ?? 0)
+    return {
+      driver: 'fuse-native',
+      async stop() {
+        await tree.publishAll()
+        await mount.unmount()
+        await tree.close()
+      },
+    }
+  } catch (error) {
+    await tree.close()
+    throw error
   }
+}
+
+function treeOptions({ uri, user }: MountOptions): TreeOptions {
+  return { uri, identities: localIdentities(), ...(user === undefined ? {} : { user }) }
 }
 
 type Driver = typeof mountNative

@@ -18,6 +18,8 @@ export interface TreeOptions {
   readonly uri: string
   /** Who the mount itself is; its rights publish what a caller was allowed to open but may not open again. */
   readonly user?: string
+  /** Whoever calls acts as the mount itself, not as himself. */
+  readonly isForOneUser?: boolean
   readonly identities: Identities
 }
 
@@ -50,14 +52,15 @@ export class MountedTree {
   readonly #files: OpenInodes
   readonly #directories = new OpenDirectories()
 
-  constructor({ uri, user, identities }: TreeOptions) {
+  constructor({ uri, user, identities, isForOneUser = false }: TreeOptions) {
     // The kernel has applied the caller's umask already.
     const settings = { 'fs.permissions.umask-mode': '000' }
     const create = (name?: string): DfsClient =>
       new DfsClient({ uri, settings, ...(name === undefined ? {} : { user: name }) })
     this.#identities = identities
     this.#clientOfMount = create(user)
-    this.#clients = new UserClients(create, identities)
+    const { user: own } = this.#clientOfMount
+    this.#clients = new UserClients(create, (uid) => (isForOneUser ? own : identities.userOf(uid)))
     this.#files = new OpenInodes(this.#nodes, this.#clientOfMount)
   }
 
@@ -67,6 +70,11 @@ export class MountedTree {
       client.lstat(this.#nodes.childPath(parent, name)),
     )
     return this.#remember(status, parent, name)
+  }
+
+  /** The kernel, or who stands for it, knows an inode once more. */
+  hold(node: number): void {
+    this.#nodes.hold(node)
   }
 
   /** The kernel has forgotten an inode this many times. */

@@ -1,9 +1,13 @@
+import { constants } from 'node:fs'
 import Fuse from 'fuse-native'
+import type { NodeAttributes } from './attributes.ts'
 import { errnoOf } from './errno.ts'
-import type { MountOperations } from './operations.ts'
+import type { MountedTree } from './mounted-tree.ts'
+import { PathNodes } from './path-nodes.ts'
 
 /** Largest read and write libfuse 2.9 passes on. */
 const transferBytesMax = 131_072
+const readWrite = constants.O_RDWR
 
 /** Adds the options that make libfuse pass more than 4 KiB per request. */
 class BigTransferFuse extends Fuse {
@@ -16,28 +20,26 @@ class BigTransferFuse extends Fuse {
 
 /** A mount in the kernel's table. */
 export interface NativeMount {
-  /** Completes open files and takes the mount away. */
   unmount(): Promise<void>
 }
 
-/** Mounts `operations` at `directory` through libfuse; resolves once the kernel serves it. */
+/** Mounts a tree at `directory` through libfuse, everything done as user `uid`; resolves once the kernel serves it. */
 export async function mountNative(
   directory: string,
-  operations: MountOperations,
+  tree: MountedTree,
+  uid: number,
 ): Promise<NativeMount> {
   // No time-out: a write may wait while a pipeline is rebuilt, and a late answer must not find its buffer reused.
   const options = { timeout: false, fsname: 'trefoil', defaultPermissions: true } as const
-  const fuse = new BigTransferFuse(directory, handlersOf(operations), options)
+  const fuse = new BigTransferFuse(directory, new PathHandlers(tree, uid).all(), options)
   await new Promise<void>((resolve, reject) => {
     fuse.mount((error) => (error === null ? resolve() : reject(error)))
   })
   return {
-    async unmount() {
-      await operations.releaseAll()
-      await new Promise<void>((resolve, reject) => {
+    unmount: () =>
+      new Promise<void>((resolve, reject) => {
         fuse.unmount((error) => (error === null ? resolve() : reject(error)))
-      })
-    },
+      }),
   }
 }
 
@@ -57,37 +59,189 @@ function answerWith<T>(work: Promise<T>, done: (error: number, value?: T) => voi
   )
 }
 
-function answerCount(work: Promise<number>, done: (result: number) => void): void {
-  work.then(done, (error: unknown) => done(errnoOf(error)))
+function answerCount(work: () => Promise<number>, done: (result: number) => void): void {
+  Promise.resolve()
+    .then(work)
+    .then(done, (error: unknown) => done(errnoOf(error)))
 }
 
-function handlersOf(operations: MountOperations): Handlers {
+/** What libfuse calls, by path, in terms of the tree's inodes. */
+class PathHandlers {
+  readonly #tree: MountedTree
+  readonly #uid: number
+  readonly #paths: PathNodes
+  /** Inodes held by open files. */
+  readonly #nodeByHandle = new Map<number, number>()
+
+  constructor(tree: MountedTree, uid: number) {
+    this.#tree = tree
+    this.#uid = uid
+    this.#paths = new PathNodes(tree, uid)
+  }
+
+  all(): Handlers {
+    return { ...this.#ofNames(), ...this.#ofContents() }
+  }
+
+  #ofNames(): Omit<Handlers, keyof ContentHandlers> {
+    const tree = this.#tree
+    const uid = this.#uid
+    const paths = this.#paths
+    return {
+      getattr: (path, done) =>
+        answerWith(
+          paths.use(path, (found) => Promise.resolve(statOf(found))),
+          done,
+        ),
+      fgetattr: (_path, handle, done) =>
+        answerWith(tree.getattr(uid, this.#nodeOf(handle)).then(statOf), done),
+      readdir: (path, done) => {
+        this.#readdir(path).then(
+          (found) => done(0, found.names, found.stats),
+          (error: unknown) => done(errnoOf(error)),
+        )
+      },
+      mknod: (path, mode, _device, done) =>
+        answer(
+          this.#make(path, ({ parent, name }) => tree.mknod(uid, parent, name, mode)),
+          done,
+        ),
+      mkdir: (path, mode, done) =>
+        answer(
+          this.#make(path, ({ parent, name }) => tree.mkdir(uid, parent, name, mode)),
+          done,
+        ),
+      unlink: (path, done) =>
+        answer(
+          paths.within(path, ({ parent, name }) => tree.unlink(uid, parent, name)),
+          done,
+        ),
+      rmdir: (path, done) =>
+        answer(
+          paths
+            .within(path, ({ parent, name }) => tree.rmdir(uid, parent, name))
+            .finally(() => paths.forgetDirectories()),
+          done,
+        ),
+      rename: (source, target, done) => answer(this.#rename(source, target), done),
+      chmod: (path, mode, done) => answer(this.#setattr(path, { mode }), done),
+      chown: (path, owner, group, done) =>
+        answer(this.#setattr(path, { uid: owner >>> 0, gid: group >>> 0 }), done),
+      utimens: (path, atimeMs, mtimeMs, done) =>
+        answer(this.#setattr(path, { atimeMs, mtimeMs }), done),
+      statfs: (_path, done) => answerWith(tree.statfs().then(statfsFields), done),
+    }
+  }
+
+  #ofContents(): ContentHandlers {
+    const tree = this.#tree
+    return {
+      open: (path, flags, done) => answerWith(this.#open(path, flags), done),
+      create: (path, mode, done) => answerWith(this.#create(path, mode), done),
+      // eslint-disable-next-line max-params -- the package's callback has six
+      read: (_path, handle, buffer, length, position, done) =>
+        answerCount(() => tree.read(handle, buffer.subarray(0, length), position), done),
+      // eslint-disable-next-line max-params -- the package's callback has six
+      write: (_path, handle, buffer, length, position, done) =>
+        answerCount(() => tree.write(handle, buffer.subarray(0, length), position), done),
+      flush: (_path, handle, done) => answer(tree.sync(handle), done),
+      fsync: (_path, _dataOnly, handle, done) => answer(tree.sync(handle), done),
+      release: (_path, handle, done) => answer(this.#release(handle), done),
+      truncate: (path, size, done) => answer(this.#setattr(path, { size }), done),
+      ftruncate: (_path, handle, size, done) =>
+        answer(tree.setattr(this.#uid, this.#nodeOf(handle), { size }), done),
+    }
+  }
+
+  /** @throws MountError ESTALE for a handle that is not open, as the tree does for a number it does not know */
+  #nodeOf(handle: number): number {
+    return this.#nodeByHandle.get(handle) ?? -1
+  }
+
+  #setattr(path: string, changes: Parameters<MountedTree['setattr']>[2]): Promise<unknown> {
+    return this.#paths.use(path, ({ node }) => this.#tree.setattr(this.#uid, node, changes))
+  }
+
+  async #make(
+    path: string,
+    action: (entry: { parent: number; name: string }) => Promise<NodeAttributes>,
+  ): Promise<void> {
+    const { node } = await this.#paths.within(path, action)
+    this.#tree.forget(node, 1)
+  }
+
+  async #rename(source: string, target: string): Promise<void> {
+    // Held, so that the tree notes its new name: it may be open.
+    await this.#paths.use(source, () =>
+      this.#paths.within(source, (from) =>
+        this.#paths.within(target, (to) => this.#tree.rename(this.#uid, from, to, false)),
+      ),
+    )
+    this.#paths.forgetDirectories()
+  }
+
+  async #readdir(path: string): Promise<{ names: string[]; stats: unknown[] }> {
+    return this.#paths.use(path, async ({ node }) => {
+      const handle = this.#tree.opendir(this.#uid, node)
+      try {
+        const names: string[] = []
+        const stats: unknown[] = []
+        for await (const { name, attributes } of this.#tree.entries(handle, node, 0)) {
+          names.push(name)
+          stats.push(statOf(attributes))
+        }
+        return { names, stats }
+      } finally {
+        this.#tree.closedir(handle)
+      }
+    })
+  }
+
+  async #open(path: string, flags: number): Promise<number> {
+    const { node } = await this.#paths.hold(path)
+    try {
+      // Where an append goes is the kernel's to say: libfuse tells no write from a mapped page.
+      const handle = await this.#tree.open(this.#uid, node, flags & ~constants.O_APPEND)
+      this.#nodeByHandle.set(handle, node)
+      return handle
+    } catch (error) {
+      this.#tree.forget(node, 1)
+      throw error
+    }
+  }
+
+  async #create(path: string, mode: number): Promise<number> {
+    const { attributes, handle } = await this.#paths.within(path, ({ parent, name }) =>
+      this.#tree.create(this.#uid, { parent, name, mode }, readWrite),
+    )
+    this.#nodeByHandle.set(handle, attributes.node)
+    return handle
+  }
+
+  async #release(handle: number): Promise<void> {
+    try {
+      await this.#tree.release(handle)
+    } finally {
+      this.#tree.forget(this.#nodeOf(handle), 1)
+      this.#nodeByHandle.delete(handle)
+    }
+  }
+}
+
+type ContentHandlers = Pick<
+  Handlers,
+  'open' | 'create' | 'read' | 'write' | 'flush' | 'fsync' | 'release' | 'truncate' | 'ftruncate'
+>
+
+function statOf(attributes: NodeAttributes): Record<string, unknown> {
+  const { mode, size, uid, gid, nlink, ino, atimeMs, mtimeMs, ctimeMs } = attributes
   return {
-    getattr: (path, done) => answerWith(operations.getattr(path), done),
-    fgetattr: (path, _fd, done) => answerWith(operations.getattr(path), done),
-    readdir: (path, done) => answerWith(operations.readdir(path), done),
-    open: (path, flags, done) => answerWith(operations.open(path, flags), done),
-    create: (path, mode, done) => answerWith(operations.create(path, mode), done),
-    // eslint-disable-next-line max-params -- the package's callback has six
-    read: (_path, fd, buffer, length, position, done) =>
-      answerCount(operations.read(fd, buffer.subarray(0, length), position), done),
-    // eslint-disable-next-line max-params -- the package's callback has six
-    write: (_path, fd, buffer, length, position, done) =>
-      answerCount(operations.write(fd, buffer.subarray(0, length), position), done),
-    flush: (_path, fd, done) => answer(operations.sync(fd), done),
-    fsync: (_path, _dataOnly, fd, done) => answer(operations.sync(fd), done),
-    release: (_path, fd, done) => answer(operations.release(fd), done),
-    truncate: (path, size, done) => answer(operations.truncate(path, size), done),
-    ftruncate: (path, _fd, size, done) => answer(operations.truncate(path, size), done),
-    unlink: (path, done) => answer(operations.unlink(path), done),
-    mkdir: (path, mode, done) => answer(operations.mkdir(path, mode), done),
-    rmdir: (path, done) => answer(operations.rmdir(path), done),
-    rename: (source, target, done) => answer(operations.rename(source, target), done),
-    chmod: (path, mode, done) => answer(operations.chmod(path, mode), done),
-    chown: (path, uid, gid, done) => answer(operations.chown(path, uid, gid), done),
-    utimens: (path, atime, mtime, done) =>
-      answer(operations.utimens(path, new Date(atime), new Date(mtime)), done),
-    statfs: (_path, done) => answerWith(operations.statfs().then(statfsFields), done),
+    ...{ mode, size, uid, gid, nlink, ino },
+    blksize: 4096,
+    blocks: Math.ceil(size / 512),
+    atime: atimeMs,
+    mtime: mtimeMs,
+    ctime: ctimeMs,
   }
 }
 
@@ -95,7 +249,7 @@ function statfsFields({
   blockSize,
   blocks,
   free,
-}: Awaited<ReturnType<MountOperations['statfs']>>): Record<string, number> {
+}: Awaited<ReturnType<MountedTree['statfs']>>): Record<string, number> {
   return {
     bsize: blockSize,
     frsize: blockSize,

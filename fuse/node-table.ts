@@ -63,6 +63,11 @@ export class NodeTable {
     return node
   }
 
+  /** Counts one more who was told of an inode. */
+  hold(id: number): void {
+    this.get(id).lookups += 1
+  }
+
   /** Notes that `node` has this name now. */
   place(node: Node, parent: number, name: string): void {
     this.#unname(node)

@@ -187,13 +187,23 @@ export class OpenInode {
   async #publish(client: DfsClient): Promise<void> {
     const spool = this.#spool
     if (spool === undefined || this.#difference === 'none' || this.isUnlinked) return
-    try {
-      await this.#send(client, spool)
-    } catch (error) {
-      // Rights are checked when a file is opened; a file made read-only since, or from the start, may still be written.
-      const isRefused = error instanceof Error && 'code' in error && error.code === 'EACCES'
-      if (!isRefused || client === this.#clientOfMount) throw error
-      await this.#send(this.#clientOfMount, spool)
+    // Rights are checked when a file is opened; a file made read-only since, or from the start, may still be written.
+    const ways = [
+      () => this.#send(client, spool),
+      ...(client === this.#clientOfMount ? [] : [() => this.#send(this.#clientOfMount, spool)]),
+      async () => {
+        await this.#fetchAll(client, spool)
+        await this.#replace(client, spool)
+      },
+    ]
+    for (const [index, way] of ways.entries()) {
+      try {
+        await way()
+        break
+      } catch (error) {
+        const isRefused = error instanceof Error && 'code' in error && error.code === 'EACCES'
+        if (!isRefused || index === ways.length - 1) throw error
+      }
     }
     this.#publishedSize = this.#size
     this.#difference = 'none'

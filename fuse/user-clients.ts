@@ -1,5 +1,4 @@
 import type { DfsClient } from '../client/index.ts'
-import type { Identities } from './identity.ts'
 
 /** A client in use; it stays open until it is given back. */
 export interface ClientLease {
@@ -17,17 +16,17 @@ const idleClientsMax = 32
 /** One client of the cluster for each user who calls, so that the namenode sees who it is. Of those not in use 32 stay open. */
 export class UserClients {
   readonly #create: (user: string) => DfsClient
-  readonly #identities: Identities
+  readonly #userOf: (uid: number) => string
   readonly #byUser = new Map<string, Entry>()
 
-  constructor(create: (user: string) => DfsClient, identities: Identities) {
+  constructor(create: (user: string) => DfsClient, userOf: (uid: number) => string) {
     this.#create = create
-    this.#identities = identities
+    this.#userOf = userOf
   }
 
   /** The client of a user of this machine, to be given back. */
   lease(uid: number): ClientLease {
-    const user = this.#identities.userOf(uid)
+    const user = this.#userOf(uid)
     const entry = this.#byUser.get(user) ?? { client: this.#create(user), uses: 0 }
     // The most recently used is last.
     this.#byUser.delete(user)

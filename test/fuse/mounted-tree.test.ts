@@ -96,6 +96,30 @@ t.test('a tree of a cluster', async (t) => {
     await refused(t, 'ENOENT', tree.unlink(uid, root, 'gone'))
   })
 
+  t.test(
+    'who made a file read-only may still write it through the handle he made it with',
+    async (t) => {
+      await client.mkdir('/shared', { mode: 0o777 })
+      await client.chmod('/shared', 0o777)
+      const theirs = new MountedTree({
+        ...{ uri: cluster.uri, identities: localIdentities() },
+        ...{ user: 'alice', isForOneUser: true },
+      })
+      try {
+        const { node: parent } = await theirs.lookup(uid, root, 'shared')
+        const entry = { parent, name: 'object', mode: 0o444 }
+        const { handle } = await theirs.create(uid, entry, O_RDWR | O_CREAT)
+        await theirs.write(handle, Buffer.from('abc'), 0)
+        await theirs.release(handle)
+        t.equal(await client.readFile('/shared/object', 'utf8'), 'abc')
+        const { owner, mode } = await client.stat('/shared/object')
+        t.match({ owner, mode }, { owner: 'alice', mode: 0o444 })
+      } finally {
+        await theirs.close()
+      }
+    },
+  )
+
   t.test('numbers that nobody was given', async (t) => {
     await refused(t, 'ESTALE', tree.getattr(uid, 99_999))
     t.throws(() => tree.read(99_999, Buffer.alloc(1), 0), { code: 'EBADF' })

@@ -10,11 +10,10 @@ export const command = defineCommand({
   name: 'mount',
   usage: 'mount [--driver kernel|fuse-native] DIR',
   description:
-    'Makes the cluster a directory of this machine until SIGINT or SIGTERM. Root on Linux gets the kernel driver: for ' +
-    'all users, each acting as himself; files are read and written anywhere, through a local copy that close() and ' +
-    'fsync() bring to the cluster. Everybody else gets libfuse 2 (Debian: fuse, libfuse2), for himself alone; there, ' +
-    'files are written from start to end, and writing elsewhere or into a file that has content fails with "Operation ' +
-    'not supported". close() and fsync() mean on disk on every replica.',
+    'Makes the cluster a directory of this machine until SIGINT or SIGTERM. Files are read and written anywhere, through ' +
+    'a local copy that close() and fsync() bring to the cluster, on disk on every replica. Root on Linux gets the kernel ' +
+    'driver: for all users, each acting as himself. Everybody else gets libfuse 2 (Debian: fuse, libfuse2), for himself ' +
+    'alone.',
   examples: ['mkdir /tmp/cluster && dfs mount /tmp/cluster'],
   options: { driver: value('driver', 'NAME', 'kernel or fuse-native, instead of the better one') },
   async run(context, options, operands) {
