@@ -8,6 +8,7 @@ import { DfsError, isDfsError } from '../protocol/errors.ts'
 import { clientNamenodeProtocol } from '../protocol/messages/client-namenode.ts'
 import { datanodeProtocol } from '../protocol/messages/datanode-namenode.ts'
 import { operatorProtocol } from '../protocol/messages/operator.ts'
+import { posixProtocol } from '../protocol/messages/posix.ts'
 import { productVersion } from '../protocol/product.ts'
 import type { Settings } from '../protocol/settings.ts'
 import { Watchdog } from '../transport/health.ts'
@@ -33,6 +34,7 @@ import { NamenodeMetrics } from './shell/metrics.ts'
 import { Namenode } from './shell/namenode.ts'
 import { NamespaceAudit } from './shell/namespace-audit.ts'
 import { operatorHandlers } from './shell/operator-protocol.ts'
+import { posixHandlers } from './shell/posix-protocol.ts'
 import { damagedNamespace } from './shell/sqlite-connection.ts'
 import { type NamenodeStatus, namenodeStatus } from './shell/status.ts'
 import type { SqliteStore } from './shell/store.ts'
@@ -265,6 +267,7 @@ async function serveRpc(
   })
   server.register(clientNamenodeProtocol, metrics.timed(clientHandlers(context)))
   server.register(operatorProtocol, metrics.timed(operatorHandlers(context, { backup })))
+  server.register(posixProtocol, metrics.timed(posixHandlers(context)))
   server.register(datanodeProtocol, metrics.timed(datanodes.handlers()))
   server.onConnectionClosed((connection) => {
     datanodes.connectionClosed(connection)

@@ -214,6 +214,13 @@ export const errorTable = {
     'refresh-locations',
     'The datanode has no such replica, or an older one.',
   ),
+  FILE_CHANGED: row(
+    'trefoil.FileChangedException',
+    409,
+    'ESTALE',
+    'refresh-locations',
+    'The file is not, or not any more, as the caller said: somebody else changed or replaced it.',
+  ),
   REPLICA_EXISTS: row(
     `${hdfs}server.datanode.ReplicaAlreadyExistsException`,
     403,

@@ -66,11 +66,12 @@ export class BlockTable {
     this.#lookedUp.delete(row.id)
   }
 
+  /** Block `id` is gone, and place `index` with it, unless it is behind the end: then another block stands there by now. */
   delete(inode: InodeId, index: number, id: BlockId, at: TxId): void {
     const list = this.#list(inode)
     list.changedAt = at
     if (list.whole === undefined) changedOf(list).set(index, undefined)
-    else {
+    else if (index < list.whole.length) {
       assert(index === list.whole.length - 1, `block ${id} is not the last of its file`)
       list.whole.pop()
     }

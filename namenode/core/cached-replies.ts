@@ -11,6 +11,7 @@ const keptForms: Partial<Record<Request['kind'], CachedReply['kind']>> = {
   delete: 'boolean',
   rename: 'boolean',
   rename2: 'void',
+  splice: 'void',
   updatePipeline: 'void',
 }
 

@@ -114,6 +114,10 @@ export type NamespaceChange =
     }
   | { readonly kind: 'entry.delete'; readonly parent: InodeId; readonly name: string }
   | { readonly kind: 'block.put'; readonly created: boolean; readonly block: BlockRow }
+  /**
+   * The file has a block less. `index` is the place that becomes free, the last one; a number behind the last means that none does,
+   * because another block has taken it.
+   */
   | {
       readonly kind: 'block.delete'
       readonly id: BlockId

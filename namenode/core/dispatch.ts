@@ -26,6 +26,7 @@ import { recoverLease } from './operations/recover-lease.ts'
 import { rename, rename2 } from './operations/rename.ts'
 import { setOwner, setPermission, setReplication, setTimes } from './operations/set-attributes.ts'
 import { setDatanodeGoal } from './operations/set-datanode-goal.ts'
+import { splice } from './operations/splice.ts'
 import { storeDigests } from './operations/store-digests.ts'
 import { truncate } from './operations/truncate.ts'
 import { updateBlockForPipeline, updatePipeline } from './operations/update-pipeline.ts'
@@ -82,6 +83,8 @@ function planChange(
       return truncate(context, request)
     case 'concat':
       return concat(context, request)
+    case 'splice':
+      return splice(context, request)
     case 'addBlock':
       return addBlock(context, request)
     case 'abandonBlock':

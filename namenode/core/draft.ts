@@ -87,7 +87,8 @@ export class Draft {
     this.#changes.push({ kind: 'block.put', created, block: row })
   }
 
-  deleteBlock({ id, inode, index }: BlockRow): void {
+  /** `index`: the place that becomes free, see {@link NamespaceChange}. */
+  deleteBlock({ id, inode, index }: Pick<BlockRow, 'id' | 'inode' | 'index'>): void {
     this.#changes.push({ kind: 'block.delete', id, inode, index })
   }
 

@@ -56,7 +56,10 @@ function leaseText({ path, inodeId, clientName }: WriterAddress): string {
 }
 
 /** True when both are absent, or name the same block with the same stamp. */
-export function isSameBlock(row: BlockRow | undefined, named: BlockReference | undefined): boolean {
+export function isSameBlock(
+  row: BlockRow | undefined,
+  named: Pick<BlockReference, 'id' | 'generationStamp'> | undefined,
+): boolean {
   return row?.id === named?.id && row?.generationStamp === named?.generationStamp
 }
 

@@ -34,6 +34,16 @@ export interface BlockReference {
   readonly length: number
 }
 
+/** Blocks of a file that others take the place of. */
+export interface BlockEdit {
+  /** Of the first block, before any edit of the request; the end of the file is a place, too. */
+  readonly index: number
+  /** What must be there: exactly these blocks, which the file loses. */
+  readonly removed: readonly Pick<BlockReference, 'id' | 'generationStamp'>[]
+  /** How many blocks of the source come there, in their order. */
+  readonly takes: number
+}
+
 /** Where one replica is, or should be written. */
 export interface ReplicaLocation {
   readonly datanode: DatanodeUuid
@@ -169,6 +179,12 @@ export type WriteRequest =
     })
   | (PathRequest<'truncate'> & { readonly newLength: number; readonly clientName: ClientName })
   | (PathRequest<'concat'> & { readonly sources: readonly string[] })
+  | (PathRequest<'splice'> & {
+      readonly inodeId: InodeId
+      /** File whose blocks are taken, all of them; it is gone then. Absent: blocks are removed only. */
+      readonly taken?: string | undefined
+      readonly edits: readonly BlockEdit[]
+    })
   | (WriterRequest<'addBlock'> & {
       readonly previous?: BlockReference | undefined
       readonly excluded: readonly DatanodeUuid[]
@@ -260,6 +276,7 @@ export interface ReplyByKind {
   readonly append: AppendedView
   readonly truncate: boolean
   readonly concat: undefined
+  readonly splice: undefined
   readonly addBlock: LocatedBlockView
   readonly abandonBlock: undefined
   readonly complete: boolean

@@ -38,6 +38,7 @@ const commands: Partial<Record<Request['kind'], string>> = {
   append: 'append',
   truncate: 'truncate',
   concat: 'concat',
+  splice: 'splice',
   delete: 'delete',
   rename: 'rename',
   rename2: 'rename',
@@ -68,6 +69,9 @@ export function auditedPaths(request: Request): { source?: string; target?: stri
   if ('source' in request) return { source: request.source, target: request.target }
   if (request.kind === 'concat') {
     return { source: `[${request.sources.join(', ')}]`, target: request.path }
+  }
+  if (request.kind === 'splice') {
+    return { ...(request.taken !== undefined && { source: request.taken }), target: request.path }
   }
   return 'path' in request ? { source: request.path } : {}
 }

@@ -16,6 +16,7 @@ const showsPermission = new Set<Request['kind']>([
   'rename',
   'rename2',
   'concat',
+  'splice',
   'truncate',
   'setPermission',
   'setOwner',

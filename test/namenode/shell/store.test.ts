@@ -135,6 +135,29 @@ t.test('fold() makes every kind of change and survives reopening', async (t) => 
   await reopened.close()
 })
 
+t.test('fold() lets blocks of a file move while others come between them', async (t) => {
+  const store = await openStore(t.testdir())
+  const [target, source] = [inodeId(20001), inodeId(20002)]
+  const row = (id: number, inode: InodeId, index: number) =>
+    blockRow({ id: blockId(id), ...{ inode, index } })
+  const put = (created: boolean, ...blocks: readonly BlockRow[]) =>
+    blocks.map((block) => ({ kind: 'block.put', created, block }) as const)
+  const before = [1, 2, 3].map((id, index) => row(id, target, index))
+  const taken = [4, 5].map((id, index) => row(id, source, index))
+  await store.fold(batchOf([transaction(1, put(true, ...before, ...taken))]))
+  // Block 2 gives way to 4 and 5, in the order in which splice makes its changes.
+  const moved = [row(4, target, 1), row(5, target, 2), row(3, target, 3)]
+  const gone = { kind: 'block.delete', id: blockId(2), inode: target, index: 4 } as const
+  await store.fold(batchOf([transaction(2, [...put(false, ...moved), gone])]))
+  const [stored] = await store.load([{ kind: 'blocks-of-inode', inode: target }])
+  t.same(stored, {
+    ...{ kind: 'blocks-of-inode', inode: target },
+    blocks: [1, 4, 5, 3].map((id, index) => row(id, target, index)),
+  })
+  t.match(store.position, { totals: { blocks: 4 } })
+  await store.close()
+})
+
 t.test('fold() lets blocks change their file and their place', async (t) => {
   const store = await openStore(t.testdir())
   const [target, source] = [inodeId(20001), inodeId(20002)]

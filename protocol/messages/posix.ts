@@ -1,0 +1,46 @@
+/**
+ * PosixProtocol: what a mount needs of the namenode and HDFS's ClientProtocol has no method for. It is an addition on the same
+ * port; clients of HDFS never need it, and what is done through it leaves files that they can read.
+ *
+ * Rules as for OperatorProtocol: a field is only ever added, with a number of its own. See docs/protocol/posix.md.
+ */
+import {
+  type MessageOf,
+  message,
+  method,
+  optional,
+  repeated,
+  required,
+  service,
+  str,
+  u32,
+  u64,
+} from '../message.ts'
+import { emptyMessage } from './rpc.ts'
+
+/** A complete block as the caller knows it. */
+export const splicedBlock = message('SplicedBlock', {
+  blockId: required(1, u64),
+  generationStamp: required(2, u64),
+})
+
+/** From block `index` on, `removed` give way to the next `takes` blocks of the source. */
+export const spliceEdit = message('SpliceEdit', {
+  index: required(1, u32),
+  removed: repeated(2, splicedBlock),
+  takes: required(3, u32),
+})
+
+export const spliceRequest = message('SpliceRequest', {
+  src: required(1, str),
+  fileId: required(2, u64),
+  /** The file whose blocks are taken; without it blocks are removed only. */
+  taken: optional(3, str),
+  /** In the order of the file, counted before any of them. */
+  edits: repeated(4, spliceEdit),
+})
+export type SpliceRequest = MessageOf<typeof spliceRequest>
+
+export const posixProtocol = service('trefoil.PosixProtocol', {
+  splice: method(spliceRequest, emptyMessage, 'at-most-once'),
+})
