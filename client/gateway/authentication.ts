@@ -4,7 +4,8 @@ import type { DfsClient } from '../index.ts'
 import type { Clients } from './clients.ts'
 import { HttpError } from './http-error.ts'
 import { KnownTokens } from './known-tokens.ts'
-import { idOf, isTextOf, type Token, TokenStore } from './tokens.ts'
+import { cookieToken } from './token-cookie.ts'
+import { idOf, isTextOf, type Token, type TokenGrant, TokenStore } from './tokens.ts'
 
 /** What a caller wants to do with a path. */
 export type Right = 'read' | 'write'
@@ -14,6 +15,8 @@ export interface Caller {
   readonly user: string
   /** Acts as {@link user}. */
   readonly client: DfsClient
+  /** What the caller's token allows; absent while there are no tokens, when everything is allowed. */
+  readonly grant: TokenGrant | undefined
   /** Whether the caller's token covers an absolute, normalized path; the namenode checks permissions beside that. */
   allows(path: string, right: Right): boolean
   /** @throws {@link HttpError} 403 unless {@link allows} */
@@ -55,29 +58,35 @@ export class Authentication {
    *
    * @throws {@link HttpError} 401 for a missing, unknown or expired token, 403 for another user's name, 400 for a name
    * that is none, 503 when tokens cannot be read
+   *
+   * @param isOfPage the face takes the cookie of the operators' page where there is no other token
    */
-  async identify(request: IncomingMessage): Promise<Caller> {
+  async identify(request: IncomingMessage, { isOfPage = false } = {}): Promise<Caller> {
     const query = new URLSearchParams(/\?(.*)$/.exec(request.url ?? '')?.[1])
     const named = query.get('user.name')
     if (named !== null && !userPattern.test(named)) {
       throw new HttpError(400, 'INVALID_ARGUMENT', `Cannot act as "${named}": that is no user name`)
     }
     const tokens = await this.#known()
-    const text = tokenText(request, query)
+    // A cookie that is left of former tokens must not lock a browser out.
+    const takesCookie = isOfPage && tokens.size > 0
+    const text = tokenText(request, query) ?? (takesCookie ? cookieToken(request) : undefined)
     if (tokens.size === 0 && text === undefined && isLoopback(this.#host)) {
       this.#refuseRebinding(request)
       const user = named ?? this.#clients.own.user
-      return callerOf(user, this.#clients.as(user), () => true)
+      return callerOf(user, this.#clients.as(user), undefined)
     }
     const token = verified(text, tokens)
     if (named !== null && named !== token.user) {
       const message = `The token is for ${token.user}: it cannot act as "${named}"`
       throw new HttpError(403, 'PERMISSION_DENIED', message)
     }
-    return callerOf(token.user, this.#clients.as(token.user), (path, right) => {
-      const isCovered = token.paths.some((root) => isIn(path, root))
-      return isCovered && (right === 'read' || token.right === 'write')
-    })
+    return callerOf(token.user, this.#clients.as(token.user), token)
+  }
+
+  /** What a token allows. @throws {@link HttpError} 401 for one that is unknown or expired, 503 when tokens cannot be read */
+  async verify(text: string): Promise<TokenGrant> {
+    return verified(text, await this.#known())
   }
 
   async #known(): Promise<ReadonlyMap<string, Token | undefined>> {
@@ -144,20 +153,18 @@ function unauthorized(message: string): HttpError {
   })
 }
 
-function callerOf(
-  user: string,
-  client: DfsClient,
-  covers: (path: string, right: Right) => boolean,
-): Caller {
+function callerOf(user: string, client: DfsClient, grant: TokenGrant | undefined): Caller {
   const allows = (path: string, right: Right): boolean =>
-    !isIn(path, ownDirectory) && covers(path, right)
+    !isIn(path, ownDirectory) && (grant === undefined || covers(grant, path, right))
   return {
-    user,
-    client,
-    allows,
+    ...{ user, client, grant, allows },
     require(path, right) {
       if (allows(path, right)) return
       throw new HttpError(403, 'PERMISSION_DENIED', `The caller may not ${right} "${path}" here`)
     },
   }
+}
+
+function covers({ paths, right: granted }: TokenGrant, path: string, right: Right): boolean {
+  return paths.some((root) => isIn(path, root)) && (right === 'read' || granted === 'write')
 }

@@ -9,6 +9,7 @@ import { filesFace } from './files/face.ts'
 import { openApi } from './files/openapi.ts'
 import { gatewayMetrics } from './metrics.ts'
 import { pageFiles } from './page-files.ts'
+import { isSameHost } from './token-cookie.ts'
 import { webHdfsFace } from './webhdfs/face.ts'
 import { WorkInFlight } from './webhdfs/work.ts'
 
@@ -117,14 +118,10 @@ function refuseOtherSites(
 ): void {
   const { origin, host } = request.headers
   const isReading = request.method === 'GET' || request.method === 'HEAD'
-  if (isReading || origin === undefined || hostOf(origin) === host) {
+  if (isReading || origin === undefined || isSameHost(origin, host)) {
     next()
     return
   }
   const message = `Requests from pages of ${origin} are refused`
   response.status(403).json({ error: { code: 'PERMISSION_DENIED', message } })
-}
-
-function hostOf(origin: string): string | undefined {
-  return URL.canParse(origin) ? new URL(origin).host : undefined
 }

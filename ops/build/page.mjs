@@ -1,19 +1,21 @@
 /** Builds the operators' page: `page.mjs DIST` writes DIST/page, with the hash of its content in each file's name. */
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'vite'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
+// Vite would take a relative path from the page's folder.
+const dist = resolve(process.argv[2] ?? join(root, 'dist'))
 
 await build({
   root: join(root, 'client/gateway/page'),
   configFile: false,
   logLevel: 'warn',
   // The tree may be mounted read-only but for dist.
-  cacheDir: join(process.argv[2] ?? join(root, 'dist'), '.vite'),
+  cacheDir: join(dist, '.vite'),
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {
-    outDir: join(process.argv[2] ?? join(root, 'dist'), 'page'),
+    outDir: join(dist, 'page'),
     emptyOutDir: true,
     target: 'es2022',
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],

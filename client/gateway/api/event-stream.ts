@@ -27,8 +27,12 @@ export class EventStreams {
     this.#times = times
   }
 
-  /** Turns the answer into a stream that lasts until the client leaves. */
-  send(response: express.Response): void {
+  /**
+   * Turns the answer into a stream that lasts until the client leaves or may not have it any more.
+   *
+   * @param verify asked with each heartbeat; ends the stream by throwing an {@link HttpError} below 500
+   */
+  send(response: express.Response, verify: () => Promise<void>): void {
     if (this.#open >= streamsMax) {
       const text = `${streamsMax} pages follow this gateway already`
       throw new HttpError(503, 'BUSY', text, { 'Retry-After': '10' })
@@ -39,7 +43,7 @@ export class EventStreams {
       'Cache-Control': 'no-store',
       'X-Accel-Buffering': 'no',
     })
-    const stop = follow(this.#watch, response, this.#times)
+    const stop = follow(this.#watch, response, this.#times, verify)
     response.once('close', () => {
       this.#open -= 1
       stop()
@@ -47,7 +51,12 @@ export class EventStreams {
   }
 }
 
-function follow(watch: ClusterWatch, response: express.Response, times: StreamTimes): () => void {
+function follow(
+  watch: ClusterWatch,
+  response: express.Response,
+  times: StreamTimes,
+  verify: () => Promise<void>,
+): () => void {
   let isFull = false
   let hasMissed = false
   let stalled: NodeJS.Timeout | undefined
@@ -69,9 +78,16 @@ function follow(watch: ClusterWatch, response: express.Response, times: StreamTi
   write('retry: 2000\n\n')
   tell(watch.snapshot())
   const unsubscribe = watch.subscribe(tell)
-  const heartbeat = setInterval(() => {
-    if (!isFull) write(': alive\n\n')
-  }, times.heartbeatMs)
+  const beat = async (): Promise<void> => {
+    try {
+      await verify()
+    } catch (error) {
+      // Its token was revoked or has expired. When tokens cannot be read for a while the stream goes on.
+      if (error instanceof HttpError && error.status < 500) response.end()
+    }
+    if (!isFull && !response.writableEnded) write(': alive\n\n')
+  }
+  const heartbeat = setInterval(() => void beat(), times.heartbeatMs)
   return () => {
     clearInterval(heartbeat)
     clearTimeout(stalled)

@@ -5,6 +5,7 @@ import { answerError, HttpError } from '../http-error.ts'
 import { EventStreams, type StreamTimes } from './event-stream.ts'
 import { restoreFromTrash, sendFileMap, sendTrash } from './file-verbs.ts'
 import { nodeOf, nodesOf, observe, repairOf } from './observe.ts'
+import { addSession } from './session.ts'
 import { ClusterWatch } from './watch.ts'
 
 /** Parameters of {@link apiFace}. */
@@ -31,6 +32,7 @@ type Handler = (caller: Caller, request: express.Request, response: express.Resp
 /**
  * The API of the page, JSON in both directions:
  *
+ *     GET  /api/v1/session             who the caller is; POST `{"token":…}` signs a browser in, DELETE out
  *     GET  /api/v1/overview            health, capacity, counts
  *     GET  /api/v1/nodes               every datanode
  *     GET  /api/v1/nodes/UUID          one, with what keeps its drain from being done
@@ -50,11 +52,15 @@ export function apiFace(options: ApiOptions): express.Router {
   })
   const streams = new EventStreams(watch, options.streamTimes ?? streamTimes)
   const router = express.Router()
+  const identify = async (request: express.Request): Promise<Caller> => {
+    const caller = await authentication.identify(request, { isOfPage: true })
+    // What the cluster as a whole says is not for a token of a part of it; the others ask for their own paths.
+    if (!ofPaths.has(request.path)) caller.require('/', 'read')
+    return caller
+  }
   const as = (handler: Handler): express.RequestHandler => {
     return async (request, response) => {
-      const caller = await authentication.identify(request)
-      // What the cluster as a whole says is not for a token of a part of it; the others ask for their own paths.
-      if (!ofPaths.has(request.path)) caller.require('/', 'read')
+      const caller = await identify(request)
       response.set('Cache-Control', 'no-store')
       await handler(caller, request, response)
     }
@@ -68,10 +74,13 @@ export function apiFace(options: ApiOptions): express.Router {
   )
   router.get(
     '/events',
-    as((_caller, _request, response) => {
-      streams.send(response)
+    as((_caller, request, response) => {
+      streams.send(response, async () => {
+        await identify(request)
+      })
     }),
   )
+  addSession(router, authentication)
   addNodes(router, as)
   addRepair(router, as)
   router.get('/blocks', as(sendFileMap))

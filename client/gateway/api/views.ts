@@ -3,6 +3,26 @@
  * gateway's clock. Types only, so that a browser's program can import them.
  */
 
+/** Whom the gateway takes a browser for, and what it may do. */
+export interface SessionCaller {
+  readonly user: string
+  /** Absolute paths; each covers what is below it, and `/` what concerns the cluster as a whole. */
+  readonly paths: readonly string[]
+  /** `write` includes `read`. */
+  readonly right: 'read' | 'write'
+  readonly expiresAtMs: number | null
+}
+
+/** `GET /api/v1/session`, and the answer to signing in and out. */
+export interface SessionView {
+  /** null: the browser has to sign in with a token. */
+  readonly caller: SessionCaller | null
+  /** Whether a token was asked for, so that there is something to sign out of. */
+  readonly isSignedIn: boolean
+  /** Why the token that the browser has does not count any more. */
+  readonly refusal: string | null
+}
+
 /** Serious, worth a look, fine. */
 export type HealthLevel = 'danger' | 'warning' | 'good'
 

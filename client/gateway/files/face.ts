@@ -92,7 +92,7 @@ async function authorised(
   request: express.Request,
   right: Right,
 ): Promise<{ readonly caller: Caller; readonly client: DfsClient; readonly path: string }> {
-  const caller = await authentication.identify(request)
+  const caller = await authentication.identify(request, { isOfPage: true })
   const path = pathOfUrl(request.path)
   caller.require(path, right)
   return { caller, client: caller.client, path }

@@ -1,30 +1,46 @@
 import type { ComponentChild, JSX } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { useCluster } from './cluster.ts'
+import type { SessionCaller } from '../api/views.ts'
+import { onRefusal } from './api.ts'
+import { followCluster, useCluster } from './cluster.ts'
 import { Files } from './files.tsx'
+import { moment } from './format.ts'
 import { Nodes } from './nodes.tsx'
 import { Overview } from './overview.tsx'
 import { Repair } from './repair.tsx'
+import { listed, loadSession, noteRefusal, signOut, useSession, whyNot } from './session.ts'
+import { SignIn } from './sign-in.tsx'
 import { chooseTheme, currentTheme } from './theme.ts'
 import { Trash } from './trash.tsx'
 
+interface Area {
+  readonly title: string
+  readonly render: (rest: string) => ComponentChild
+  /** It is about the whole cluster, which a token for a part of the tree does not show. */
+  readonly isOfCluster?: boolean
+}
+
 /** The areas of the page, in the order of its navigation; the key is what stands behind `#/`. */
-const areas: Readonly<Record<string, { title: string; render: (rest: string) => ComponentChild }>> =
-  {
-    overview: { title: 'Overview', render: () => <Overview /> },
-    nodes: { title: 'Nodes', render: () => <Nodes /> },
-    repair: { title: 'Repair', render: () => <Repair /> },
-    files: { title: 'Files', render: (rest) => <Files path={rest} /> },
-    trash: { title: 'Trash', render: () => <Trash /> },
-  }
+const areas: Readonly<Record<string, Area>> = {
+  overview: { title: 'Overview', render: () => <Overview />, isOfCluster: true },
+  nodes: { title: 'Nodes', render: () => <Nodes />, isOfCluster: true },
+  repair: { title: 'Repair', render: () => <Repair />, isOfCluster: true },
+  files: { title: 'Files', render: (rest) => <Files path={rest} /> },
+  trash: { title: 'Trash', render: () => <Trash /> },
+}
 
 /** The whole page: navigation, one area, and who is looking. */
 export function App(): JSX.Element {
   const { name, rest } = useRoute()
-  const { connection, trouble, overview } = useCluster()
+  const { session, failure } = useSession()
   const main = useRef<HTMLElement>(null)
   const isFirst = useRef(true)
-  const title = areas[name]?.title ?? 'Overview'
+  const caller = session?.caller ?? undefined
+  const title = session?.caller === null ? 'Sign in' : (areas[name]?.title ?? 'Overview')
+  useEffect(() => {
+    onRefusal(noteRefusal)
+    void loadSession()
+  }, [])
   useEffect(() => {
     document.title = `${title} – Trefoil`
     // A screen reader starts over with the new area; the first one is read from the top.
@@ -49,25 +65,86 @@ export function App(): JSX.Element {
           Trefoil
         </a>
         <nav aria-label="Areas">
-          {Object.entries(areas).map(([key, area]) => (
-            <a key={key} href={`#/${key}`} aria-current={key === name ? 'page' : undefined}>
-              {area.title}
-            </a>
-          ))}
+          {caller !== undefined &&
+            Object.entries(areas).map(([key, area]) => (
+              <a key={key} href={`#/${key}`} aria-current={key === name ? 'page' : undefined}>
+                {area.title}
+              </a>
+            ))}
         </nav>
+        {session?.isSignedIn === true && <SignOut />}
         <ThemeToggle />
       </header>
       <main id="main" ref={main} tabIndex={-1}>
-        <div role="status" class="connection">
-          {connection === 'lost' && <p>The gateway does not answer. Trying again…</p>}
-          {trouble !== undefined && <p>The namenode does not answer: {trouble}</p>}
-        </div>
-        {areas[name]?.render(rest)}
+        {failure !== undefined && <p class="failure">The gateway does not answer: {failure}</p>}
+        {session?.caller === null && (
+          <SignIn key={session.refusal ?? ''} refusal={session.refusal} />
+        )}
+        {caller !== undefined && <AreaOf key={caller.paths.join()} {...{ name, rest, caller }} />}
       </main>
-      <footer>
-        {overview === undefined ? 'Connecting…' : `${overview.cluster} as ${overview.user}`}
-      </footer>
+      <Footer caller={caller} />
     </>
+  )
+}
+
+/** One area, and the news of the cluster while the visitor may have them. */
+function AreaOf({
+  name,
+  rest,
+  caller,
+}: {
+  readonly name: string
+  readonly rest: string
+  readonly caller: SessionCaller
+}) {
+  const { connection, trouble } = useCluster()
+  const area = areas[name]
+  const seesCluster = whyNot('/', 'read') === undefined
+  useEffect(
+    () => (seesCluster ? followCluster(() => void loadSession()) : undefined),
+    [seesCluster],
+  )
+  return (
+    <>
+      <div role="status" class="connection">
+        {connection === 'lost' && <p>The gateway does not answer. Trying again…</p>}
+        {trouble !== undefined && <p>The namenode does not answer: {trouble}</p>}
+      </div>
+      {area?.isOfCluster === true && !seesCluster ? (
+        <>
+          <h1>{area.title}</h1>
+          <p>
+            Your token is for {listed(caller)}: what concerns the whole cluster is not shown. Its{' '}
+            <a href="#/files">files</a> are.
+          </p>
+        </>
+      ) : (
+        area?.render(rest)
+      )}
+    </>
+  )
+}
+
+function Footer({ caller }: { readonly caller: SessionCaller | undefined }) {
+  const { overview } = useCluster()
+  if (caller === undefined) return <footer />
+  const end = caller.expiresAtMs === null ? '' : `, until ${moment(caller.expiresAtMs)}`
+  const rights = caller.right === 'read' ? ', reading only' : ''
+  return (
+    <footer>
+      {overview !== undefined && `${overview.cluster} as `}
+      {caller.user}
+      {rights}
+      {end}
+    </footer>
+  )
+}
+
+function SignOut() {
+  return (
+    <button type="button" onClick={() => void signOut()}>
+      Sign out
+    </button>
   )
 }
 

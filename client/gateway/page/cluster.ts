@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 import type { NodesEvent, NodeView, OverviewView, TroubleEvent } from '../api/views.ts'
+import { createStore } from './store.ts'
 
 /** The cluster as the event stream has told it so far. */
 export interface ClusterState {
@@ -12,38 +13,22 @@ export interface ClusterState {
   readonly clockOffsetMs: number
 }
 
-let state: ClusterState = {
+const unknown: ClusterState = {
   overview: undefined,
   nodes: [],
   connection: 'connecting',
   trouble: undefined,
   clockOffsetMs: 0,
 }
-const listeners = new Set<(state: ClusterState) => void>()
-let isStarted = false
+const store = createStore<ClusterState>(unknown)
+const { update } = store
 
-function update(change: Partial<ClusterState>): void {
-  state = { ...state, ...change }
-  for (const listener of listeners) listener(state)
-}
+/** The state of the cluster, live while {@link followCluster} is on. */
+export const useCluster = store.use
 
 /** Puts a node's new state in place before the stream tells it, for the answer to a button. */
 export function noteNode(node: NodeView): void {
   update({ nodes: merged([node], []) })
-}
-
-/** The state of the cluster, live. */
-export function useCluster(): ClusterState {
-  const [seen, setSeen] = useState(state)
-  useEffect(() => {
-    listeners.add(setSeen)
-    start()
-    setSeen(state)
-    return () => {
-      listeners.delete(setSeen)
-    }
-  }, [])
-  return seen
 }
 
 /** Renders again every few seconds, for "12 s ago". */
@@ -55,14 +40,32 @@ export function useTicks(periodMs: number): void {
   }, [periodMs])
 }
 
-function start(): void {
-  if (isStarted) return
-  isStarted = true
+/** The wait before another try where the browser does not try by itself: after a refusal. */
+const retryMs = 10_000
+
+/**
+ * Listens to the cluster until the answer is called.
+ *
+ * @param onRefused the gateway did not want to be listened to; perhaps the token has ended
+ */
+export function followCluster(onRefused: () => void): () => void {
+  let source: EventSource | undefined
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const connect = (): void => {
+    source = connected(() => {
+      onRefused()
+      timer = setTimeout(connect, retryMs)
+    })
+  }
   connect()
+  return () => {
+    source?.close()
+    clearTimeout(timer)
+    update(unknown)
+  }
 }
 
-/** The browser connects again by itself, except after a refusal. */
-function connect(): void {
+function connected(onClosed: () => void): EventSource {
   const source = new EventSource('/api/v1/events')
   const on = (name: string, take: (data: unknown) => void): void => {
     source.addEventListener(name, (event: MessageEvent<string>) => {
@@ -84,13 +87,13 @@ function connect(): void {
   })
   source.onerror = () => {
     update({ connection: 'lost' })
-    if (source.readyState !== EventSource.CLOSED) return
-    setTimeout(connect, 10_000)
+    if (source.readyState === EventSource.CLOSED) onClosed()
   }
+  return source
 }
 
 function merged(changed: readonly NodeView[], removed: readonly string[]): NodeView[] {
-  const byUuid = new Map(state.nodes.map((node) => [node.uuid, node]))
+  const byUuid = new Map(store.get().nodes.map((node) => [node.uuid, node]))
   for (const uuid of removed) byUuid.delete(uuid)
   for (const node of changed) byUuid.set(node.uuid, node)
   return [...byUuid.values()]

@@ -1,10 +1,12 @@
 import type { JSX } from 'preact'
 import { useCallback, useEffect, useState } from 'preact/hooks'
 import type { EntryView, ListingView } from '../api/views.ts'
-import { call, messageOf, refusal } from './api.ts'
+import { Action } from './action.tsx'
+import { call, messageOf } from './api.ts'
 import { Confirmation } from './dialog.tsx'
 import { FileMap } from './file-map.tsx'
 import { counted, moment, size } from './format.ts'
+import { useSession, whyNot } from './session.ts'
 import { fileUrl } from './upload.ts'
 import { Uploads } from './uploads.tsx'
 
@@ -19,6 +21,28 @@ interface Question {
 /** Area: the tree of files. `path` is what stands behind `#/files`, encoded; the root is empty. */
 export function Files({ path: encoded }: { readonly path: string }): JSX.Element {
   const path = decode(encoded)
+  return whyNot(path, 'read') === undefined ? <Directory path={path} /> : <Places />
+}
+
+/** Where a token for parts of the tree leads. */
+function Places() {
+  const caller = useSession().session?.caller
+  return (
+    <>
+      <h1>Files</h1>
+      <p>Your token is for these:</p>
+      <ul>
+        {(caller?.paths ?? []).map((path) => (
+          <li key={path}>
+            <a href={linkTo(path)}>{path}</a>
+          </li>
+        ))}
+      </ul>
+    </>
+  )
+}
+
+function Directory({ path }: { readonly path: string }) {
   const { listing, failure, isBusy, reload, more } = useListing(path)
   const [question, setQuestion] = useState<Question>()
   const at = (name: string): string => (path === '/' ? `/${name}` : `${path}/${name}`)
@@ -26,11 +50,15 @@ export function Files({ path: encoded }: { readonly path: string }): JSX.Element
     <>
       <h1>Files</h1>
       <Crumbs path={path} />
-      <Uploads at={at} onStored={reload} />
+      {whyNot(path, 'write') === undefined ? (
+        <Uploads at={at} onStored={reload} />
+      ) : (
+        <p class="note">{whyNot(path, 'write')}: nothing can be changed here.</p>
+      )}
       <div class="buttons">
-        <button type="button" onClick={() => setQuestion({ kind: 'mkdir' })}>
+        <Action path={path} onAct={() => setQuestion({ kind: 'mkdir' })}>
           New directory
-        </button>
+        </Action>
       </div>
       {failure !== undefined && (
         <p role="alert" class="failure">
@@ -183,9 +211,9 @@ function EntryRow({
   const { name, type, size: bytes, owner, group, mode, mtimeMs } = entry
   const isDirectory = type === 'directory'
   const button = (kind: Question['kind'], text: string) => (
-    <button type="button" aria-label={`${text} ${name}`} onClick={() => onAsk({ kind, entry })}>
+    <Action path={path} label={`${text} ${name}`} onAct={() => onAsk({ kind, entry })}>
       {text}
-    </button>
+    </Action>
   )
   return (
     <tr>
@@ -205,7 +233,15 @@ function EntryRow({
       </td>
       <td>
         <div class="buttons small">
-          {!isDirectory && button('blocks', 'Blocks')}
+          {!isDirectory && (
+            <button
+              type="button"
+              aria-label={`Blocks ${name}`}
+              onClick={() => onAsk({ kind: 'blocks', entry })}
+            >
+              Blocks
+            </button>
+          )}
           {button('rename', 'Rename')}
           {button('delete', 'Delete')}
         </div>
@@ -231,10 +267,7 @@ function FileQuestion({
   const confirm = async (): Promise<void> => {
     if (kind === 'mkdir') await call(fileUrl(at(text)), { mkdir: {} })
     else if (kind === 'rename') await call(fileUrl(at(name)), { move: { to: at(text) } })
-    else {
-      const response = await fetch(`${fileUrl(at(name))}?recursive`, { method: 'DELETE' })
-      if (!response.ok) throw await refusal(response)
-    }
+    else await call(`${fileUrl(at(name))}?recursive`, undefined, 'DELETE')
     onDone()
   }
   const { title, action } = {

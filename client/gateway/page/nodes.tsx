@@ -1,6 +1,7 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import type { NodeView } from '../api/views.ts'
+import { Action } from './action.tsx'
 import { call } from './api.ts'
 import { noteNode, useCluster, useTicks } from './cluster.ts'
 import { Confirmation } from './dialog.tsx'
@@ -89,9 +90,9 @@ function NodeCard({
   const { name, rack, liveness, adminState, capacity, used, remaining, replicas } = node
   const isNormal = adminState === 'normal'
   const button = (verb: Verb, text: string) => (
-    <button type="button" aria-label={`${text} ${name}`} onClick={() => onAsk(verb)}>
+    <Action path="/" label={`${text} ${name}`} onAct={() => onAsk(verb)}>
       {text}
-    </button>
+    </Action>
   )
   return (
     <li class="card node">

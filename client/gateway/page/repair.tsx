@@ -1,6 +1,7 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 import type { OverviewView } from '../api/views.ts'
+import { Action } from './action.tsx'
 import { call } from './api.ts'
 import { useCluster } from './cluster.ts'
 import { Confirmation } from './dialog.tsx'
@@ -67,9 +68,9 @@ function Facts({
             {repair.lost.map(({ name }) => name).join(', ')}. It goes on by itself when enough of
             them return.
           </p>
-          <button type="button" onClick={onAsk}>
+          <Action path="/" onAct={onAsk}>
             Go on without them
-          </button>
+          </Action>
         </section>
       )}
       <div class="cards">

@@ -1,6 +1,7 @@
 import type { JSX } from 'preact'
 import { useCallback, useEffect, useState } from 'preact/hooks'
 import type { TrashEntryView, TrashView } from '../api/views.ts'
+import { Action } from './action.tsx'
 import { call, messageOf } from './api.ts'
 import { moment, size } from './format.ts'
 
@@ -86,9 +87,9 @@ function TrashRow({
       <td class="number">{isDirectory ? '–' : size(bytes)}</td>
       <td>{deletedByMs === null ? 'lately' : moment(deletedByMs)}</td>
       <td>
-        <button type="button" aria-label={`Restore ${originalPath}`} onClick={onRestore}>
+        <Action path={originalPath} label={`Restore ${originalPath}`} onAct={onRestore}>
           Restore
-        </button>
+        </Action>
       </td>
     </tr>
   )
