@@ -13,7 +13,9 @@ import type {
   TxId,
 } from '../../protocol/ids.ts'
 import type { BlockState } from '../../protocol/states.ts'
+import type { Acl } from './acl.ts'
 import type { CachedReply } from './requests.ts'
+import type { XAttrRow } from './xattrs.ts'
 
 /** Who may write a file that is open for writing. Renewals are soft state and not journaled. */
 export interface LeaseRow {
@@ -66,6 +68,10 @@ export interface InodeRow {
   readonly target?: string | undefined
   /** Devices only: number as Linux writes it in 32 bits. */
   readonly device?: number | undefined
+  /** What the mode does not say of the access and default ACLs; absent when it says everything. */
+  readonly acl?: Acl | undefined
+  /** Extended attributes; absent, never empty. */
+  readonly xattrs?: readonly XAttrRow[] | undefined
 }
 
 /** One block of a file; `index` is its position in the file. */

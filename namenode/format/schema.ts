@@ -134,7 +134,9 @@ CREATE TABLE inode (
   mtime_nanos   INTEGER,
   atime_nanos   INTEGER,
   device        INTEGER,
-  other_entries TEXT
+  other_entries TEXT,
+  acl          TEXT,
+  xattrs       TEXT
 );
 CREATE INDEX inode_open ON inode (id) WHERE lease_holder IS NOT NULL;
 
@@ -176,7 +178,9 @@ ALTER TABLE inode ADD COLUMN ctime INTEGER;
 ALTER TABLE inode ADD COLUMN mtime_nanos INTEGER;
 ALTER TABLE inode ADD COLUMN atime_nanos INTEGER;
 ALTER TABLE inode ADD COLUMN device INTEGER;
-ALTER TABLE inode ADD COLUMN other_entries TEXT;`,
+ALTER TABLE inode ADD COLUMN other_entries TEXT;
+ALTER TABLE inode ADD COLUMN acl TEXT;
+ALTER TABLE inode ADD COLUMN xattrs TEXT;`,
 }
 
 /** Answers older than this are dropped when a fold passes by, and ignored when read. */
@@ -200,11 +204,11 @@ export const foldStatements = {
   putInodes: `INSERT OR REPLACE INTO inode
     (id, kind, parent, name, owner, "group", mode, mtime, atime, nlink, child_count, replication,
      block_size, length, lease_holder, lease_host, target, ctime, mtime_nanos, atime_nanos, device,
-     other_entries)
+     other_entries, acl, xattrs)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
       value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13,
       value ->> 14, value ->> 15, value ->> 16, value ->> 17, value ->> 18, value ->> 19,
-      value ->> 20, value ->> 21 FROM json_each(?1)`,
+      value ->> 20, value ->> 21, value ->> 22, value ->> 23 FROM json_each(?1)`,
   putRetries: `INSERT OR REPLACE INTO retry (client_id, call_id, wall_time, reply)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1)`,
   deleteDatanodes: `DELETE FROM datanode WHERE uuid IN (SELECT value FROM json_each(?1))`,
@@ -221,7 +225,7 @@ export const foldStatements = {
 
 const inodeColumns = `i.id, i.kind, i.parent, i.name, i.owner, i."group", i.mode, i.mtime, i.atime,
   i.nlink, i.child_count, i.replication, i.block_size, i.length, i.lease_holder, i.lease_host, i.target,
-  i.ctime, i.mtime_nanos, i.atime_nanos, i.device, i.other_entries`
+  i.ctime, i.mtime_nanos, i.atime_nanos, i.device, i.other_entries, i.acl, i.xattrs`
 const inodeArray = `json_array(${inodeColumns})`
 const blockArray = `json_array(b.inode, b.idx, b.id, b.generation_stamp, b.length, b.state,
   CAST(b.digest AS TEXT), b.truncate_length, b.committed_length)`

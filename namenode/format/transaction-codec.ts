@@ -41,6 +41,7 @@ import {
   withDefault,
 } from '../../protocol/message.ts'
 import type { BlockState } from '../../protocol/states.ts'
+import { parseAcl } from '../core/acl.ts'
 import type {
   BlockRow,
   DatanodeRow,
@@ -50,6 +51,7 @@ import type {
   Transaction,
 } from '../core/changes.ts'
 import type { AppendedView, CachedReply, FileStatusView } from '../core/requests.ts'
+import { ownBytes, type XAttrNamespace, type XAttrRow } from '../core/xattrs.ts'
 
 /** What a payload decodes to. */
 export type { Transaction }
@@ -80,6 +82,22 @@ const journalEntry = message('JournalEntry', {
   name: required(2, str),
 })
 
+const xattrNamespace = enumeration({
+  user: 1,
+  trusted: 2,
+  security: 3,
+  system: 4,
+  raw: 5,
+} satisfies Record<XAttrNamespace, number>)
+
+const journalXAttr = message('JournalXAttr', {
+  namespace: required(1, xattrNamespace),
+  name: required(2, str),
+  value: required(3, bytes),
+})
+
+const journalXAttrs = message('JournalXAttrs', { xattrs: repeated(1, journalXAttr) })
+
 const journalInode = message('JournalInode', {
   id: required(1, u64),
   kind: required(2, inodeKind),
@@ -102,6 +120,8 @@ const journalInode = message('JournalInode', {
   atimeNanos: optional(19, u32),
   device: optional(20, u32),
   otherEntries: repeated(21, journalEntry),
+  acl: optional(22, str),
+  xattrs: optional(23, journalXAttrs),
 })
 
 const journalBlock = message('JournalBlock', {
@@ -345,6 +365,8 @@ function encodeInode(inode: InodeRow): WireInode {
     atimeNanos: inode.atimeNanos,
     device: inode.device,
     otherEntries: inode.otherEntries,
+    acl: inode.acl?.text,
+    xattrs: inode.xattrs === undefined ? undefined : { xattrs: inode.xattrs },
     atime: unlessZero(inode.atime),
     nlink: unlessZero(inode.nlink),
     childCount: unlessZero(inode.childCount),
@@ -355,7 +377,18 @@ function encodeInode(inode: InodeRow): WireInode {
 }
 
 function decodeInode(wire: MessageOf<typeof journalInode>): InodeRow {
-  const { lease, target, ctime, mtimeNanos, atimeNanos, device, otherEntries, ...rest } = wire
+  const {
+    lease,
+    target,
+    ctime,
+    mtimeNanos,
+    atimeNanos,
+    device,
+    otherEntries,
+    acl,
+    xattrs,
+    ...rest
+  } = wire
   return {
     ...rest,
     id: inodeId(wire.id),
@@ -373,7 +406,13 @@ function decodeInode(wire: MessageOf<typeof journalInode>): InodeRow {
     ...(otherEntries.length > 0 && {
       otherEntries: otherEntries.map(({ parent, name }) => ({ parent: inodeId(parent), name })),
     }),
+    ...(acl !== undefined && { acl: parseAcl(acl) }),
+    ...(xattrs !== undefined && { xattrs: xattrs.xattrs.map(decodeXAttr) }),
   }
+}
+
+function decodeXAttr({ namespace, name, value }: MessageOf<typeof journalXAttr>): XAttrRow {
+  return { namespace, name, value: ownBytes(value) }
 }
 
 function encodeBlock(block: BlockRow): EncodableOf<typeof journalBlock> {

@@ -10,8 +10,10 @@ import {
   storageUuid,
 } from '../../protocol/ids.ts'
 import type { BlockState } from '../../protocol/states.ts'
+import { parseAcl } from '../core/acl.ts'
 import type { BlockRow, DatanodeRow, EntryReference, InodeRow } from '../core/changes.ts'
 import type { CachedReply, LocatedBlockView, ReplicaLocation } from '../core/requests.ts'
+import { ownBytes, type XAttrNamespace, type XAttrRow } from '../core/xattrs.ts'
 import {
   blockStateNumbers,
   datanodeGoalNumbers,
@@ -71,6 +73,8 @@ export function inodeCells(inode: InodeRow): Row {
     inode.atimeNanos ?? null,
     inode.device ?? null,
     entriesText(inode.otherEntries),
+    inode.acl?.text ?? null,
+    inode.xattrs === undefined ? null : xattrsText(inode.xattrs),
   ]
 }
 
@@ -79,7 +83,7 @@ export function inodeFromCells(cells: Row): InodeRow {
   const text = (column: number): string => textCell(cells[column])
   const holder = cells[14] ?? null
   const target = cells[16] ?? null
-  const [ctime, mtimeNanos, atimeNanos, device, others] = cells.slice(17)
+  const [ctime, mtimeNanos, atimeNanos, device, others, acl, xattrs] = cells.slice(17)
   return {
     id: inodeId(integer(0)),
     kind: defined(inodeKinds.get(integer(1)), 'kind of an inode'),
@@ -105,6 +109,8 @@ export function inodeFromCells(cells: Row): InodeRow {
     ...(isPresent(atimeNanos) && { atimeNanos: numberCell(atimeNanos) }),
     ...(isPresent(device) && { device: numberCell(device) }),
     ...(isPresent(others) && { otherEntries: entriesFromText(textCell(others)) }),
+    ...(isPresent(acl) && { acl: parseAcl(textCell(acl)) }),
+    ...(isPresent(xattrs) && { xattrs: xattrsFromText(textCell(xattrs)) }),
   }
 }
 
@@ -121,6 +127,22 @@ function entriesText(entries: readonly EntryReference[] | undefined): string | n
 function entriesFromText(text: string): readonly EntryReference[] {
   const entries = JSON.parse(text) as readonly (readonly [number, string])[]
   return entries.map(([parent, name]) => ({ parent: inodeId(parent), name }))
+}
+
+/** JSON array of [namespace, name, value in base64]. */
+function xattrsText(xattrs: readonly XAttrRow[]): string {
+  const rows = xattrs.map(({ namespace, name, value }) => {
+    const view = Buffer.from(value.buffer, value.byteOffset, value.length)
+    return [namespace, name, view.toString('base64')]
+  })
+  return JSON.stringify(rows)
+}
+
+function xattrsFromText(text: string): readonly XAttrRow[] {
+  const rows = JSON.parse(text) as readonly [XAttrNamespace, string, string][]
+  return rows.map(([namespace, name, value]) => {
+    return { namespace, name, value: ownBytes(Buffer.from(value, 'base64')) }
+  })
 }
 
 export function blockCells(block: BlockRow): Row {

@@ -1,4 +1,5 @@
 import { millis } from '../../base/brand.ts'
+import { parseAcl } from '../../namenode/core/acl.ts'
 import type {
   BlockRow,
   DatanodeRow,
@@ -115,6 +116,19 @@ function reopening(inode: InodeRow): readonly Transaction[] {
   ]
 }
 
+/** A directory with access and default ACLs and attributes, one of them without a value. */
+function attributed(directory: InodeRow): InodeRow {
+  const named = 'user:größe:rw-,group::r-x,group:staff:---'
+  return {
+    ...directory,
+    acl: parseAcl(`${named},default:user::rwx,default:group::r-x,default:other::--x`),
+    xattrs: [
+      { namespace: 'user', name: 'größe 🦊', value: Uint8Array.of(0, 255, 10, 34) },
+      { namespace: 'trusted', name: 'empty', value: new Uint8Array(0) },
+    ],
+  }
+}
+
 /** One transaction for every kind of change and of answer, with awkward values. */
 export function everyKindOfTransaction(): readonly Transaction[] {
   const directory = inodeRow({
@@ -202,6 +216,7 @@ export function everyKindOfTransaction(): readonly Transaction[] {
     ]),
     transaction(12, [{ kind: 'datanode.delete', uuid: datanodeUuid('dn-2') }]),
     ...mountedFiles(),
+    transaction(18, [{ kind: 'inode.put', created: false, inode: attributed(directory) }]),
   ]
 }
 

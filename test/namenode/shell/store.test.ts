@@ -108,7 +108,11 @@ t.test('fold() makes every kind of change and survives reopening', async (t) => 
   })
   t.equal(await repliesTo('ff', 1), undefined)
   await reopened.fold(batchOf(transactions.slice(5)))
-  t.match(reopened.position, { appliedTxid: 17, totals: { files: 5, symlinks: 1, blocks: 1 } })
+  const [attributed] = await reopened.load([{ kind: 'inode', id: rootInodeId }])
+  const put = transactions.at(-1)?.changes[0]
+  t.match(attributed, { inode: put?.kind === 'inode.put' ? put.inode : 'missing' })
+  t.match(attributed, { inode: { acl: { entries: { length: 6 } }, xattrs: { length: 2 } } })
+  t.match(reopened.position, { appliedTxid: 18, totals: { files: 5, symlinks: 1, blocks: 1 } })
   t.same(await reopened.datanodes(), [
     datanodeRow({
       ...{ uuid: datanodeUuid('dn-1'), goal: 'in-maintenance', isReached: true },
