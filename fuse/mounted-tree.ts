@@ -12,6 +12,9 @@ import { UserClients } from './user-clients.ts'
 const accessModeMask = 0o3
 const permissionMask = 0o7777
 const unknownUser = 0xffffffff
+const copyBytes = 1024 * 1024
+/** What one call copies: a caller that is killed waits no longer than for this. */
+const copyRangeBytesMax = 16 * copyBytes
 
 /** Where the tree comes from. */
 export interface TreeOptions {
@@ -222,9 +225,47 @@ export class MountedTree {
     return inode.read(lease.client, buffer, position)
   }
 
-  write(handle: number, bytes: Uint8Array, position: number): Promise<number> {
+  /** Writes at `position`; a handle opened with O_APPEND writes at the end, unless `isPlaced` (the pages of a mapping). */
+  write(handle: number, bytes: Uint8Array, position: number, isPlaced = false): Promise<number> {
     const { inode, lease, isAppending } = this.#files.get(handle)
-    return inode.write(lease.client, bytes, isAppending ? undefined : position)
+    return inode.write(lease.client, bytes, isAppending && !isPlaced ? undefined : position)
+  }
+
+  /**
+   * fallocate(2): makes the file at least as long as the end of the range unless `keepsSize`, and with `zeroes` the bytes
+   * of the range that there are zero.
+   *
+   * @throws MountError ENOSPC where the cluster has no room for what is added
+   */
+  async allocate(
+    handle: number,
+    range: { readonly offset: number; readonly length: number },
+    how: { readonly keepsSize: boolean; readonly zeroes: boolean },
+  ): Promise<void> {
+    const { inode, lease } = this.#files.get(handle)
+    const { blockSize, free } = await this.statfs()
+    if (!how.zeroes && range.length > free * blockSize)
+      throw new MountError('ENOSPC', `The cluster has no room for ${range.length} bytes`)
+    await inode.allocate(lease.client, range, how)
+  }
+
+  /** copy_file_range(2): returns how many bytes were copied, at most {@link copyRangeBytesMax} at a time. */
+  async copyRange(
+    from: { readonly handle: number; readonly offset: number },
+    to: { readonly handle: number; readonly offset: number },
+    length: number,
+  ): Promise<number> {
+    const total = Math.min(length, copyRangeBytesMax)
+    const buffer = Buffer.allocUnsafe(Math.min(total, copyBytes))
+    let done = 0
+    while (done < total) {
+      const piece = buffer.subarray(0, Math.min(buffer.length, total - done))
+      const count = await this.read(from.handle, piece, from.offset + done)
+      if (count === 0) break
+      await this.write(to.handle, piece.subarray(0, count), to.offset + done, true)
+      done += count
+    }
+    return done
   }
 
   /** fsync(2) and close(2): what was written is in the cluster, on disk on every replica. */
@@ -239,11 +280,14 @@ export class MountedTree {
 
   /** A handle to read a directory with. */
   opendir(uid: number, node: number): number {
-    return this.#directories.open(() =>
-      this.#clients.run(uid, (client) =>
-        client.readdir(this.#nodes.pathOf(node), { withFileTypes: true }),
-      ),
-    )
+    const path = this.#nodes.pathOf(node)
+    const lease = this.#clients.lease(uid)
+    return this.#directories.open({
+      list: (after) => lease.client.opendir(path, { after }),
+      close: () => {
+        lease.release()
+      },
+    })
   }
 
   /** Entries from the given index on; `.` and `..` are the first two and have no status. */
@@ -252,14 +296,13 @@ export class MountedTree {
     node: number,
     start: number,
   ): AsyncGenerator<TreeEntry, void, undefined> {
-    const statuses = await this.#directories.entries(handle, start === 0)
-    for (let index = start; index < statuses.length + 2; index += 1) {
-      const status = statuses[index - 2]
-      if (index < 2 || status === undefined) yield this.#dots(node, index)
-      else {
-        const id = this.#nodes.numberOf(status.inode)
-        yield { name: status.name, status, attributes: this.#attributes(status, id) }
-      }
+    for (let index = start; index < 2; index += 1) yield this.#dots(node, index)
+    if (start === 0) this.#directories.rewind(handle)
+    for (let index = Math.max(0, start - 2); ; index += 1) {
+      const status = await this.#directories.entry(handle, index)
+      if (status === undefined) return
+      const id = this.#nodes.numberOf(status.inode)
+      yield { name: status.name, status, attributes: this.#attributes(status, id) }
     }
   }
 

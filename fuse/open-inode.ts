@@ -89,13 +89,25 @@ export class OpenInode {
   }
 
   truncate(client: DfsClient, size: number): Promise<void> {
+    return this.#inTurn(() => this.#truncate(client, size))
+  }
+
+  /** As `MountedTree.allocate`. */
+  allocate(
+    client: DfsClient,
+    { offset, length }: { readonly offset: number; readonly length: number },
+    { keepsSize, zeroes }: { readonly keepsSize: boolean; readonly zeroes: boolean },
+  ): Promise<void> {
     return this.#inTurn(async () => {
       const spool = await this.#writable(client)
-      if (size === this.#size) return
-      if (size > 0 && size < this.#publishedSize) await this.#fetchAll(client, spool)
-      if (size === 0) this.#isWhole = true
-      await spool.truncate(size)
-      this.#changed(size < this.#publishedSize ? 'anything' : 'tail', size)
+      const size = this.#size
+      const end = Math.min(offset + length, size)
+      if (zeroes && offset < end) {
+        if (offset < this.#publishedSize) await this.#fetchAll(client, spool)
+        await spool.clear(offset, end, size)
+        this.#changed(offset < this.#publishedSize ? 'anything' : 'tail', size)
+      }
+      if (!keepsSize && offset + length > size) await this.#truncate(client, offset + length)
     })
   }
 
@@ -137,6 +149,15 @@ export class OpenInode {
     const result = this.#last.then(action)
     this.#last = result.catch(() => undefined)
     return result
+  }
+
+  async #truncate(client: DfsClient, size: number): Promise<void> {
+    const spool = await this.#writable(client)
+    if (size === this.#size) return
+    if (size > 0 && size < this.#publishedSize) await this.#fetchAll(client, spool)
+    if (size === 0) this.#isWhole = true
+    await spool.truncate(size)
+    this.#changed(size < this.#publishedSize ? 'anything' : 'tail', size)
   }
 
   #changed(difference: Difference, size: number): void {

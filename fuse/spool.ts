@@ -52,6 +52,18 @@ export class Spool {
     return done
   }
 
+  /** Makes the bytes from `start` to before `end` zero, of a file of `size` bytes: a hole where the file ends there. */
+  async clear(start: number, end: number, size: number): Promise<void> {
+    if (end === size) {
+      await this.truncate(start)
+      await this.truncate(size)
+      return
+    }
+    const zeros = Buffer.alloc(Math.min(copyBytes, end - start))
+    for (let at = start; at < end; at += zeros.length)
+      await this.write(zeros.subarray(0, Math.min(zeros.length, end - at)), at)
+  }
+
   async truncate(size: number): Promise<void> {
     await this.#file.truncate(size)
   }

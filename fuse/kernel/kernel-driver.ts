@@ -7,8 +7,8 @@ import { KernelSession } from './session.ts'
 
 /** Requests waited for at once; each takes a thread of libuv's pool while it waits. */
 const readers = 2
-/** Requests whose bytes are kept while they are carried out: the bound on memory for writes. */
-const buffersMax = 16
+/** Writes under way, whose bytes are kept until they are carried out: the bound on memory for them. */
+const buffersMax = 24
 
 /** A mount in the kernel's table. */
 export interface KernelMount {
@@ -124,9 +124,10 @@ class DeviceLoop {
   }
 
   async #serve(buffer: Buffer, length: number): Promise<void> {
-    const reply = await this.#session.handle(buffer.subarray(0, length))
+    await this.#session.handle(buffer.subarray(0, length), (reply) => {
+      this.#write(reply)
+    })
     this.#give(buffer)
-    if (reply !== undefined) this.#write(reply)
   }
 
   /** Bytes of the next request; undefined when the mount is gone. */

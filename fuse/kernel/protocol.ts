@@ -37,8 +37,10 @@ export const opcodes = {
   interrupt: 36,
   destroy: 38,
   batchForget: 42,
+  fallocate: 43,
   readdirplus: 44,
   rename2: 45,
+  copyFileRange: 47,
 } as const
 
 /** Bits of `fuse_setattr_in.valid`. */
@@ -69,6 +71,16 @@ export const initBits = {
 
 /** What this program asks of a kernel that offers it. */
 export const wantedInitBits = Object.values(initBits).reduce((bits, bit) => bits | bit, 0)
+
+/** Bit of `fuse_write_in.write_flags`: pages of a mapping or the like, at any offset, through any handle of the file. */
+export const writeCache = 1
+
+/** Bits of `fuse_fallocate_in.mode`, as fallocate(2) has them; without any, a file is made long enough. */
+export const fallocateBits = {
+  keepSize: 1 << 0,
+  punchHole: 1 << 1,
+  zeroRange: 1 << 4,
+} as const
 
 /** Bits of `fuse_rename2_in.flags`. */
 export const renameNoReplace = 1

@@ -11,7 +11,8 @@ import {
 const validitySeconds = 1
 const headerBytes = 16
 const attributeBytes = 88
-const entryBytes = 128
+/** Size of `fuse_entry_out`. */
+export const entryBytes = 128
 /** Milliseconds are what the namenode keeps; the kernel rounds times it makes up to this many nanoseconds. */
 const timeGranularityNs = 1_000_000
 /** Requests for read-ahead and the like that the kernel has under way at once. */

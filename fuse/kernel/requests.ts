@@ -1,4 +1,4 @@
-import { opcodes, setattrBits } from './protocol.ts'
+import { opcodes, setattrBits, writeCache } from './protocol.ts'
 
 /** What every request begins with: `fuse_in_header`, 40 bytes. */
 export interface RequestHeader {
@@ -8,6 +8,8 @@ export interface RequestHeader {
   readonly node: number
   readonly uid: number
   readonly gid: number
+  /** Thread that waits for the answer. */
+  readonly pid: number
 }
 
 /** Changes that a SETATTR request wants; what is absent stays. */
@@ -35,15 +37,9 @@ export type RequestBody =
       readonly forgets: readonly { readonly node: number; readonly count: number }[]
     }
   | {
-      readonly kind:
-        | 'getattr'
-        | 'statfs'
-        | 'interrupt'
-        | 'destroy'
-        | 'symlink'
-        | 'link'
-        | 'fsyncdir'
+      readonly kind: 'getattr' | 'statfs' | 'destroy' | 'symlink' | 'link' | 'fsyncdir'
     }
+  | { readonly kind: 'interrupt'; readonly unique: bigint }
   | { readonly kind: 'setattr'; readonly changes: AttributeChanges }
   | { readonly kind: 'mkdir' | 'mknod'; readonly name: string; readonly mode: number }
   | {
@@ -71,6 +67,21 @@ export type RequestBody =
       readonly handle: number
       readonly offset: number
       readonly bytes: Buffer
+      /** The offset counts whatever the handle was opened with. */
+      readonly isFromCache: boolean
+    }
+  | {
+      readonly kind: 'fallocate'
+      readonly handle: number
+      readonly offset: number
+      readonly length: number
+      readonly mode: number
+    }
+  | {
+      readonly kind: 'copyFileRange'
+      readonly from: { readonly handle: number; readonly offset: number }
+      readonly to: { readonly handle: number; readonly offset: number }
+      readonly length: number
     }
   | { readonly kind: 'flush' | 'fsync' | 'release' | 'releasedir'; readonly handle: number }
   | { readonly kind: 'unknown' }
@@ -107,6 +118,7 @@ export function decodeRequest(buffer: Buffer): Request {
     node: Number(buffer.readBigUInt64LE(16)),
     uid: buffer.readUInt32LE(24),
     gid: buffer.readUInt32LE(28),
+    pid: buffer.readUInt32LE(32),
   }
   const length = buffer.readUInt32LE(0)
   if (length !== buffer.length)
@@ -134,8 +146,12 @@ class Fields {
     return this.#bytes.readUInt32LE(at)
   }
 
+  big(at: number): bigint {
+    return this.#bytes.readBigUInt64LE(at)
+  }
+
   u64(at: number): number {
-    const value = this.#bytes.readBigUInt64LE(at)
+    const value = this.big(at)
     if (value > BigInt(Number.MAX_SAFE_INTEGER))
       throw new RangeError(`${value} at byte ${at} is too large`)
     return Number(value)
@@ -182,9 +198,7 @@ class Fields {
 type Decode = (fields: Fields, header: RequestHeader) => RequestBody
 
 const plain =
-  (
-    kind: 'getattr' | 'statfs' | 'interrupt' | 'destroy' | 'symlink' | 'link' | 'fsyncdir',
-  ): Decode =>
+  (kind: 'getattr' | 'statfs' | 'destroy' | 'symlink' | 'link' | 'fsyncdir'): Decode =>
   () => ({ kind })
 const named =
   (kind: 'lookup' | 'unlink' | 'rmdir'): Decode =>
@@ -252,6 +266,26 @@ const decoders = new Map<number, Decode>([
       handle: fields.u64(0),
       offset: fields.u64(8),
       bytes: fields.bytes(40, fields.u32(16)),
+      isFromCache: (fields.u32(20) & writeCache) !== 0,
+    }),
+  ],
+  [
+    opcodes.fallocate,
+    (fields) => ({
+      kind: 'fallocate',
+      handle: fields.u64(0),
+      offset: fields.u64(8),
+      length: fields.u64(16),
+      mode: fields.u32(24),
+    }),
+  ],
+  [
+    opcodes.copyFileRange,
+    (fields) => ({
+      kind: 'copyFileRange',
+      from: { handle: fields.u64(0), offset: fields.u64(8) },
+      to: { handle: fields.u64(24), offset: fields.u64(32) },
+      length: fields.u64(40),
     }),
   ],
   [opcodes.statfs, plain('statfs')],
@@ -260,7 +294,7 @@ const decoders = new Map<number, Decode>([
   [opcodes.release, handled('release')],
   [opcodes.releasedir, handled('releasedir')],
   [opcodes.fsyncdir, plain('fsyncdir')],
-  [opcodes.interrupt, plain('interrupt')],
+  [opcodes.interrupt, (fields) => ({ kind: 'interrupt', unique: fields.big(0) })],
   [opcodes.destroy, plain('destroy')],
 ])
 

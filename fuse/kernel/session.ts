@@ -1,10 +1,12 @@
 import { errnoOf, MountError } from '../errno.ts'
 import type { MountedTree } from '../mounted-tree.ts'
-import { protocolMajor, renameNoReplace } from './protocol.ts'
+import { Interrupts } from './interrupts.ts'
+import { fallocateBits, protocolMajor, renameNoReplace } from './protocol.ts'
 import {
   attributesReply,
   createReply,
   DirectoryReply,
+  entryBytes,
   entryReply,
   initReply,
   openReply,
@@ -12,39 +14,62 @@ import {
   statfsReply,
   writeReply,
 } from './replies.ts'
-import { BadRequest, decodeRequest, type RequestBody, type RequestHeader } from './requests.ts'
+import {
+  BadRequest,
+  decodeRequest,
+  type Request,
+  type RequestBody,
+  type RequestHeader,
+} from './requests.ts'
 
 const noBytes = Buffer.alloc(0)
 
-/** A reply in pieces, or undefined where the kernel wants none. */
-export type Reply = readonly Buffer[] | undefined
+/** Takes a reply, in pieces. */
+export type SendReply = (reply: readonly Buffer[]) => void
 
 /** Answers the kernel's requests from a tree. */
 export class KernelSession {
   readonly #tree: MountedTree
+  readonly #interrupts = new Interrupts()
 
   constructor(tree: MountedTree) {
     this.#tree = tree
   }
 
   /**
-   * Carries out the request in `buffer`, which belongs to it until the promise resolves. Never rejects: what fails is answered
-   * with its errno.
+   * Takes the request in `buffer`, which belongs to it until the promise resolves: only the bytes of a write are needed until it
+   * is carried out. Never rejects: what fails is answered with its errno. `send` is called once, or not at all where the
+   * kernel wants no reply; for a caller who is being killed before the request is carried out.
    */
-  async handle(buffer: Buffer): Promise<Reply> {
-    let header: RequestHeader | undefined
+  async handle(buffer: Buffer, send: SendReply): Promise<void> {
+    let request: Request
     try {
-      const request = decodeRequest(buffer)
-      header = request.header
-      const payload = await this.#answer(header, request.body)
-      return payload === undefined
-        ? undefined
-        : [replyHeader(header.unique, 0, payload.length), payload]
+      request = decodeRequest(buffer)
     } catch (error) {
-      const isBad = error instanceof BadRequest
-      const answered = isBad ? error.header : header
-      const errno = errnoOf(isBad ? new MountError('EINVAL', error.message) : error)
-      return answered === undefined ? undefined : [replyHeader(answered.unique, errno, 0)]
+      if (!(error instanceof BadRequest)) throw error
+      const errno = errnoOf(new MountError('EINVAL', error.message))
+      if (error.header !== undefined) send([replyHeader(error.header.unique, errno, 0)])
+      return
+    }
+    const done = this.#carryOut(request, send)
+    if (request.body.kind === 'write') await done
+  }
+
+  async #carryOut({ header, body }: Request, send: SendReply): Promise<void> {
+    const caller: { isGone: boolean } = { isGone: false }
+    this.#interrupts.add(header, () => {
+      caller.isGone = true
+      send([replyHeader(header.unique, errnoOf(new MountError('EINTR', 'Killed')), 0)])
+    })
+    try {
+      const payload = await this.#answer(header, body)
+      if (payload === undefined) return
+      if (caller.isGone) await this.#takeBack(body, payload)
+      else send([replyHeader(header.unique, 0, payload.length), payload])
+    } catch (error) {
+      if (!caller.isGone) send([replyHeader(header.unique, errnoOf(error), 0)])
+    } finally {
+      this.#interrupts.remove(header.unique)
     }
   }
 
@@ -64,6 +89,7 @@ export class KernelSession {
         for (const { node: id, count } of body.forgets) tree.forget(id, count)
         return undefined
       case 'interrupt':
+        void this.#interrupts.interrupt(body.unique)
         return undefined
       case 'getattr':
         return attributesReply(await tree.getattr(uid, node))
@@ -93,7 +119,11 @@ export class KernelSession {
         return bytes.subarray(0, await tree.read(body.handle, bytes, body.offset))
       }
       case 'write':
-        return writeReply(await tree.write(body.handle, body.bytes, body.offset))
+        return writeReply(await tree.write(body.handle, body.bytes, body.offset, body.isFromCache))
+      case 'fallocate':
+        return this.#fallocate(body)
+      case 'copyFileRange':
+        return writeReply(await tree.copyRange(body.from, body.to, body.length))
       case 'flush':
       case 'fsync':
         await tree.sync(body.handle)
@@ -136,6 +166,30 @@ export class KernelSession {
       isExclusive,
     )
     return noBytes
+  }
+
+  async #fallocate(body: RequestBody & { readonly kind: 'fallocate' }): Promise<Buffer> {
+    const { mode, handle, offset, length } = body
+    const { keepSize, punchHole, zeroRange } = fallocateBits
+    if ((mode & ~(keepSize | punchHole | zeroRange)) !== 0)
+      throw new MountError('EOPNOTSUPP', 'Ranges are neither taken out of files nor put in')
+    const how = {
+      keepsSize: (mode & keepSize) !== 0,
+      zeroes: (mode & (punchHole | zeroRange)) !== 0,
+    }
+    await this.#tree.allocate(handle, { offset, length }, how)
+    return noBytes
+  }
+
+  /** Nobody was told of what an answer hands out: it is given back. */
+  async #takeBack(body: RequestBody, payload: Buffer): Promise<void> {
+    const { kind } = body
+    const first = payload.length < 8 ? 0 : Number(payload.readBigUInt64LE(0))
+    if (kind === 'open') await this.#tree.release(first)
+    if (kind === 'opendir') this.#tree.closedir(first)
+    if (kind === 'create') await this.#tree.release(Number(payload.readBigUInt64LE(entryBytes)))
+    if (kind === 'lookup' || kind === 'mkdir' || kind === 'mknod' || kind === 'create')
+      this.#tree.forget(first, 1)
   }
 
   async #readdir(

@@ -1,7 +1,7 @@
 /** The kernel's requests and our replies, by bytes laid out as `include/uapi/linux/fuse.h` has them. */
 import fc from 'fast-check'
 import t from 'tap'
-import { opcodes, setattrBits } from '../../../fuse/kernel/protocol.ts'
+import { opcodes, setattrBits, writeCache } from '../../../fuse/kernel/protocol.ts'
 import {
   attributesReply,
   createReply,
@@ -46,7 +46,7 @@ t.test('requests are decoded field by field', async (t) => {
       'hex',
     ),
   )
-  t.same(lookup.header, { opcode: 1, unique: 7n, node: 5, uid: 1000, gid: 100 })
+  t.same(lookup.header, { opcode: 1, unique: 7n, node: 5, uid: 1000, gid: 100, pid: 4242 })
   t.same(lookup.body, { kind: 'lookup', name: 'ab' })
   t.same(bodyOf(opcodes.forget, u64(3)), { kind: 'forget', forgets: [{ node: 5, count: 3 }] })
   t.same(bodyOf(opcodes.batchForget, u32(2, 0), u64(8, 1, 9, 2)), {
@@ -77,7 +77,23 @@ t.test('requests are decoded field by field', async (t) => {
     handle: 11,
     offset: 12,
     bytes: Buffer.from('abc'),
+    isFromCache: false,
   })
+  t.match(
+    bodyOf(opcodes.write, u64(11, 12), u32(0, writeCache), u64(0), u32(0, 0)),
+    { isFromCache: true },
+    'pages of a mapping are placed',
+  )
+  t.same(bodyOf(opcodes.fallocate, u64(11, 12, 13), u32(3, 0)), {
+    ...{ kind: 'fallocate', handle: 11, offset: 12, length: 13, mode: 3 },
+  })
+  t.same(bodyOf(opcodes.copyFileRange, u64(11, 12, 13, 14, 15, 16, 0)), {
+    kind: 'copyFileRange',
+    from: { handle: 11, offset: 12 },
+    to: { handle: 14, offset: 15 },
+    length: 16,
+  })
+  t.same(bodyOf(opcodes.interrupt, u64(99)), { kind: 'interrupt', unique: 99n })
   t.same(bodyOf(999), { kind: 'unknown' })
 })
 
