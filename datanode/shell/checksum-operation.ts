@@ -4,9 +4,9 @@ import { DfsError } from '../../protocol/errors.ts'
 import { blockId, generationStamp } from '../../protocol/ids.ts'
 import type { OpBlockChecksum } from '../../protocol/messages/data-transfer.ts'
 import { chunkCount, type MetaLayout, stripeChecksums } from '../format/block-meta.ts'
+import { chunkCrc } from './open-replica.ts'
 import { wireChecksumTypes } from './read-operation.ts'
 import type { StoredReplica } from './replica-reader.ts'
-import { chunkCrc } from './replica-repair.ts'
 import type { TransferConnection } from './transfer-connection.ts'
 
 const stripesReadTogether = 128

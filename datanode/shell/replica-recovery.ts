@@ -4,7 +4,8 @@ import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.t
 import { type ReplicaInfo, type ReplicaRecovery, reportedState } from '../core/replica.ts'
 import { requireHeldByRecovery, requireYoungerRecovery } from '../core/replica-rules.ts'
 import { requireIntact } from './intact-replica.ts'
-import { cutReplica, sealReplica } from './replica-repair.ts'
+import { cutReplica } from './replica-cut.ts'
+import { sealReplica } from './replica-repair.ts'
 import type { ReplicaShelf } from './replica-shelf.ts'
 
 /** A replica as it was when its recovery began. */

@@ -1,70 +1,25 @@
-import { constants } from 'node:fs'
-import { crc32, crc32c, xxh64 } from '../../base/checksum.ts'
+import { xxh64 } from '../../base/checksum.ts'
 import { crcCombiner } from '../../protocol/crc-combine.ts'
-import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId } from '../../protocol/ids.ts'
 import { encodeBlockDigest, spanDigestBytes } from '../format/block-digest.ts'
 import {
   checksumOffset,
   chunkCount,
-  decodeMetaHeader,
-  decodeSyncMarks,
   type MetaLayout,
   metaFileBytes,
   metaHeader,
   readSpanDigest,
-  type SyncMark,
   stripeChecksums,
   stripeOffset,
 } from '../format/block-meta.ts'
 import { MetaBuilder } from '../format/meta-builder.ts'
-import { type FileSystem, readExactlyAt } from './files.ts'
+import { readExactlyAt } from './files.ts'
+import { chunkCrc, damaged, type OpenReplica, withReplica, writeDigest } from './open-replica.ts'
+import { endReplica } from './replica-cut.ts'
 import type { ReplicaFiles } from './volume.ts'
 
 /** Bytes of stripes that are read together. */
 const stripesReadTogetherBytes = 1024 * 1024
-
-/** Both files of a replica, open for reading and writing. */
-interface OpenReplica {
-  readonly disk: FileSystem
-  readonly files: ReplicaFiles
-  readonly blockId: BlockId
-  readonly data: number
-  readonly meta: number
-  readonly layout: MetaLayout
-  /** The longest first. */
-  readonly syncMarks: readonly SyncMark[]
-}
-
-/** Opens a replica's files, lets `use` work on them, and closes them. */
-async function withReplica<T>(
-  files: ReplicaFiles,
-  blockId: BlockId,
-  use: (replica: OpenReplica) => Promise<T>,
-): Promise<T> {
-  const { disk } = files
-  const data = await disk.openFile(files.data, constants.O_RDWR)
-  try {
-    const meta = await disk.openFile(files.meta, constants.O_RDWR)
-    try {
-      const header = Buffer.alloc(metaHeader.sizeOf)
-      const found = await disk.readAt(meta, header, 0)
-      const layout = decodeMetaHeader(header.subarray(0, found), blockId, files.meta)
-      const syncMarks = decodeSyncMarks(header)
-      return await use({ disk, files, blockId, data, meta, layout, syncMarks })
-    } finally {
-      await disk.closeFile(meta)
-    }
-  } finally {
-    await disk.closeFile(data)
-  }
-}
-
-/** CRC of the type a block uses; 0 for the type without checksums. */
-export function chunkCrc(layout: MetaLayout, data: Uint8Array, initial = 0): number {
-  if (layout.checksumType === 'crc32c') return crc32c(data, initial)
-  return layout.checksumType === 'crc32' ? crc32(data, initial) : 0
-}
 
 /**
  * Brings a replica that was being written when its datanode stopped to the longest prefix its stored
@@ -79,42 +34,8 @@ export function chunkCrc(layout: MetaLayout, data: Uint8Array, initial = 0): num
 export function recoverPrefix(files: ReplicaFiles, blockId: BlockId): Promise<number> {
   return withReplica(files, blockId, async (replica) => {
     const { length, chunkChecksum } = await verifiedPrefix(replica)
-    await rewriteTail(replica, length, chunkChecksum)
+    await endReplica(replica, length, chunkChecksum)
     return length
-  })
-}
-
-/**
- * Cuts a replica of `length` bytes to `newLength`, durably: data, chunk CRCs and span digest.
- *
- * @throws {@link DfsError} CHECKSUM_MISMATCH when the chunk to be cut is damaged: nothing is changed then
- */
-export function cutReplica(
-  files: ReplicaFiles,
-  blockId: BlockId,
-  { length, newLength }: { readonly length: number; readonly newLength: number },
-): Promise<void> {
-  return withReplica(files, blockId, async (replica) => {
-    const { layout } = replica
-    const chunk = Math.floor(newLength / layout.bytesPerChecksum)
-    const start = chunk * layout.bytesPerChecksum
-    const end = Math.min(length, start + layout.bytesPerChecksum)
-    let checksum: number | undefined
-    if (start < newLength && layout.checksumBytes > 0) {
-      const data = Buffer.alloc(end - start)
-      await readExactlyAt(replica.disk, replica.data, data, start, files.data)
-      const stored = Buffer.alloc(4)
-      await readExactlyAt(
-        replica.disk,
-        replica.meta,
-        stored,
-        checksumOffset(layout, chunk),
-        files.meta,
-      )
-      requireChecksum(replica, start, { expected: stored.readUInt32BE(), data })
-      checksum = chunkCrc(layout, data.subarray(0, newLength - start))
-    }
-    await rewriteTail(replica, newLength, checksum)
   })
 }
 
@@ -245,7 +166,7 @@ async function verifiedPrefix(replica: OpenReplica): Promise<Prefix> {
     if (good === count) {
       const isLast = data.length < layout.spanBytes
       if (layout.checksumBytes === 0 && readSpanDigest(stripe) !== digest) {
-        return { length: start, chunkChecksum: undefined }
+        return markedEnd(replica, start, data) ?? { length: start, chunkChecksum: undefined }
       }
       if (!isLast && readSpanDigest(stripe) !== digest) await writeDigest(replica, at, digest)
       continue
@@ -276,12 +197,22 @@ function endInChunk(
     crc = chunkCrc(layout, chunk.subarray(bytes - 1, bytes), crc)
     if (crc === stored) best = { length: start + bytes, chunkChecksum: crc }
   }
-  const mark = replica.syncMarks.find(({ length, spanDigest }) => {
-    const marked = length - span.start
-    const isHere = length > start && length > best.length && marked <= span.data.length
-    return isHere && xxh64(span.data.subarray(0, marked)) === spanDigest
+  const mark = markedEnd(replica, span.start, span.data)
+  return mark !== undefined && mark.length > best.length ? mark : best
+}
+
+/** The longest sync mark within a span that its bytes agree with. At the end of a chunk a mark says nothing of its CRC. */
+function markedEnd(
+  { layout, syncMarks }: OpenReplica,
+  start: number,
+  data: Buffer,
+): Prefix | undefined {
+  return syncMarks.find(({ length, spanDigest }) => {
+    const marked = length - start
+    const isMeant = layout.checksumBytes === 0 || length % layout.bytesPerChecksum !== 0
+    const isHere = isMeant && marked > 0 && marked <= data.length
+    return isHere && xxh64(data.subarray(0, marked)) === spanDigest
   })
-  return mark ?? best
 }
 
 /** Number of chunks whose CRCs the meta file has; for a type without CRCs, those the data has. */
@@ -295,60 +226,4 @@ async function storedChunks(replica: OpenReplica, dataBytes: number): Promise<nu
   const rest =
     bytes - stripes * layout.stripeBytes - (layout.stripeBytes - layout.chunksPerSpan * 4)
   return stripes * layout.chunksPerSpan + Math.max(0, Math.floor(rest / 4))
-}
-
-/** Ends both files at `length` and makes digest, last CRC and the loss of the rest durable. */
-async function rewriteTail(
-  replica: OpenReplica,
-  length: number,
-  chunkChecksum: number | undefined,
-): Promise<void> {
-  const { disk, layout, data, meta, files } = replica
-  await disk.truncateFile(data, length)
-  await disk.truncateFile(meta, metaFileBytes(layout, length))
-  const span = Math.floor(length / layout.spanBytes)
-  const spanData = Buffer.alloc(length - span * layout.spanBytes)
-  if (spanData.length > 0) {
-    await readExactlyAt(disk, data, spanData, span * layout.spanBytes, files.data)
-    await writeDigest(replica, stripeOffset(layout, span), xxh64(spanData))
-  }
-  if (chunkChecksum !== undefined) {
-    const bytes = Buffer.alloc(4)
-    bytes.writeUInt32BE(chunkChecksum)
-    await disk.writeAt(
-      meta,
-      bytes,
-      checksumOffset(layout, Math.floor(length / layout.bytesPerChecksum)),
-    )
-  }
-  // The marks and the digest behind them speak of what the replica was.
-  await disk.writeAt(
-    meta,
-    Buffer.alloc(metaHeader.sizeOf - metaHeader.syncMarks),
-    metaHeader.syncMarks,
-  )
-  await Promise.all([disk.syncFileData(data), disk.syncFileData(meta)])
-}
-
-async function writeDigest(replica: OpenReplica, offset: number, digest: bigint): Promise<void> {
-  const bytes = Buffer.alloc(8)
-  bytes.writeBigUInt64BE(digest)
-  await replica.disk.writeAt(replica.meta, bytes, offset)
-}
-
-function requireChecksum(
-  replica: OpenReplica,
-  start: number,
-  { expected, data }: { readonly expected: number; readonly data: Buffer },
-): void {
-  if (chunkCrc(replica.layout, data) !== expected) throw damaged(replica, start)
-}
-
-function damaged(replica: OpenReplica, offset: number): DfsError {
-  return new DfsError(
-    'CHECKSUM_MISMATCH',
-    `Block ${replica.blockId} is damaged: "${replica.files.data}" does not match its chunk ` +
-      `checksum at offset ${offset}`,
-    { blockId: replica.blockId, path: replica.files.data },
-  )
 }

@@ -13,6 +13,7 @@ import {
 } from '../format/block-file.ts'
 import { metaHeader } from '../format/block-meta.ts'
 import { errnoOf, type FileSystem } from './files.ts'
+import { completeCut } from './replica-cut.ts'
 import { recoverPrefix } from './replica-repair.ts'
 import type { ReplicaFiles, Volume } from './volume.ts'
 
@@ -40,7 +41,7 @@ interface DirectoryContents {
 
 /**
  * Lists the replicas of a volume and settles what a crash left half done: copies are gone (the volume
- * emptied their directory), a finalization between its two renames is completed, a replica that was
+ * emptied their directory), a finalization between its two renames and a cut are completed, a replica that was
  * being written is cut to the prefix its checksums vouch for and becomes `rwr`.
  */
 export async function scanVolume(volume: Volume, logger: Logger): Promise<FoundReplica[]> {
@@ -157,6 +158,8 @@ async function finalizedReplicas(
       const size = await volume.disk.pathBytes(files.data)
       const { storage } = volume
       const stored = await storedDigest(files, size)
+      // Final replicas have a digest, unless they are of an earlier release, or were being cut.
+      if (stored.digest === undefined) await settleCut({ files, blockId, length: size }, logger)
       // A time from the future would keep the replica from ever being verified.
       const verifiedAt = millis(Math.min(stored.modifiedAt, volume.wallTime()))
       const start = { blockId, generationStamp, length: size, digest: stored.digest, verifiedAt }
@@ -165,6 +168,19 @@ async function finalizedReplicas(
     for (const replica of await Promise.all(batch)) if (replica !== undefined) found.push(replica)
   }
   return found
+}
+
+/** Damage that does not let a cut be completed is for the scrubber to report. */
+async function settleCut(
+  { files, blockId, length }: Pick<FoundReplica, 'files' | 'blockId' | 'length'>,
+  logger: Logger,
+): Promise<void> {
+  try {
+    if (await completeCut(files, blockId, length)) logger.info('cut-completed', { blockId, length })
+  } catch (error) {
+    if (!isDfsError(error)) throw error
+    logger.warn('cut-not-completed', { blockId, reason: error.message })
+  }
 }
 
 /** The digest in a meta file, and when the file was last changed: written, or touched by the scrubber. */

@@ -24,7 +24,7 @@ import {
   stripeChecksums,
   stripeOffset,
 } from '../../datanode/format/block-meta.ts'
-import { chunkCrc } from '../../datanode/shell/replica-repair.ts'
+import { chunkCrc } from '../../datanode/shell/open-replica.ts'
 import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
 
