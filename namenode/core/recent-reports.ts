@@ -6,6 +6,9 @@
  *     2. it finalizes B, deletes A, and reports both incrementally
  *     3. the list from step 1 arrives: it must neither remove B nor bring A back
  *
+ * A list may also be the younger of the two: B was reopened meanwhile, and what the datanode would have said of it
+ * incrementally is in the list only. Stamps tell, because a replica's never falls.
+ *
  * Two generations of a map, exchanged every `reportRaceMs`, remember at least that long and at most
  * twice that, without a timestamp per block.
  */
@@ -31,8 +34,7 @@ export class RecentReports {
 
   /** A replica that a full report lists was received, or deleted, after the report was put together. */
   isLater(now: Millis, id: BlockId, stamp: GenerationStamp): boolean {
-    const last = this.#last(now, id)
-    return last > 0 || (last < 0 && -last >= stamp)
+    return Math.abs(this.#last(now, id)) >= stamp
   }
 
   /** The last thing said of the block was that it was received. */

@@ -100,6 +100,8 @@ export class ReportIntake {
     const node = this.#registry.registered(uuid)
     const storage = this.#registry.ensureStorage(node, storageUuid)
     storage.reportCount += 1
+    // Who reports by differences makes one report at a time: what came incrementally is older, whatever it said.
+    storage.recent.clear()
     const { reportCount } = storage
     const steps = differingBuckets(storage, buckets, this.#ledger)
     let step = steps.next()

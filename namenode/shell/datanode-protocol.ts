@@ -47,7 +47,7 @@ export class DatanodeService {
   readonly #logger: Logger
   readonly #leases: ReportLeases
   readonly #reports: BlockReports
-  /** The connection a datanode speaks over now; a late close of an earlier one says nothing. */
+  /** The connection a datanode speaks over now; an earlier one, and its late close, says nothing any more (S10). */
   readonly #connectionByDatanode = new Map<DatanodeUuid, number>()
 
   constructor(context: ClientContext, logger: Logger) {
@@ -168,8 +168,9 @@ export class DatanodeService {
   }
 
   /**
-   * Checks that a datanode belongs to this namespace and notes the connection it speaks over.
-   * @throws {@link DfsError} UNREGISTERED_NODE when it was formatted for another one.
+   * Checks that a datanode belongs to this namespace and speaks over its latest connection, which is noted. Of one that it
+   * gave up the network may bring calls all the same, long after it registered and reported anew over another.
+   * @throws {@link DfsError} UNREGISTERED_NODE when it was formatted for another namespace, IO_ERROR for an earlier connection.
    */
   #identify(registration: DatanodeRegistration, call: RpcCall): DatanodeUuid {
     const { storageInfo, datanodeID } = registration
@@ -184,8 +185,17 @@ export class DatanodeService {
       )
     }
     const uuid = datanodeUuid(datanodeID.datanodeUuid)
+    const { id } = call.connection
+    if (id < (this.#connectionByDatanode.get(uuid) ?? id)) {
+      throw new DfsError(
+        'IO_ERROR',
+        `Datanode ${datanodeID.hostName}:${datanodeID.xferPort} has opened another connection since: ` +
+          'what comes over an earlier one is out of date',
+        { datanode: uuid },
+      )
+    }
     connectionState(call.connection).datanode = uuid
-    this.#connectionByDatanode.set(uuid, call.connection.id)
+    this.#connectionByDatanode.set(uuid, id)
     return uuid
   }
 

@@ -151,6 +151,10 @@ class ReportingDatanode {
     })
   }
 
+  registerAgain() {
+    return this.registerAs(this.#registration.storageInfo.clusterID)
+  }
+
   registerAs(clusterID: string) {
     const { storageInfo } = this.#registration
     return this.#client.call(datanodeProtocol, 'registerDatanode', {
@@ -290,6 +294,26 @@ t.test('probes for features that are not in use get harmless, true answers', asy
     }),
     { code: 'UNSUPPORTED_OPERATION' },
   )
+  await namenode.stop()
+})
+
+t.test('what a datanode said over a connection it gave up changes nothing any more', async (t) => {
+  const namenode = await start(t, t.testdir())
+  const call = clientCalls(connect(t, namenode))
+  const file = { src: '/f', clientName: 'writer' }
+  const creation = { masked: { perm: 0o644 }, createFlag: 1, createParent: true, replication: 1 }
+  await call('create', { ...file, ...creation, blockSize: 134217728 })
+  const givenUp = await ReportingDatanode.register(connect(t, namenode), 1)
+  const { block } = await call('addBlock', file)
+  const datanode = await ReportingDatanode.register(connect(t, namenode), 1)
+  const last = { ...block.b, numBytes: 10 }
+  await datanode.report([last])
+  const late = { code: 'IO_ERROR', message: /has opened another connection since/ }
+  await t.rejects(givenUp.report([]), late)
+  await t.rejects(givenUp.received(last, 'DELETED'), late)
+  await t.rejects(givenUp.heartbeat(), late, 'orders would go nowhere')
+  await t.rejects(givenUp.registerAgain(), late)
+  t.same(await call('complete', { ...file, last }), { result: true })
   await namenode.stop()
 })
 

@@ -225,7 +225,7 @@ export class SimDatanode {
       server,
       user: 'trefoil',
       prng: this.#prng,
-      mayStray: false,
+      mayStray: true,
       encodes: this.#world.config.encodes,
     })
   }

@@ -190,6 +190,18 @@ t.test('blockReport() that was overtaken by incremental reports changes neither'
   t.end()
 })
 
+t.test('blockReport() is believed about a replica that was reopened since it was received', (t) => {
+  const world = new BlockWorld({ datanodes: 1 })
+  const node = world.at(0)
+  const row = world.block(1, 1, [0])
+  world.manager.blockPut(blockRow(1, 'under-construction', { stamp: 1002, length: 1500 }), 1)
+  node.disk.set(row.id, { stamp: 1002, length: 1500, state: 'finalized', isRotten: false })
+  t.same(world.fullReport(node), [row.id])
+  t.equal(world.manager.finalizedReplicaCount(row.id, stamp(1002), 1500), 1)
+  world.manager.invariants()
+  t.end()
+})
+
 t.test(
   'a replica reported on two storages of one datanode counts once, where it was seen last',
   (t) => {

@@ -75,6 +75,18 @@ t.test('a report by differences: equal content is confirmed without a list', (t)
   t.end()
 })
 
+t.test('a report by differences is younger than what was said incrementally before it', (t) => {
+  const world = new BlockWorld({ datanodes: 2 })
+  const node = world.at(0)
+  const row = world.block(1, 2, [0, 1])
+  // It is deleted, and the list is all that says so: its queue was full.
+  node.disk.delete(row.id)
+  t.same(reportDifferences(world, node), [])
+  t.equal(world.manager.replicaCounts(row.id)?.live, 1)
+  world.manager.invariants()
+  t.end()
+})
+
 t.test('a report by differences lists what changed, on either side, and nothing else', (t) => {
   const world = new BlockWorld({ datanodes: 2 })
   const node = world.at(0)
