@@ -42,6 +42,7 @@ import {
   type WriteStreamOptions,
 } from './output-stream.ts'
 import { type ClusterAddress, clusterUri, parseClusterUri, resolvePath } from './path.ts'
+import type { RewriteOptions } from './rewrite.ts'
 import { Trash } from './trash.ts'
 import type { WriteHandle } from './write-handle.ts'
 
@@ -76,6 +77,7 @@ const dataModule = lazily(() => import('./data.ts'))
 const readerModule = lazily(() => import('./file-reader.ts'))
 const writerModule = lazily(() => import('./open-writer.ts'))
 const handleModule = lazily(() => import('./write-handle.ts'))
+const rewriteModule = lazily(() => import('./rewrite.ts'))
 const checksumModule = lazily(() => import('./file-checksum.ts'))
 
 const connectTimeoutMs = 20_000
@@ -290,6 +292,14 @@ export class DfsClient implements AsyncDisposable {
    */
   truncate(path: string, length = 0, options?: fileVerbs.WaitOptions): Promise<boolean> {
     return this.#on(path, (at) => fileVerbs.truncate(this.#context, at, length, options))
+  }
+
+  /** Changes bytes anywhere in a closed file, and its length, all at once; see {@link RewriteOptions}. Apache's namenode cannot do that. */
+  rewrite(path: string, options: RewriteOptions): Promise<void> {
+    return this.#on(path, async (at) => {
+      const { rewrite } = await rewriteModule()
+      await rewrite(this.#context, at, options)
+    })
   }
 
   /** Moves the blocks of `sources`, in order, to the end of `target`, at once and without copying; the sources are gone then. */

@@ -272,13 +272,17 @@ export class FileWriter {
     await this.#tellLength(block, updatesLength)
   }
 
+  /** Ends the block, whatever room it has: what is written next begins another (HDFS: SyncFlag.END_BLOCK). Durable as by {@link close}. */
+  async endBlock(): Promise<void> {
+    await this.#ready()
+    if (this.#block === undefined) return
+    if (this.#used > this.#sent) this.#sendPacket({ isSync: false, isFlush: false })
+    await this.#endBlock(this.#block)
+  }
+
   /** Finishes the file; when it returns, every byte is on disk on every datanode left, and the lease is given back. */
   async close(): Promise<void> {
-    await this.#ready()
-    if (this.#block !== undefined) {
-      if (this.#used > this.#sent) this.#sendPacket({ isSync: false, isFlush: false })
-      await this.#endBlock(this.#block)
-    }
+    await this.endBlock()
     await this.#complete()
     this.#release()
   }

@@ -49,5 +49,6 @@ export {
   type WriteFlags,
   type WriteStreamOptions,
 } from './output-stream.ts'
+export type { RewriteOptions } from './rewrite.ts'
 export { type RestoreOptions, Trash, type TrashEntry, type TrashFileSystem } from './trash.ts'
 export { WriteHandle, type WriteResult } from './write-handle.ts'

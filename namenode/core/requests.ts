@@ -36,8 +36,8 @@ export interface BlockReference {
 
 /** Blocks of a file that others take the place of. */
 export interface BlockEdit {
-  /** Of the first block, before any edit of the request; the end of the file is a place, too. */
-  readonly index: number
+  /** Byte at which the first of the blocks starts, before any edit of the request; the end of the file is a place, too. */
+  readonly offset: number
   /** What must be there: exactly these blocks, which the file loses. */
   readonly removed: readonly Pick<BlockReference, 'id' | 'generationStamp'>[]
   /** How many blocks of the source come there, in their order. */

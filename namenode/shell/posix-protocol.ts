@@ -14,8 +14,8 @@ export function posixHandlers(context: ClientContext): RpcHandlers<typeof posixP
           path: pathOf(src),
           inodeId: inodeId(fileId),
           taken: taken === undefined ? undefined : pathOf(taken),
-          edits: edits.map(({ index, removed, takes }) => ({
-            index,
+          edits: edits.map(({ offset, removed, takes }) => ({
+            offset,
             removed: removed.map((block) => ({
               id: blockId(block.blockId),
               generationStamp: generationStamp(block.generationStamp),

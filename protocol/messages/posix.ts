@@ -24,9 +24,9 @@ export const splicedBlock = message('SplicedBlock', {
   generationStamp: required(2, u64),
 })
 
-/** From block `index` on, `removed` give way to the next `takes` blocks of the source. */
+/** From the block on that starts at byte `offset`, `removed` give way to the next `takes` blocks of the source. */
 export const spliceEdit = message('SpliceEdit', {
-  index: required(1, u32),
+  offset: required(1, u64),
   removed: repeated(2, splicedBlock),
   takes: required(3, u32),
 })

@@ -99,41 +99,62 @@ function edited(
   before: readonly BlockRow[],
   taken: readonly BlockRow[],
 ): readonly BlockRow[] {
+  const places = new Places(before)
   const after: BlockRow[] = []
   let kept = 0
   let used = 0
   for (const edit of request.edits) {
-    const { index, removed, takes } = edit
+    const { removed, takes } = edit
+    const index = places.find(edit.offset)
+    if (index === undefined || !isThere(before, index, edit)) throw changed(request, edit)
     if (index < kept) throw refused(request, 'edits must be in order and must not overlap')
-    requireThere(request, before, edit)
     if (used + takes > taken.length) {
-      throw refused(
-        request,
-        `more blocks are to be taken than the ${taken.length} that the source has`,
-      )
+      throw refused(request, `the edits take more than the ${taken.length} blocks of the source`)
     }
     after.push(...before.slice(kept, index), ...taken.slice(used, used + takes))
     kept = index + removed.length
     used += takes
   }
   if (used < taken.length) {
-    throw refused(request, `${used} of the source's ${taken.length} blocks are taken, need all`)
+    throw refused(
+      request,
+      `the edits take ${used} of the ${taken.length} blocks of the source, need all`,
+    )
   }
   return [...after, ...before.slice(kept)]
 }
 
-function requireThere(
-  { path }: Splice,
-  before: readonly BlockRow[],
-  { index, removed }: BlockEdit,
-): void {
-  const isThere =
-    index + removed.length <= before.length &&
-    removed.every((block, offset) => isSameBlock(before[index + offset], block))
-  if (isThere) return
-  throw new DfsError(
+/** Finds blocks by the byte they start at, for offsets that mostly grow. */
+class Places {
+  readonly #blocks: readonly BlockRow[]
+  #index = 0
+  #start = 0
+
+  constructor(blocks: readonly BlockRow[]) {
+    this.#blocks = blocks
+  }
+
+  /** Index of the block that starts at `offset`, or of the end; undefined inside of a block and behind the end. */
+  find(offset: number): number | undefined {
+    if (offset < this.#start) this.#index = this.#start = 0
+    while (this.#start < offset) {
+      const block = this.#blocks[this.#index]
+      if (block === undefined) return undefined
+      this.#start += block.length
+      this.#index += 1
+    }
+    return this.#start === offset ? this.#index : undefined
+  }
+}
+
+function isThere(before: readonly BlockRow[], index: number, { removed }: BlockEdit): boolean {
+  return removed.every((block, at) => isSameBlock(before[index + at], block))
+}
+
+function changed({ path }: Splice, { offset, removed }: BlockEdit): DfsError {
+  return new DfsError(
     'FILE_CHANGED',
-    `Blocks ${index} to ${index + removed.length} of "${path}" are not those that were named any more`,
+    `The ${removed.length} blocks from byte ${offset} of "${path}" on are not those that were named any more`,
     { path },
   )
 }

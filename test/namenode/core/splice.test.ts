@@ -85,7 +85,7 @@ eachWay('splice() exchanges blocks in the middle; the source is gone', (t, world
   const before = inodeOf(world, '/f')
   world.pass(1000)
   const removed = second === undefined ? [] : [second]
-  world.run(splice(world, [{ index: 1, removed, takes: 2 }]))
+  world.run(splice(world, [{ offset: 100, removed, takes: 2 }]))
   t.strictSame(idsOf(world, '/f'), [first?.id, one?.id, two?.id, third?.id])
   t.match(inodeOf(world, '/f'), { id: before?.id, length: 610, mtime: world.wall })
   t.equal(inodeOf(world, '/g'), undefined)
@@ -97,7 +97,7 @@ eachWay('splice() exchanges blocks in the middle; the source is gone', (t, world
 eachWay('splice() without a source removes blocks', (t, world) => {
   const [first, second, third] = closedFile(world, '/f', [100, 200, 300])
   const removed = first && second ? [first, second] : []
-  world.run(splice(world, [{ index: 0, removed, takes: 0 }], { taken: undefined }))
+  world.run(splice(world, [{ offset: 0, removed, takes: 0 }], { taken: undefined }))
   t.strictSame(idsOf(world, '/f'), [third?.id])
   t.equal(inodeOf(world, '/f')?.length, 300)
   t.strictSame(world.blocks.deleted, [first?.id, second?.id])
@@ -108,16 +108,17 @@ eachWay('splice() compares before it exchanges, and refuses what does not fit', 
   closedFile(world, '/g', [50])
   if (first === undefined || second === undefined) return
   const stale = { ...first, generationStamp: generationStamp(first.generationStamp + 7) }
-  const good = { index: 0, removed: [first], takes: 1 }
+  const good = { offset: 0, removed: [first], takes: 1 }
   const refusals: readonly [string, string, Request & { kind: 'splice' }][] = [
-    ['another stamp', 'FILE_CHANGED', splice(world, [{ index: 0, removed: [stale], takes: 1 }])],
-    ['another place', 'FILE_CHANGED', splice(world, [{ ...good, index: 1 }])],
-    ['behind the end', 'FILE_CHANGED', splice(world, [{ index: 3, removed: [], takes: 1 }])],
+    ['another stamp', 'FILE_CHANGED', splice(world, [{ offset: 0, removed: [stale], takes: 1 }])],
+    ['another place', 'FILE_CHANGED', splice(world, [{ ...good, offset: 100 }])],
+    ['behind the end', 'FILE_CHANGED', splice(world, [{ offset: 301, removed: [], takes: 1 }])],
     [
       'more than there are',
       'FILE_CHANGED',
-      splice(world, [{ index: 1, removed: [second, first], takes: 1 }]),
+      splice(world, [{ offset: 100, removed: [second, first], takes: 1 }]),
     ],
+    ['inside of a block', 'FILE_CHANGED', splice(world, [{ offset: 7, removed: [], takes: 1 }])],
     ['another file', 'FILE_CHANGED', splice(world, [good], { inodeId: inodeId(99_999) })],
     ['too few taken', 'INVALID_ARGUMENT', splice(world, [{ ...good, takes: 0 }])],
     ['too many taken', 'INVALID_ARGUMENT', splice(world, [{ ...good, takes: 2 }])],
@@ -142,7 +143,7 @@ eachWay('splice() compares before it exchanges, and refuses what does not fit', 
 eachWay('splice() leaves open files alone', (t, world) => {
   const [first] = closedFile(world, '/f', [mebibyte])
   closedFile(world, '/g', [50])
-  const edit = { index: 0, removed: first === undefined ? [] : [first], takes: 1 }
+  const edit = { offset: 0, removed: first === undefined ? [] : [first], takes: 1 }
   const request = splice(world, [edit])
   world.run({ kind: 'append', path: '/g', clientName: writer, newBlock: true })
   t.equal(
@@ -163,7 +164,7 @@ eachWay('splice() needs the rights of a write and of a removal', (t, world) => {
   const [first] = closedFile(world, '/f', [100])
   closedFile(world, '/g', [50])
   const request = splice(world, [
-    { index: 0, removed: first === undefined ? [] : [first], takes: 1 },
+    { offset: 0, removed: first === undefined ? [] : [first], takes: 1 },
   ])
   const anna = user('anna')
   t.equal(
@@ -189,7 +190,7 @@ t.test('a repeated splice() gets its first answer', async (t) => {
   const [first] = closedFile(world, '/f', [100])
   closedFile(world, '/g', [50])
   const caller = { ...superuser, request: { clientId: 'c1', callId: 7 } }
-  const edit = { index: 0, removed: first === undefined ? [] : [first], takes: 1 }
+  const edit = { offset: 0, removed: first === undefined ? [] : [first], takes: 1 }
   world.run(splice(world, [edit]), caller)
   t.strictSame(world.namesystem.cachedReply(caller.request), { kind: 'void' })
 })
@@ -198,7 +199,7 @@ t.test('splice() keeps to the limit of blocks in a file', async (t) => {
   const world = new NamespaceWorld()
   closedFile(world, '/f', Array<number>(limits.blocksPerFileMax).fill(1))
   closedFile(world, '/g', [1])
-  const request = splice(world, [{ index: 3, removed: [], takes: 1 }])
+  const request = splice(world, [{ offset: 3, removed: [], takes: 1 }])
   t.equal(
     code(() => world.run(request)),
     'LIMIT_EXCEEDED',
@@ -214,14 +215,18 @@ const plans = fc.array(
 function editsOf(
   blocks: readonly BlockReference[],
   plan: readonly (readonly [number, number, number])[],
-): readonly BlockEdit[] {
+): readonly (BlockEdit & { readonly index: number })[] {
   let at = 0
   return plan.map(([gap, removes, takes]) => {
     const index = Math.min(at + gap, blocks.length)
     const removed = blocks.slice(index, index + removes)
     at = index + removed.length
-    return { index, removed, takes }
+    return { index, offset: sumOf(blocks.slice(0, index)), removed, takes }
   })
+}
+
+function sumOf(blocks: readonly BlockReference[]): number {
+  return blocks.reduce((sum, { length }) => sum + length, 0)
 }
 
 t.test('any number of splices gives what the same edits of a list give', async () => {
@@ -247,8 +252,7 @@ t.test('any number of splices gives what the same edits of a list give', async (
       }
       const ids = model.map(({ id }) => id as number)
       const check = (): boolean =>
-        idsOf(world, '/f').join() === ids.join() &&
-        inodeOf(world, '/f')?.length === model.reduce((sum, { length }) => sum + length, 0)
+        idsOf(world, '/f').join() === ids.join() && inodeOf(world, '/f')?.length === sumOf(model)
       world.namesystem.invariants()
       const isRight = check() && world.blocks.deleted.toSorted().join() === gone.toSorted().join()
       world.restart()
