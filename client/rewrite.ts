@@ -21,6 +21,8 @@ export interface RewriteOptions extends VerbOptions {
   readonly changed: Iterable<Range>
   /** The new content of `[start, end)`, which is changed: as many bytes, in pieces that are never written to again. */
   readonly content: (start: number, end: number) => AsyncIterable<Uint8Array>
+  /** Where the new blocks are written before they become the file's: its own directory by default. */
+  readonly scratch?: string | undefined
   /** The file that is meant, as {@link FileStatus.inode} says; by default the one that has the path. */
   readonly inode?: number | undefined
 }
@@ -121,8 +123,8 @@ class Rewrite {
     edits: readonly RewriteEdit<PlacedBlock>[],
   ): Promise<string> {
     const { path, status, options } = this.#task
-    const source = `${path.slice(0, path.lastIndexOf('/'))}/.trefoil-${randomUUID()}`
-    const { signal } = options
+    const { signal, scratch = path.slice(0, path.lastIndexOf('/')) } = options
+    const source = `${scratch === '/' ? '' : scratch}/.trefoil-${randomUUID()}`
     const { replication, blockSize } = status
     const writer = await FileWriter.create(this.#context, source, {
       ...{ mode: 0o600, replication, blockSize, overwrite: false, givesChunksAway: true, signal },

@@ -301,8 +301,7 @@ export class MountedTree {
     for (let index = Math.max(0, start - 2); ; index += 1) {
       const status = await this.#directories.entry(handle, index)
       if (status === undefined) return
-      const id = this.#nodes.numberOf(status.inode)
-      yield { name: status.name, status, attributes: this.#attributes(status, id) }
+      yield { name: status.name, status, attributes: this.#attributes(status, status.inode) }
     }
   }
 
@@ -393,8 +392,7 @@ export class MountedTree {
   ): Promise<void> {
     const isAnythingOpen = path !== undefined && this.#files.isAnyOpen
     const status = isAnythingOpen ? await client.lstat(path) : undefined
-    const open =
-      status === undefined ? undefined : this.#files.of(this.#nodes.numberOf(status.inode))
+    const open = status === undefined ? undefined : this.#files.of(status.inode)
     if (open === undefined || status === undefined) {
       await action()
       return

@@ -3,11 +3,9 @@ import { MountError } from './errno.ts'
 /** The kernel's number of the root. */
 export const rootNode = 1
 
-/** An inode that the kernel knows. Its number stays, also when rewriting gives the file a new inode in the cluster. */
+/** An inode that the kernel knows, by its number in the cluster. */
 export interface Node {
   readonly id: number
-  /** Inode of the cluster that holds the content now. */
-  fileId: number
   /** Where it was last seen; the root is its own parent. */
   parent: number
   name: string
@@ -21,13 +19,11 @@ export interface Node {
  */
 export class NodeTable {
   readonly #byId = new Map<number, Node>()
-  readonly #byFileId = new Map<number, Node>()
   readonly #byName = new Map<string, Node>()
 
   constructor() {
     this.#byId.set(rootNode, {
       id: rootNode,
-      fileId: rootNode,
       parent: rootNode,
       name: '',
       lookups: 1,
@@ -45,18 +41,12 @@ export class NodeTable {
     return node
   }
 
-  /** The number an inode of the cluster has in this mount. */
-  numberOf(fileId: number): number {
-    return this.#byFileId.get(fileId)?.id ?? fileId
-  }
-
   /** Notes where an inode was seen, and that the kernel is told of it. */
-  remember(fileId: number, parent: number, name: string): Node {
-    let node = this.#byFileId.get(fileId)
+  remember(id: number, parent: number, name: string): Node {
+    let node = this.#byId.get(id)
     if (node === undefined) {
-      node = { id: fileId, fileId, parent, name, lookups: 0 }
-      this.#byId.set(node.id, node)
-      this.#byFileId.set(fileId, node)
+      node = { id, parent, name, lookups: 0 }
+      this.#byId.set(id, node)
     }
     node.lookups += 1
     this.place(node, parent, name)
@@ -76,13 +66,6 @@ export class NodeTable {
     this.#byName.set(keyOf(parent, name), node)
   }
 
-  /** Notes that the content of `node` is in another inode of the cluster now. */
-  replaceFile(node: Node, fileId: number): void {
-    this.#byFileId.delete(node.fileId)
-    node.fileId = fileId
-    this.#byFileId.set(fileId, node)
-  }
-
   named(parent: number, name: string): Node | undefined {
     return this.#byName.get(keyOf(parent, name))
   }
@@ -93,13 +76,12 @@ export class NodeTable {
     node.lookups -= count
     if (node.lookups > 0) return
     this.#byId.delete(id)
-    this.#byFileId.delete(node.fileId)
     this.#unname(node)
   }
 
   /** Path of an inode in the cluster. */
   pathOf(id: number): string {
-    return id === rootNode ? '/' : `/.reserved/.inodes/${this.get(id).fileId}`
+    return id === rootNode ? '/' : `/.reserved/.inodes/${this.get(id).id}`
   }
 
   /** Path of an entry of a directory. */

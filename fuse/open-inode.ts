@@ -1,21 +1,17 @@
-import { randomUUID } from 'node:crypto'
-import type { DfsClient, FileHandle, FileStatus } from '../client/index.ts'
+import { type Range, RangeSet } from '../base/range-set.ts'
+import { type DfsClient, DfsFsError, type FileHandle, type FileStatus } from '../client/index.ts'
 import { MountError } from './errno.ts'
-import { type Node, type NodeTable, rootNode } from './node-table.ts'
+import type { Node, NodeTable } from './node-table.ts'
 import { Spool } from './spool.ts'
 
 const copyBytes = 1024 * 1024
 
-/** What of the local copy differs from the cluster: nothing, only bytes behind the cluster's end, or anything. */
-type Difference = 'none' | 'tail' | 'anything'
-
 /**
  * A file that is open, whoever has it open: all its handles share one.
  *
- * Writes go to a {@link Spool}. `publish` brings them to the cluster: bytes behind the end that is published are
- * appended; anything else becomes a new file that takes the old one's place in one rename, so that readers and crashes
- * find the old or the new content. Bytes below the published end come from the cluster until one of them is changed
- * (then all are fetched). Changes and publishing happen one after the other.
+ * Writes go to a {@link Spool}, at the same offsets; all other bytes stay where they are, in the cluster. `publish` brings them there:
+ * bytes behind the end are appended, anything else changes the file by `DfsClient.rewrite`, so that readers and crashes find all of it or
+ * nothing. Changes and publishing happen one after the other.
  */
 export class OpenInode {
   readonly node: Node
@@ -25,12 +21,16 @@ export class OpenInode {
   /** The name is gone; the content lives in the spool until the last handle is closed. */
   #unlinked: FileStatus | undefined
   #spool: Spool | undefined
-  #isWhole = false
-  #difference: Difference = 'none'
+  /** Bytes that the spool has, of those below {@link #kept}; from there on it has all. */
+  readonly #spooled = new RangeSet()
   /** Bytes the file has for programs of this machine, and in the cluster; meaningful with a spool. */
   #size = 0
   #publishedSize = 0
+  /** The file was cut to that since it was published, if it is less: what the cluster has behind is not the file's any more. */
+  #kept = 0
   #mtimeMs = 0
+  /** An append broke off: the cluster may have a part of it. */
+  #isTailUncertain = false
   #reader: Promise<FileHandle> | undefined
   #last: Promise<unknown> = Promise.resolve()
 
@@ -51,7 +51,7 @@ export class OpenInode {
 
   /** What is not in the cluster yet, of what stat(2) shows. */
   get unpublished(): { readonly size: number; readonly mtimeMs: number } | undefined {
-    if (this.#difference === 'none' && !this.isUnlinked) return undefined
+    if (!this.#isChanged && !this.isUnlinked) return undefined
     return this.#spool === undefined ? undefined : { size: this.#size, mtimeMs: this.#mtimeMs }
   }
 
@@ -59,17 +59,15 @@ export class OpenInode {
   async read(client: DfsClient, buffer: Buffer, position: number): Promise<number> {
     if (this.#spool === undefined) return this.#readPublished(client, buffer, position)
     return this.#inTurn(async () => {
-      const wanted = buffer.subarray(0, Math.max(0, Math.min(buffer.length, this.#size - position)))
-      if (this.#spool === undefined) return this.#readPublished(client, buffer, position)
-      const fromCluster = this.#isWhole
-        ? 0
-        : Math.max(0, Math.min(wanted.length, this.#publishedSize - position))
-      if (fromCluster > 0)
-        await this.#readPublished(client, wanted.subarray(0, fromCluster), position)
-      const rest = wanted.subarray(fromCluster)
-      const found = await this.#spool.read(rest, position + fromCluster)
-      rest.fill(0, found)
-      return wanted.length
+      const spool = this.#spool
+      if (spool === undefined) return this.#readPublished(client, buffer, position)
+      const end = Math.min(position + buffer.length, this.#size)
+      for (const piece of this.#pieces(position, end)) {
+        const part = buffer.subarray(piece.start - position, piece.end - position)
+        if (piece.isIn) part.fill(0, await spool.read(part, piece.start))
+        else await this.#fetch(client, part, piece.start)
+      }
+      return Math.max(0, end - position)
     })
   }
 
@@ -77,13 +75,10 @@ export class OpenInode {
   write(client: DfsClient, bytes: Uint8Array, position: number | undefined): Promise<number> {
     return this.#inTurn(async () => {
       const spool = await this.#writable(client)
-      const at = position ?? this.#size
-      if (at < this.#publishedSize) await this.#fetchAll(client, spool)
-      await spool.write(bytes, at)
-      this.#changed(
-        at < this.#publishedSize ? 'anything' : 'tail',
-        Math.max(this.#size, at + bytes.length),
-      )
+      const start = position ?? this.#size
+      const end = start + bytes.length
+      await spool.write(bytes, start)
+      this.#changed({ start, end }, Math.max(this.#size, end))
       return bytes.length
     })
   }
@@ -103,9 +98,8 @@ export class OpenInode {
       const size = this.#size
       const end = Math.min(offset + length, size)
       if (zeroes && offset < end) {
-        if (offset < this.#publishedSize) await this.#fetchAll(client, spool)
         await spool.clear(offset, end, size)
-        this.#changed(offset < this.#publishedSize ? 'anything' : 'tail', size)
+        this.#changed({ start: offset, end }, size)
       }
       if (!keepsSize && offset + length > size) await this.#truncate(client, offset + length)
     })
@@ -154,98 +148,122 @@ export class OpenInode {
   async #truncate(client: DfsClient, size: number): Promise<void> {
     const spool = await this.#writable(client)
     if (size === this.#size) return
-    if (size > 0 && size < this.#publishedSize) await this.#fetchAll(client, spool)
-    if (size === 0) this.#isWhole = true
     await spool.truncate(size)
-    this.#changed(size < this.#publishedSize ? 'anything' : 'tail', size)
+    if (size < this.#kept) {
+      this.#kept = size
+      this.#spooled.cut(size)
+    }
+    this.#changed({ start: size, end: size }, size)
   }
 
-  #changed(difference: Difference, size: number): void {
-    this.#difference = this.#difference === 'anything' ? 'anything' : difference
+  #changed({ start, end }: Range, size: number): void {
+    this.#spooled.add(start, Math.min(end, this.#kept))
     this.#size = size
     this.#mtimeMs = Date.now()
   }
 
+  /** Something differs from what the cluster has. */
+  get #isChanged(): boolean {
+    const isSame = this.#kept === this.#publishedSize && this.#size === this.#publishedSize
+    return !isSame || !this.#spooled.isEmpty || this.#isTailUncertain
+  }
+
+  /** A range of the file, by what the spool has and what it has not. */
+  *#pieces(start: number, end: number): Generator<Range & { readonly isIn: boolean }, undefined> {
+    yield* this.#spooled.pieces(start, Math.min(end, this.#kept))
+    const behind = Math.max(start, this.#kept)
+    if (behind < end) yield { start: behind, end, isIn: true }
+    return undefined
+  }
+
   async #readPublished(client: DfsClient, buffer: Buffer, position: number): Promise<number> {
-    this.#reader ??= client.open(this.#nodes.pathOf(this.node.id), 'r')
-    const opening = this.#reader
-    try {
-      const reader = await opening
-      return (await reader.read(buffer, 0, buffer.length, position)).bytesRead
-    } catch (error) {
-      if (this.#reader === opening) this.#reader = undefined
-      throw error
+    for (let isRepeated = false; ; isRepeated = true) {
+      this.#reader ??= client.open(this.#nodes.pathOf(this.node.id), 'r')
+      const opening = this.#reader
+      try {
+        const reader = await opening
+        return (await reader.read(buffer, 0, buffer.length, position)).bytesRead
+      } catch (error) {
+        if (this.#reader === opening) this.#reader = undefined
+        // Somebody may have changed the file since: then its blocks are others now.
+        const isOutdated = error instanceof DfsFsError && error.dfsCode === 'BLOCK_MISSING'
+        if (!isOutdated || isRepeated) throw error
+      }
     }
+  }
+
+  /** Fills `buffer` with bytes that the cluster has. */
+  async #fetch(client: DfsClient, buffer: Buffer, position: number): Promise<void> {
+    const count = await this.#readPublished(client, buffer, position)
+    if (count === buffer.length) return
+    throw new MountError('EIO', `"${this.node.name}" became shorter while it was open for writing`)
   }
 
   async #writable(client: DfsClient): Promise<Spool> {
     if (this.#spool !== undefined) return this.#spool
     const { size, mtimeMs } = await client.stat(this.#nodes.pathOf(this.node.id))
     this.#spool = await Spool.create()
-    this.#publishedSize = this.#size = size
-    this.#isWhole = size === 0
+    this.#kept = this.#publishedSize = this.#size = size
     this.#mtimeMs = mtimeMs
     return this.#spool
   }
 
   async #fetchAll(client: DfsClient, spool: Spool): Promise<void> {
-    if (this.#isWhole) return
     const buffer = Buffer.allocUnsafe(copyBytes)
-    for (let at = 0; at < this.#publishedSize; ) {
-      const wanted = buffer.subarray(0, Math.min(copyBytes, this.#publishedSize - at))
-      const count = await this.#readPublished(client, wanted, at)
-      if (count === 0)
-        throw new MountError(
-          'EIO',
-          `"${this.node.name}" became shorter while it was open for writing`,
-        )
-      await spool.write(wanted.subarray(0, count), at)
-      at += count
+    for (const piece of [...this.#pieces(0, this.#kept)]) {
+      for (let at = piece.start; at < piece.end && !piece.isIn; at += copyBytes) {
+        const part = buffer.subarray(0, Math.min(copyBytes, piece.end - at))
+        await this.#fetch(client, part, at)
+        await spool.write(part, at)
+        this.#spooled.add(at, at + part.length)
+      }
     }
-    this.#isWhole = true
   }
 
   async #publish(client: DfsClient): Promise<void> {
     const spool = this.#spool
-    if (spool === undefined || this.#difference === 'none' || this.isUnlinked) return
+    if (spool === undefined || !this.#isChanged || this.isUnlinked) return
+    const isTail = this.#spooled.isEmpty && this.#kept === this.#publishedSize
+    const isAppended = isTail && this.#size > this.#kept && !this.#isTailUncertain
     // Rights are checked when a file is opened; a file made read-only since, or from the start, may still be written.
+    const clients = client === this.#clientOfMount ? [client] : [client, this.#clientOfMount]
     const ways = [
-      () => this.#send(client, spool),
-      ...(client === this.#clientOfMount ? [] : [() => this.#send(this.#clientOfMount, spool)]),
-      async () => {
-        await this.#fetchAll(client, spool)
-        await this.#replace(client, spool)
-      },
+      ...(isAppended ? clients.map((who) => () => this.#append(who, spool)) : []),
+      ...clients.map((who) => () => this.#rewrite(who, spool)),
     ]
     for (const [index, way] of ways.entries()) {
       try {
         await way()
         break
       } catch (error) {
-        const isRefused = error instanceof Error && 'code' in error && error.code === 'EACCES'
-        if (!isRefused || index === ways.length - 1) throw error
+        const code = error instanceof Error && 'code' in error ? error.code : undefined
+        if (code === 'ENOENT') {
+          throw new MountError(
+            'ESTALE',
+            `"${this.node.name}" was removed or replaced by another client while it was open here`,
+          )
+        }
+        if (code !== 'EACCES' || index === ways.length - 1) throw error
       }
     }
-    this.#publishedSize = this.#size
-    this.#difference = 'none'
+    this.#kept = this.#publishedSize = this.#size
+    this.#spooled.clear()
+    this.#isTailUncertain = false
+    await spool.truncate(0)
     await this.dropReader()
-  }
-
-  async #send(client: DfsClient, spool: Spool): Promise<void> {
-    if (this.#difference === 'tail') {
-      if (this.#size > this.#publishedSize) await this.#append(client, spool)
-    } else await this.#replace(client, spool)
   }
 
   async #append(client: DfsClient, spool: Spool): Promise<void> {
     const file = await client.open(this.#nodes.pathOf(this.node.id), 'a', { givesChunksAway: true })
+    if (file.size !== this.#publishedSize) {
+      await file.close()
+      throw new MountError(
+        'EIO',
+        `"${this.node.name}" was changed by another client while it was open here`,
+      )
+    }
+    this.#isTailUncertain = true
     try {
-      if (file.size !== this.#publishedSize) {
-        throw new MountError(
-          'EIO',
-          `"${this.node.name}" was changed by another client while it was open here`,
-        )
-      }
       for await (const piece of spool.pieces(this.#publishedSize, this.#size))
         await file.write(piece)
     } finally {
@@ -253,38 +271,16 @@ export class OpenInode {
     }
   }
 
-  async #replace(client: DfsClient, spool: Spool): Promise<void> {
+  async #rewrite(client: DfsClient, spool: Spool): Promise<void> {
     const { node } = this
-    const target = this.#nodes.childPath(node.parent, node.name)
-    const before = await client.stat(target)
-    if (before.inode !== node.fileId || node.id === rootNode) {
-      throw new MountError(
-        'ESTALE',
-        `"${node.name}" was replaced by another client while it was open here`,
-      )
-    }
-    const path = this.#nodes.childPath(node.parent, `.trefoil-${randomUUID()}`)
-    const { mode, owner, group, replication, blockSize } = before
-    try {
-      const file = await client.open(path, 'wx', {
-        mode,
-        replication,
-        blockSize,
-        givesChunksAway: true,
-      })
-      try {
-        for await (const piece of spool.pieces(0, this.#size)) await file.write(piece)
-      } finally {
-        await file.close()
-      }
-      const made = await client.stat(path)
-      if (made.mode !== mode) await client.chmod(path, mode)
-      if (made.owner !== owner || made.group !== group) await client.chown(path, owner, group)
-      await client.rename(path, target, { overwrite: true })
-      this.#nodes.replaceFile(node, made.inode)
-    } catch (error) {
-      await client.rm(path, { force: true }).catch(() => undefined) // what failed is told
-      throw error
-    }
+    const path = this.#nodes.pathOf(node.id)
+    // An append of ours that broke off has left the file open.
+    if (this.#isTailUncertain) await client.recoverLease(path, { wait: true })
+    const behind = { start: this.#kept, end: this.#size }
+    await client.rewrite(path, {
+      ...{ length: this.#size, inode: node.id, scratch: this.#nodes.pathOf(node.parent) },
+      changed: [...this.#spooled.ranges, behind],
+      content: (start, end) => spool.pieces(start, end),
+    })
   }
 }
