@@ -81,6 +81,20 @@ export const errorTable = {
     'never',
     'The user lacks the wanted right on an inode.',
   ),
+  ACL_INVALID: row(
+    `${hdfs}protocol.AclException`,
+    403,
+    'EINVAL',
+    'never',
+    'The wanted access control list breaks a rule; the message says which.',
+  ),
+  XATTR_NOT_FOUND: row(
+    `${hdfs}protocol.XAttrNotFoundException`,
+    403,
+    'ENODATA',
+    'never',
+    'An extended attribute that was asked for is not there, or not for the caller.',
+  ),
   INVALID_ARGUMENT: row(
     'org.apache.hadoop.HadoopIllegalArgumentException',
     400,

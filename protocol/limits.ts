@@ -50,6 +50,12 @@ export const limits = {
   /** Whole path, characters, and its components (HDFS: MAX_PATH_LENGTH, MAX_PATH_DEPTH). */
   pathCharactersMax: 8000,
   pathDepthMax: 1000,
+  /** Entries of an access ACL, and of a default ACL (AclTransformation.MAX_ENTRIES). */
+  aclEntriesPerScopeMax: 32,
+  /** Extended attributes of an inode, user and trusted ones (dfs.namenode.fs-limits.max-xattrs-per-inode). */
+  xattrsPerInodeMax: 32,
+  /** Name and value of an extended attribute together (dfs.namenode.fs-limits.max-xattr-size). */
+  xattrBytesMax: 16_384,
   /** Entries one getListing answers (dfs.ls.limit). */
   listingEntriesMax: 1000,
   blocksPerFileMax: 10_000,

@@ -10,7 +10,9 @@ const keptForms: Partial<Record<Request['kind'], CachedReply['kind']>> = {
   create: 'file-status',
   delete: 'boolean',
   rename: 'boolean',
+  removeXAttr: 'void',
   rename2: 'void',
+  setXAttr: 'void',
   splice: 'void',
   updatePipeline: 'void',
 }
@@ -31,8 +33,14 @@ export function toCachedReply<Kind extends Request['kind']>(
   if (form === 'boolean') return { kind: form, value: reply === true }
   if (form === 'appended') {
     const { status, block } = reply as AppendedView
-    return { kind: form, status, block }
+    return { kind: form, status: withoutXattrs(status), block }
   }
-  const status = reply as FileStatusView
+  const status = withoutXattrs(reply as FileStatusView)
   return { kind: form, inodeId: status.inode.id, status }
+}
+
+/** No answer shows them, and they may be long. */
+function withoutXattrs(status: FileStatusView): FileStatusView {
+  const { inode } = status
+  return inode.xattrs === undefined ? status : { ...status, inode: { ...inode, xattrs: undefined } }
 }

@@ -4,6 +4,8 @@ import type { Context } from './context.ts'
 import { abandonBlock } from './operations/abandon-block.ts'
 import { addBlock } from './operations/add-block.ts'
 import { append } from './operations/append.ts'
+import { changeAcl, getAclStatus } from './operations/change-acl.ts'
+import { removeXAttr, setXAttr } from './operations/change-xattrs.ts'
 import { commitBlockSynchronization } from './operations/commit-block-synchronization.ts'
 import { complete } from './operations/complete.ts'
 import { concat } from './operations/concat.ts'
@@ -21,6 +23,7 @@ import {
   isFileClosed,
 } from './operations/get-file-info.ts'
 import { getListing, summarizeDirectory } from './operations/get-listing.ts'
+import { getXAttrs, listXAttrs } from './operations/get-xattrs.ts'
 import { mkdirs } from './operations/mkdirs.ts'
 import { recoverLease } from './operations/recover-lease.ts'
 import { rename, rename2 } from './operations/rename.ts'
@@ -57,6 +60,12 @@ function planRead(context: Context, request: ReadRequest): Plan<ReplyByKind[Read
       return checkAccess(context, request)
     case 'getLinkTarget':
       return getLinkTarget(context, request)
+    case 'getAclStatus':
+      return getAclStatus(context, request)
+    case 'getXAttrs':
+      return getXAttrs(context, request)
+    case 'listXAttrs':
+      return listXAttrs(context, request)
     case 'getAdditionalDatanode':
       return getAdditionalDatanode(context, request)
     case 'getBlockPath':
@@ -113,6 +122,16 @@ function planChange(
       return setTimes(context, request)
     case 'setReplication':
       return setReplication(context, request)
+    case 'modifyAclEntries':
+    case 'removeAclEntries':
+    case 'removeDefaultAcl':
+    case 'removeAcl':
+    case 'setAcl':
+      return changeAcl(context, request)
+    case 'setXAttr':
+      return setXAttr(context, request)
+    case 'removeXAttr':
+      return removeXAttr(context, request)
     case 'commitBlockSynchronization':
       return commitBlockSynchronization(context, request)
     case 'setDatanodeGoal':
@@ -132,6 +151,9 @@ const readKinds: ReadonlySet<string> = new Set<ReadRequest['kind']>([
   'isFileClosed',
   'checkAccess',
   'getLinkTarget',
+  'getAclStatus',
+  'getXAttrs',
+  'listXAttrs',
   'getAdditionalDatanode',
   'getBlockPath',
   'summarizeDirectory',

@@ -5,6 +5,7 @@
 import type { Millis } from '../../base/brand.ts'
 import { millis } from '../../base/brand.ts'
 import { orphanageInodeId } from '../../protocol/ids.ts'
+import { inheritedAcl } from './acl-transformation.ts'
 import type { InodeRow } from './changes.ts'
 import type { Context } from './context.ts'
 import type { Draft } from './draft.ts'
@@ -17,15 +18,20 @@ export const modeMask = 0o1777
 
 /** Fields of a new inode that its kind does not fix. */
 export type NewInode = Pick<InodeRow, 'kind' | 'name' | 'owner' | 'mode'> &
-  Partial<Pick<InodeRow, 'replication' | 'blockSize' | 'lease'>>
+  Partial<Pick<InodeRow, 'replication' | 'blockSize' | 'lease'>> & {
+    /** Permission bits before the creator's umask; absent: `mode`. They count where the parent has a default ACL. */
+    readonly unmaskedMode?: number | undefined
+  }
 
-/** Creates an inode and its entry in `parent`, whose group it takes. */
+/** Creates an inode and its entry in `parent`, whose group and default ACL it takes. */
 export function createChild(
   draft: Draft,
   parent: InodeRow,
   fields: NewInode,
   wall: Millis,
 ): InodeRow {
+  const unmasked = (fields.unmaskedMode ?? fields.mode) & modeMask
+  const inherited = inheritedAcl(draft.latest(parent), fields.kind, unmasked)
   const inode: InodeRow = {
     id: draft.allocateInodeId(),
     kind: fields.kind,
@@ -33,7 +39,7 @@ export function createChild(
     name: fields.name,
     owner: fields.owner,
     group: parent.group,
-    mode: fields.mode & modeMask,
+    mode: inherited?.mode ?? fields.mode & modeMask,
     mtime: wall,
     atime: fields.kind === 'directory' ? millis(0) : wall,
     nlink: 1,
@@ -42,6 +48,7 @@ export function createChild(
     blockSize: fields.blockSize ?? 0,
     length: 0,
     ...(fields.lease !== undefined && { lease: fields.lease }),
+    ...(inherited?.acl !== undefined && { acl: inherited.acl }),
   }
   draft.createInode(inode)
   link(draft, parent, inode, wall)

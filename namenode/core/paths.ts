@@ -80,12 +80,17 @@ export function isReserved(path: string): boolean {
   return path.startsWith(reservedPrefix) && (path.length === 10 || path.charCodeAt(10) === slash)
 }
 
+/** True below `/.reserved/raw`, where attributes of the namespace `raw` show. */
+export function isRawPath(path: string): boolean {
+  return path === rawPrefix || path.startsWith(`${rawPrefix}/`)
+}
+
 /**
  * Reads a checked path below `/.reserved`.
  * @returns the start of the walk; undefined when nothing can be there.
  */
 export function parseReserved(path: string): ParsedPath | undefined {
-  if (path === rawPrefix || path.startsWith(`${rawPrefix}/`)) {
+  if (isRawPath(path)) {
     return { start: rootInodeId, components: componentsOf(path.slice(rawPrefix.length)) }
   }
   if (!path.startsWith(inodesPrefix)) return undefined

@@ -1,9 +1,11 @@
 /**
- * HDFS's permission checker (org.apache.hadoop.hdfs.server.namenode.FSPermissionChecker): POSIX bits
- * without access lists. One class applies: owner, else group, else other. Directories on the way need
+ * HDFS's permission checker (org.apache.hadoop.hdfs.server.namenode.FSPermissionChecker). One class
+ * applies: owner, else group, else other; with an access ACL owner, else the named user, else any of the
+ * groups that gives what is wanted, else other, the group class within the mask. Directories on the way need
  * execute; a superuser passes every check. Messages are HDFS's own, people search for them.
  */
 import { DfsError } from '../../protocol/errors.ts'
+import { hasAccessAcl } from './acl-transformation.ts'
 import type { InodeRow } from './changes.ts'
 import type { Caller } from './requests.ts'
 
@@ -24,8 +26,26 @@ const stickyBit = 0o1000
 /** True when the bits of `row` give `caller` every right in `wanted` (4 read, 2 write, 1 execute). */
 export function mayAccess(caller: Caller, row: InodeRow, wanted: number): boolean {
   if (caller.isSuperuser) return true
+  if (row.acl !== undefined && hasAccessAcl(row)) return mayAccessByAcl(caller, row, wanted)
   const shift = row.owner === caller.user ? 6 : caller.groups.includes(row.group) ? 3 : 0
   return ((row.mode >> shift) & wanted) === wanted
+}
+
+function mayAccessByAcl(caller: Caller, row: InodeRow, wanted: number): boolean {
+  const { user, groups } = caller
+  if (row.owner === user) return ((row.mode >> 6) & wanted) === wanted
+  const mask = row.mode >> 3
+  const isEnough = (permissions: number): boolean => (permissions & mask & wanted) === wanted
+  let isMember = false
+  for (const { scope, type, name, permissions } of row.acl?.entries ?? []) {
+    if (scope === 'default') break
+    if (type === 'user' && name === user) return isEnough(permissions)
+    if (type === 'group' && groups.includes(name ?? row.group)) {
+      if (isEnough(permissions)) return true
+      isMember = true
+    }
+  }
+  return !isMember && (row.mode & wanted) === wanted
 }
 
 /** @throws {@link DfsError} PERMISSION_DENIED unless {@link mayAccess}; `path` is asked for only then. */
@@ -75,7 +95,8 @@ export function requireNotSticky(
 }
 
 function inodeText(row: InodeRow, path: string): string {
-  return `inode="${path}":${row.owner}:${row.group}:${symbolicMode(row)}`
+  const plus = hasAccessAcl(row) ? '+' : ''
+  return `inode="${path}":${row.owner}:${row.group}:${symbolicMode(row)}${plus}`
 }
 
 /** `drwxr-xr-x` of an inode; the sticky bit shows as `t` or `T`. */

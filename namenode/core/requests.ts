@@ -11,7 +11,9 @@ import type {
   InodeId,
   StorageUuid,
 } from '../../protocol/ids.ts'
+import type { AclEntry } from './acl.ts'
 import type { BlockRow, DatanodeRow, InodeRow, NamespaceTotals, RequestId } from './changes.ts'
+import type { XAttrRow } from './xattrs.ts'
 
 /** Who calls, as established by the connection. */
 export interface Caller {
@@ -138,6 +140,10 @@ export type ReadRequest =
   /** `access`: bits 4 read, 2 write, 1 execute. */
   | (PathRequest<'checkAccess'> & { readonly access: number })
   | PathRequest<'getLinkTarget'>
+  | PathRequest<'getAclStatus'>
+  /** No names: all that the caller may see. */
+  | (PathRequest<'getXAttrs'> & { readonly names: readonly Omit<XAttrRow, 'value'>[] })
+  | PathRequest<'listXAttrs'>
   /** A writer lost a datanode of its pipeline and looks for others. */
   | (WriterRequest<'getAdditionalDatanode'> & {
       readonly block: BlockReference
@@ -160,18 +166,26 @@ export interface DirectorySummary {
   readonly next?: string | undefined
 }
 
+/** Permission bits for something new. */
+interface NewModes {
+  /** After the client's umask. */
+  readonly mode: number
+  /** Before it: counts where the directory has a default ACL. Old clients do not say. */
+  readonly unmaskedMode?: number | undefined
+}
+
 export type WriteRequest =
-  | (PathRequest<'mkdirs'> & { readonly mode: number; readonly createParent: boolean })
-  | (PathRequest<'create'> & {
-      readonly mode: number
-      readonly clientName: ClientName
-      readonly overwrite: boolean
-      /** The CREATE bit: without it the file must exist (HDFS: FileNotFoundException). */
-      readonly createIfMissing: boolean
-      readonly createParent: boolean
-      readonly replication: number
-      readonly blockSize: number
-    })
+  | (PathRequest<'mkdirs'> & NewModes & { readonly createParent: boolean })
+  | (PathRequest<'create'> &
+      NewModes & {
+        readonly clientName: ClientName
+        readonly overwrite: boolean
+        /** The CREATE bit: without it the file must exist (HDFS: FileNotFoundException). */
+        readonly createIfMissing: boolean
+        readonly createParent: boolean
+        readonly replication: number
+        readonly blockSize: number
+      })
   | (PathRequest<'append'> & {
       readonly clientName: ClientName
       /** Leave the last block alone, even when there is room in it. */
@@ -230,6 +244,18 @@ export type WriteRequest =
       readonly atime?: Millis | undefined
     })
   | (PathRequest<'setReplication'> & { readonly replication: number })
+  | (PathRequest<'modifyAclEntries' | 'setAcl' | 'removeAclEntries'> & {
+      readonly entries: readonly AclEntry[]
+    })
+  | PathRequest<'removeDefaultAcl' | 'removeAcl'>
+  | (PathRequest<'setXAttr'> & {
+      readonly xattr: XAttrRow
+      /** It may be new. */
+      readonly create: boolean
+      /** It may be there. */
+      readonly replace: boolean
+    })
+  | (PathRequest<'removeXAttr'> & { readonly xattr: Omit<XAttrRow, 'value'> })
   /** From an operator. `datanode`: uuid, host or `host:port`; `expiresAt`: wall-clock end of a maintenance. */
   | {
       readonly kind: 'setDatanodeGoal'
@@ -268,6 +294,9 @@ export interface ReplyByKind {
   readonly isFileClosed: boolean
   readonly checkAccess: undefined
   readonly getLinkTarget: string
+  readonly getAclStatus: InodeRow
+  readonly getXAttrs: readonly XAttrRow[]
+  readonly listXAttrs: readonly XAttrRow[]
   readonly getAdditionalDatanode: LocatedBlockView
   readonly getBlockPath: string | undefined
   readonly summarizeDirectory: DirectorySummary
@@ -291,6 +320,13 @@ export interface ReplyByKind {
   readonly setOwner: undefined
   readonly setTimes: undefined
   readonly setReplication: boolean
+  readonly modifyAclEntries: undefined
+  readonly setAcl: undefined
+  readonly removeAclEntries: undefined
+  readonly removeDefaultAcl: undefined
+  readonly removeAcl: undefined
+  readonly setXAttr: undefined
+  readonly removeXAttr: undefined
   readonly commitBlockSynchronization: undefined
   readonly setDatanodeGoal: DatanodeRow | undefined
   readonly storeDigests: undefined

@@ -9,6 +9,17 @@ export interface XAttrRow {
   readonly value: Uint8Array
 }
 
+/** On a file: its content is not for superusers. It has no value and stays for ever. */
+export const unreadableBySuperuser = 'security.hdfs.unreadable.by.superuser'
+
+/** True when both name the same attribute, whatever its value. */
+export function isSameAttribute(
+  left: Omit<XAttrRow, 'value'>,
+  right: Omit<XAttrRow, 'value'>,
+): boolean {
+  return left.namespace === right.namespace && left.name === right.name
+}
+
 /** `user.name`. */
 export function prefixedName({ namespace, name }: Omit<XAttrRow, 'value'>): string {
   return `${namespace}.${name}`

@@ -47,6 +47,16 @@ const commands: Partial<Record<Request['kind'], string>> = {
   setOwner: 'setOwner',
   setTimes: 'setTimes',
   setReplication: 'setReplication',
+  modifyAclEntries: 'modifyAclEntries',
+  removeAclEntries: 'removeAclEntries',
+  removeDefaultAcl: 'removeDefaultAcl',
+  removeAcl: 'removeAcl',
+  setAcl: 'setAcl',
+  getAclStatus: 'getAclStatus',
+  setXAttr: 'setXAttr',
+  removeXAttr: 'removeXAttr',
+  getXAttrs: 'getXAttrs',
+  listXAttrs: 'listXAttrs',
 }
 
 /** The name under which a successful operation is audited, if it is. */

@@ -15,12 +15,13 @@ export function namespaceHandlers(
   context: ClientContext,
 ): RpcHandlers<typeof clientNamenodeProtocol> {
   return {
-    mkdirs: ({ src, masked, createParent }, call) =>
+    mkdirs: ({ src, masked, unmasked, createParent }, call) =>
       mapReply(
         context.execute(call, {
           kind: 'mkdirs',
           path: pathOf(src),
           mode: masked.perm & modeMask,
+          unmaskedMode: unmasked === undefined ? undefined : unmasked.perm & modeMask,
           createParent,
         }),
         (result) => ({ result }),

@@ -6,7 +6,6 @@ import { type ClientContext, mapReply } from './client-context.ts'
 import { pathOf } from './client-protocol-namespace.ts'
 import { hotPolicy, storagePolicies } from './storage-policies.ts'
 
-const stickyBit = 0o1000
 const nothing = {}
 
 /**
@@ -34,24 +33,6 @@ export function probeHandlers(context: ClientContext): RpcHandlers<typeof client
     getStoragePolicy: ({ path }, call) =>
       existing(call, path, () => ({ storagePolicy: hotPolicy })),
     getStoragePolicies: () => ({ policies: storagePolicies }),
-    getAclStatus: ({ src }, call) =>
-      existing(call, src, ({ inode }) => ({
-        result: {
-          owner: inode.owner,
-          group: inode.group,
-          sticky: (inode.mode & stickyBit) !== 0,
-          entries: [],
-          permission: { perm: inode.mode },
-        },
-      })),
-    getXAttrs: ({ src, xAttrs }, call) =>
-      existing(call, src, () => {
-        if (xAttrs.length === 0) return nothing
-        throw new DfsError('IO_ERROR', 'At least one of the attributes provided was not found.', {
-          path: src,
-        })
-      }),
-    listXAttrs: ({ src }, call) => existing(call, src, () => nothing),
     getEnclosingRoot: () => ({ enclosingRootPath: '/' }),
     getSnapshottableDirListing: () => nothing,
     // Without a secret manager there is no token to give, and none that could be known.

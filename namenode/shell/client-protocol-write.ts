@@ -32,13 +32,14 @@ export function writeHandlers(context: ClientContext): RpcHandlers<typeof client
   const block = (wire: ExtendedBlock): BlockReference => blockOf(wire, blockPoolId)
   return {
     create: (request, call) => {
-      const { src, masked, createFlag, createParent, replication, blockSize } = request
+      const { src, masked, unmasked, createFlag, createParent, replication, blockSize } = request
       refuseUnsupported(request)
       return mapReply(
         context.executeOnce(call, {
           kind: 'create',
           path: pathOf(src),
           mode: masked.perm & modeMask,
+          unmaskedMode: unmasked === undefined ? undefined : unmasked.perm & modeMask,
           clientName: clientName(request.clientName),
           overwrite: (createFlag & createFlags.OVERWRITE) !== 0,
           createIfMissing: (createFlag & createFlags.CREATE) !== 0,

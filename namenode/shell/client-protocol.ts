@@ -1,6 +1,7 @@
 import type { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
 import type { RpcHandlers } from '../../transport/rpc-server.ts'
 import type { ClientContext } from './client-context.ts'
+import { aclHandlers, xattrHandlers } from './client-protocol-attributes.ts'
 import { attributeHandlers, namespaceHandlers } from './client-protocol-namespace.ts'
 import { probeHandlers } from './client-protocol-probes.ts'
 import { readHandlers } from './client-protocol-read.ts'
@@ -18,6 +19,8 @@ export function clientHandlers(context: ClientContext): RpcHandlers<typeof clien
     ...readHandlers(context),
     ...namespaceHandlers(context),
     ...attributeHandlers(context),
+    ...aclHandlers(context),
+    ...xattrHandlers(context),
     ...writeHandlers(context),
     ...reopeningHandlers(context),
     ...pipelineHandlers(context),

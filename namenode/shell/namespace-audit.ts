@@ -21,6 +21,13 @@ const showsPermission = new Set<Request['kind']>([
   'setPermission',
   'setOwner',
   'setTimes',
+  'modifyAclEntries',
+  'removeAclEntries',
+  'removeDefaultAcl',
+  'removeAcl',
+  'setAcl',
+  'setXAttr',
+  'removeXAttr',
 ])
 
 const auditor: Caller = { user: '', groups: [], isSuperuser: true, host: '' }

@@ -1,13 +1,14 @@
 /** The namespace's views as HDFS messages: file status, located blocks, datanodes. */
 import type { DatanodeUuid } from '../../protocol/ids.ts'
 import type { EncodableOf } from '../../protocol/message.ts'
-import type {
-  datanodeID,
-  datanodeInfo,
-  extendedBlock,
-  hdfsFileStatus,
-  locatedBlock,
-  locatedBlocks,
+import {
+  type datanodeID,
+  type datanodeInfo,
+  type extendedBlock,
+  fileStatusFlags,
+  type hdfsFileStatus,
+  type locatedBlock,
+  type locatedBlocks,
 } from '../../protocol/messages/hdfs.ts'
 import type { AdminState } from '../../protocol/states.ts'
 import type { InodeRow } from '../core/changes.ts'
@@ -82,7 +83,7 @@ export function wireFileStatus(source: ViewSource, view: FileStatusView): WireFi
     fileId: inode.id,
     childrenNum: inode.childCount,
     storagePolicy: 0,
-    flags: 0,
+    flags: inode.acl === undefined ? 0 : fileStatusFlags.HAS_ACL,
   }
 }
 

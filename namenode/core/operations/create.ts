@@ -54,6 +54,7 @@ export function create(context: Context, request: Create): Plan<FileStatusView> 
       name,
       owner: context.caller.user,
       mode: request.mode,
+      unmaskedMode: request.unmaskedMode,
       replication: request.replication,
       blockSize: request.blockSize,
       lease: { holder: request.clientName, clientHost: context.caller.host },

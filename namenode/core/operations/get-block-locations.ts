@@ -1,11 +1,13 @@
 /** getBlockLocations: where the bytes of a file are. Access times are not kept (accesstime.precision 0). */
 
 import { DfsError } from '../../../protocol/errors.ts'
+import type { InodeRow } from '../changes.ts'
 import type { Context } from '../context.ts'
 import { locatedBlocks } from '../located-blocks.ts'
 import { answer, type Plan } from '../outcome.ts'
 import { access, requireAccess } from '../permissions.ts'
 import type { LocatedBlocksView, Request } from '../requests.ts'
+import { prefixedName, unreadableBySuperuser } from '../xattrs.ts'
 import { existingFile } from './get-file-info.ts'
 
 /** @throws DfsError INVALID_ARGUMENT for a negative range; else as reading any file. */
@@ -22,5 +24,17 @@ export function getBlockLocations(
   }
   const file = existingFile(context, path)
   requireAccess(context.caller, file, access.read, () => path)
+  requireReadable(context, file, path)
   return answer(locatedBlocks(context, file, { offset, length }))
+}
+
+/** @throws DfsError PERMISSION_DENIED to superusers where {@link unreadableBySuperuser} is set. */
+function requireReadable({ caller }: Context, file: InodeRow, path: string): void {
+  if (!caller.isSuperuser || file.xattrs === undefined) return
+  if (!file.xattrs.some((xattr) => prefixedName(xattr) === unreadableBySuperuser)) return
+  throw new DfsError(
+    'PERMISSION_DENIED',
+    `Access is denied for ${caller.user} since the superuser is not allowed to perform this operation.`,
+    { path },
+  )
 }

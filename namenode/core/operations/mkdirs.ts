@@ -27,31 +27,34 @@ export function mkdirs(
   requireAncestorWrite(context, resolved)
   if (!request.createParent) requireParent(resolved)
   const draft = new Draft(context.nextIds)
-  const parent = createParents(context, draft, resolved, request.mode)
+  const { mode, unmaskedMode } = request
+  const parent = createParents(context, draft, resolved, { mode, unmaskedMode })
   checkNewName(parent.id, name, path)
   const { user } = context.caller
-  const fields = { kind: 'directory', name, owner: user, mode: request.mode } as const
+  const fields = { kind: 'directory', name, owner: user, mode, unmaskedMode } as const
   createChild(draft, parent, fields, context.wall)
   return draft.plan(true)
 }
 
 /**
  * Creates the missing directories above the last component.
- * @param mode bits for each, beside write and execute for the owner; absent: as the deepest existing one.
+ * @param modes bits for each, beside write and execute for the owner; absent: as the deepest existing one.
  * @returns the directory for the last component.
  */
 export function createParents(
   context: Context,
   draft: Draft,
   resolved: Resolved,
-  mode?: number,
+  modes?: { readonly mode: number; readonly unmaskedMode: number | undefined },
 ): InodeRow {
   const { path, missing } = resolved
   let parent = deepest(resolved)
-  const bits = (mode ?? parent.mode & 0o777) | ownerWriteExecute
+  const mode = (modes?.mode ?? parent.mode & 0o777) | ownerWriteExecute
+  const unmaskedMode = modes?.unmaskedMode
   for (const name of missing.slice(0, -1)) {
     checkNewName(parent.id, name, path)
-    const fields = { kind: 'directory', name, owner: context.caller.user, mode: bits } as const
+    const owner = context.caller.user
+    const fields = { kind: 'directory', name, owner, mode, unmaskedMode } as const
     parent = createChild(draft, parent, fields, context.wall)
   }
   return parent
