@@ -76,13 +76,14 @@ export function completeCut(
 }
 
 /**
- * Ends both files at `length`, durably, with the digest and the last CRC that belong to it. Four steps, each on disk before
+ * Ends both files at `length`, durably, with the digest and the last CRC that belong to it. Five steps, each on disk before
  * the next begins, so that after a crash a start can tell what to do:
  *
- *     1. a sync mark says where the end will be     data and checksums are as they were: so is the replica
- *     2. the data is cut                            the mark vouches for what is left
- *     3. checksums and digest are those of the end  the mark repeats them
- *     4. marks and block digest are cleared         they speak of what the replica was
+ *     1. what is there is synced                    until then the marks of earlier syncs count
+ *     2. a sync mark says where the end will be     data and checksums are as they were: so is the replica
+ *     3. the data is cut                            the mark vouches for what is left
+ *     4. checksums and digest are those of the end  the mark repeats them
+ *     5. marks and block digest are cleared         they speak of what the replica was
  *
  * @param chunkChecksum of the last chunk when `length` ends inside it; 0 in a layout without CRCs
  */
@@ -92,6 +93,7 @@ export async function endReplica(
   chunkChecksum: number | undefined,
 ): Promise<void> {
   const { disk, layout, data, meta } = replica
+  await Promise.all([disk.syncFileData(data), disk.syncFileData(meta)])
   if ((await disk.fileBytes(data)) > length) {
     if (length > 0) await markEnd(replica, length, chunkChecksum)
     await disk.truncateFile(data, length)

@@ -9,13 +9,16 @@ import { digestOfSpans, encodeBlockDigest } from '../../../datanode/format/block
 import { finalizedDirectory, metaFileName } from '../../../datanode/format/block-file.ts'
 import {
   encodeMetaHeader,
+  encodeSyncMark,
   type MetaLayout,
   metaHeader,
   metaLayout,
+  syncMarkOffset,
 } from '../../../datanode/format/block-meta.ts'
 import { type FileSystem, systemFiles } from '../../../datanode/shell/files.ts'
 import { chunkCrc } from '../../../datanode/shell/open-replica.ts'
 import { completeCut, cutReplica } from '../../../datanode/shell/replica-cut.ts'
+import { recoverPrefix } from '../../../datanode/shell/replica-repair.ts'
 import { openReplicaStore, type ReplicaStore } from '../../../datanode/shell/replica-store.ts'
 import { verifyReplica } from '../../../datanode/shell/verify-replica.ts'
 import type { ReplicaFiles } from '../../../datanode/shell/volume.ts'
@@ -156,10 +159,12 @@ async function changesOf(t: Test, { layout, length, newLength }: Cut, before: Co
 }
 
 /** Puts every state that a crash may leave on one disk, each as a block of its own, and starts a datanode there. */
-async function afterEveryCrash(t: Test, cut: Cut, kind: 'finalized' | 'rbw') {
-  const data = patternBytes(cut.length)
-  const contents = (id: BlockId): Contents => replicaOf(id, cut.layout, data, kind === 'finalized')
-  const changes = await changesOf(t, cut, contents(blockId(1)))
+async function startWith(
+  t: Test,
+  kind: 'finalized' | 'rbw',
+  before: (id: BlockId) => Contents,
+  changes: readonly Change[],
+) {
   const directory = t.testdir()
   const empty = await openStore(directory)
   await empty.bindTo(testIdentity)
@@ -170,11 +175,18 @@ async function afterEveryCrash(t: Test, cut: Cut, kind: 'finalized' | 'rbw') {
     const id = blockId(ids.length + 1)
     ids.push(id)
     const place = join(pool, kind === 'finalized' ? finalizedDirectory(id) : kind)
-    await put(filesIn(place, id, systemFiles), applied(contents(id), survived))
+    await put(filesIn(place, id, systemFiles), applied(before(id), survived))
   }
   const store = await openStore(directory)
   t.teardown(() => store.close())
-  return { store, pool, ids, data }
+  return { store, pool, ids }
+}
+
+async function afterEveryCrash(t: Test, cut: Cut, kind: 'finalized' | 'rbw') {
+  const data = patternBytes(cut.length)
+  const before = (id: BlockId): Contents => replicaOf(id, cut.layout, data, kind === 'finalized')
+  const changes = await changesOf(t, cut, before(blockId(1)))
+  return { ...(await startWith(t, kind, before, changes)), data }
 }
 
 const layouts = [metaLayout('crc32c', 512), metaLayout('null', 512)] as const
@@ -226,6 +238,33 @@ for (const layout of layouts) {
     })
   }
 }
+
+t.test('a loss of power while a start settles a replica leaves what was synced', async (t) => {
+  const [layout] = layouts
+  const data = patternBytes(1400)
+  const synced = (id: BlockId): Contents => {
+    const { meta } = replicaOf(id, layout, data.subarray(0, 1100))
+    const [spanDigest, chunkChecksum] = [xxh64(data.subarray(0, 1100)), meta.readUInt32BE(144)]
+    encodeSyncMark({ length: 1100, spanDigest, chunkChecksum }).copy(meta, syncMarkOffset(0))
+    return { data: data.subarray(0, 1100), meta }
+  }
+  // The process wrote on and was killed: the kernel has it, the disk need not.
+  const { meta: grown } = replicaOf(blockId(1), layout, data)
+  const changes: Change[] = [
+    { kind: 'write', which: 'data', bytes: data.subarray(1100), at: 1100 },
+    { kind: 'write', which: 'meta', bytes: grown.subarray(metaHeader.sizeOf), at: 128 },
+  ]
+  const files = filesIn(t.testdir(), blockId(1), recording(changes))
+  await put(files, applied(synced(blockId(1)), changes))
+  t.equal(await recoverPrefix(files, blockId(1)), 1400)
+  const { store, pool, ids } = await startWith(t, 'rbw', synced, changes)
+  for (const id of ids) {
+    const found = store.find(id)?.length ?? 0
+    if (found < 1100) throw new Error(`block ${id} has ${found} bytes`)
+    const bytes = await readFile(join(pool, 'rbw', `blk_${id}`))
+    if (!bytes.equals(data.subarray(0, found))) throw new Error(`block ${id} has other bytes`)
+  }
+})
 
 t.test(
   'a final replica without a digest is taken for cut only where a mark vouches for it',
