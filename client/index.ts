@@ -35,11 +35,15 @@ export {
   type BalanceWish,
   type BlockExplanation,
   type DatanodeExplanation,
+  type EventReport,
+  type HistoryReport,
+  type ListEventsOptions,
   type ListNodesOptions,
   type MaintainOptions,
   type NodeStatus,
   Operator,
   type RepairGuard,
+  type RepairReport,
   type SafeModeReport,
 } from './operator.ts'
 export {

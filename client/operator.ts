@@ -1,5 +1,11 @@
 import type { EncodableRequestOf, MethodsOf, ResponseOf } from '../protocol/message.ts'
 import { operatorProtocol } from '../protocol/messages/operator.ts'
+import type {
+  ClusterEvent,
+  GetHistoryResponse,
+  ListEventsResponse,
+  RepairStateResponse,
+} from '../protocol/messages/operator-activity.ts'
 import type { BalanceResponse, SetBalanceRequest } from '../protocol/messages/operator-balance.ts'
 import type {
   ExplainBlockResponse,
@@ -37,6 +43,26 @@ export type BalanceStatus = BalanceResponse
 export type BalanceWish = SetBalanceRequest
 /** A datanode, what is asked of it, and how far that has got. */
 export type NodeStatus = OperatorDatanode
+
+/** The last hour in samples, oldest first. */
+export type HistoryReport = GetHistoryResponse
+/** Which blocks wait for repair, by danger, and what is being copied. */
+export type RepairReport = RepairStateResponse
+/** Events, the newest first. */
+export type EventReport = ListEventsResponse
+
+/** Which events to list; what is absent does not restrict. */
+export interface ListEventsOptions extends VerbOptions {
+  readonly kinds?: readonly ClusterEvent['kind'][]
+  readonly levels?: readonly ClusterEvent['level'][]
+  /** Only with an id above. */
+  readonly after?: number | undefined
+  /** Only with an id below. */
+  readonly before?: number | undefined
+  /** Words that the text or the user's name has. */
+  readonly text?: string | undefined
+  readonly limit: number
+}
 
 /** Which datanodes to list, and how closely to look. */
 export interface ListNodesOptions extends VerbOptions {
@@ -162,6 +188,21 @@ export class Operator {
   /** Turns balancing on or off, or changes its measure, until the namenode restarts. */
   setBalance(wish: BalanceWish, options?: VerbOptions): Promise<BalanceStatus> {
     return this.#call('setBalance', wish, options)
+  }
+
+  /** What the cluster did in the last hour: samples taken after `afterMs`, by the namenode's clock. */
+  history(afterMs = 0, options?: VerbOptions): Promise<HistoryReport> {
+    return this.#call('getHistory', { afterMs }, options)
+  }
+
+  /** What repair is about. @param copiesMax how many of the copies under way to tell */
+  repairState(copiesMax: number, options?: VerbOptions): Promise<RepairReport> {
+    return this.#call('getRepairState', { copiesMax }, options)
+  }
+
+  /** What happened lately: changes of the cluster, operators' wishes, and for superusers lines of the audit log. */
+  events({ kinds = [], levels = [], signal, ...request }: ListEventsOptions): Promise<EventReport> {
+    return this.#call('listEvents', { ...request, kinds, levels }, { signal })
   }
 
   #call<N extends OperatorMethod>(

@@ -245,10 +245,14 @@ function wire(composition: Composition, store: ReplicaStore, listeners: Listener
       hostName: hostname(),
       ports: listeners.ports,
     }),
-    load: () => ({
-      orderedTransfers: plan.transferCount,
-      activeTransfers: listeners.transfers.activeTransfers(),
-    }),
+    load: () => {
+      const { receivedBytes, sentBytes } = listeners.transfers.totals()
+      return {
+        orderedTransfers: plan.transferCount,
+        activeTransfers: listeners.transfers.activeTransfers(),
+        ...{ receivedBytes, sentBytes },
+      }
+    },
   })
   const recovery = new RecoveryWorker({
     store,

@@ -17,13 +17,15 @@ import { RpcServer } from '../transport/rpc-server.ts'
 import { type NamenodeConfig, type NamenodeConfigOverrides, namenodeConfig } from './config.ts'
 import { BlockManager } from './core/block-manager.ts'
 import { defaultRack, parseTopology, type Topology } from './core/topology.ts'
-import { AuditFile, auditToLog } from './shell/audit.ts'
+import { Activity } from './shell/activity.ts'
+import { AuditFile, type AuditSink, auditToLog } from './shell/audit.ts'
 import { BackupService } from './shell/backup-service.ts'
 import { ClientContext } from './shell/client-context.ts'
 import { clientHandlers } from './shell/client-protocol.ts'
 import { DatanodeService } from './shell/datanode-protocol.ts'
 import { lockDirectory, noteDamage, openNamespace } from './shell/directory.ts'
 import { DiskSpace, freeBytesOf, spareBytesFor, spareFile } from './shell/disk-space.ts'
+import type { EventLog } from './shell/event-log.ts'
 import { Groups } from './shell/groups.ts'
 import { namenodeHealth, namenodeReadiness } from './shell/health.ts'
 import { startHttpServer } from './shell/http-server.ts'
@@ -253,11 +255,16 @@ async function serveRpc(
   { metrics, backup }: { readonly metrics: NamenodeMetrics; readonly backup: BackupService },
 ): Promise<string> {
   const { config, logger, closers } = composition
-  const context = new ClientContext(namenode, {
-    groups: new Groups(systemClock, logger),
-    audit: audit(composition, namenode),
+  const activity = new Activity(namenode, metrics, systemTimers)
+  closers.push(() => {
+    activity.stop()
   })
-  const datanodes = new DatanodeService(context, logger)
+  const { events, traffic } = activity
+  const context = new ClientContext(namenode, {
+    ...{ groups: new Groups(systemClock, logger), events },
+    audit: audit(composition, namenode, events),
+  })
+  const datanodes = new DatanodeService(context, logger, traffic)
   const server = new RpcServer({
     host: config.bindHost,
     port: config.ports.rpc,
@@ -265,9 +272,10 @@ async function serveRpc(
     clock: systemClock,
     timers: systemTimers,
   })
-  server.register(clientNamenodeProtocol, metrics.timed(clientHandlers(context)))
-  server.register(operatorProtocol, metrics.timed(operatorHandlers(context, { backup })))
-  server.register(posixProtocol, metrics.timed(posixHandlers(context)))
+  const isOfClients = true
+  server.register(clientNamenodeProtocol, metrics.timed(clientHandlers(context), { isOfClients }))
+  server.register(operatorProtocol, metrics.timed(operatorHandlers(context, { backup, activity })))
+  server.register(posixProtocol, metrics.timed(posixHandlers(context), { isOfClients }))
   server.register(datanodeProtocol, metrics.timed(datanodes.handlers()))
   server.onConnectionClosed((connection) => {
     datanodes.connectionClosed(connection)
@@ -278,18 +286,28 @@ async function serveRpc(
   return `${host}:${port}`
 }
 
+/** Where lines of the audit log go: into the process's log or a file of its own, and to those who watch. */
 function audit(
   { config, auditLogger, closers }: Composition,
   namenode: Namenode,
+  events: EventLog,
 ): NamespaceAudit | undefined {
   const { isOn, file, fileBytesMax, quietCommands } = config.audit
   if (!isOn) return undefined
-  if (file === '') return new NamespaceAudit(namenode, auditToLog(auditLogger), quietCommands)
-  const auditFile = openAuditFile(file, fileBytesMax)
+  const lasting = file === '' ? auditToLog(auditLogger) : auditToFile(file, fileBytesMax, closers)
+  const sink: AuditSink = (record) => {
+    lasting(record)
+    events.audited(record)
+  }
+  return new NamespaceAudit(namenode, sink, quietCommands)
+}
+
+function auditToFile(file: string, bytesMax: number, closers: Composition['closers']): AuditSink {
+  const auditFile = openAuditFile(file, bytesMax)
   closers.push(() => {
     auditFile.close()
   })
-  return new NamespaceAudit(namenode, auditFile.write, quietCommands)
+  return auditFile.write
 }
 
 function openAuditFile(path: string, bytesMax: number): AuditFile {

@@ -71,6 +71,9 @@ export interface DatanodeLoad {
   readonly orderedTransfers: number
   /** Connections of the transfer server that carry data. */
   readonly activeTransfers: number
+  /** Through the data transfer port since the start. */
+  readonly receivedBytes: number
+  readonly sentBytes: number
 }
 
 /** The part of an {@link RpcClient} that a link uses. */
@@ -211,7 +214,7 @@ export class NamenodeLink {
   }
 
   async #beat(wantsReportLease: boolean): Promise<SessionAnswer> {
-    const { orderedTransfers, activeTransfers } = this.#options.load()
+    const { orderedTransfers, activeTransfers, receivedBytes, sentBytes } = this.#options.load()
     const storages = this.#store.storages()
     const failures = this.#store.volumeFailures?.() ?? []
     const answer = await this.#rpc().call(datanodeProtocol, 'sendHeartbeat', {
@@ -226,6 +229,7 @@ export class NamenodeLink {
       failedVolumes: failures.length,
       ...(failures.length === 0 ? {} : { volumeFailureSummary: summaryOf(failures) }),
       requestFullBlockReportLease: wantsReportLease,
+      ...{ receivedBytes, sentBytes },
     })
     return {
       kind: 'heartbeat',

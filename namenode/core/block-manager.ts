@@ -28,6 +28,7 @@ import {
   type ReplicaCounts,
   replicaCounts,
 } from './cluster-stats.ts'
+import { type CopyUnderWay, copiesUnderWay } from './copies-under-way.ts'
 import { DatanodeGoals, type NamedDatanode } from './datanode-goals.ts'
 import {
   type DatanodeDescriptor,
@@ -483,6 +484,11 @@ export class BlockManager implements BlockSide {
   explainNode(uuid: DatanodeUuid): ExplainedNode | undefined {
     const node = this.#registry.find(uuid)
     return node === undefined ? undefined : explainNode(this.#now, node, this.#parts)
+  }
+
+  /** The first ordered copies that have not arrived, in the order in which they were decided. */
+  copiesUnderWay(countMax: number): readonly CopyUnderWay[] {
+    return copiesUnderWay(this.#repair.pending, countMax)
   }
 
   /** Blocks without a good replica, oldest first. */

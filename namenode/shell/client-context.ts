@@ -3,6 +3,7 @@ import type { DatanodeUuid } from '../../protocol/ids.ts'
 import type { RpcCall, RpcConnectionInfo } from '../../transport/rpc-server.ts'
 import type { DatanodeView } from '../core/datanode-registry.ts'
 import type { Caller, ReplyOf, Request } from '../core/requests.ts'
+import type { EventLog } from './event-log.ts'
 import type { Groups } from './groups.ts'
 import type { Namenode } from './namenode.ts'
 import type { NamespaceAudit } from './namespace-audit.ts'
@@ -30,21 +31,32 @@ export function mapReply<T, U>(value: T | Promise<T>, map: (value: T) => U): U |
 export class ClientContext implements ViewSource {
   readonly namenode: Namenode
   readonly #groups: Groups
+  readonly #events: EventLog | undefined
   readonly audit: NamespaceAudit | undefined
   readonly blockPoolId: string
 
   constructor(
     namenode: Namenode,
-    parts: { readonly groups: Groups; readonly audit?: NamespaceAudit | undefined },
+    parts: {
+      readonly groups: Groups
+      readonly audit?: NamespaceAudit | undefined
+      readonly events?: EventLog | undefined
+    },
   ) {
     this.namenode = namenode
     this.#groups = parts.groups
     this.audit = parts.audit
+    this.#events = parts.events
     this.blockPoolId = namenode.store.identity.blockPoolId
   }
 
   get wallOffsetMs(): number {
     return this.namenode.wall() - this.namenode.now()
+  }
+
+  /** Keeps what an operator had done, for other operators. */
+  noteOperator({ user }: RpcCall, text: string): void {
+    this.#events?.add({ kind: 'operator', level: 'info', text, user })
   }
 
   datanode(uuid: DatanodeUuid): DatanodeView | undefined {

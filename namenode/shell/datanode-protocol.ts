@@ -24,6 +24,7 @@ import { BlockReports } from './block-reports.ts'
 import { type ClientContext, connectionState, mapReply } from './client-context.ts'
 import { blockOf, locationsOf } from './client-protocol-write.ts'
 import { type WireCommand, wireCommands } from './datanode-orders.ts'
+import type { DatanodeTraffic } from './datanode-traffic.ts'
 import type { Namenode } from './namenode.ts'
 import { ReportLeases } from './report-leases.ts'
 import { hdfsVersion } from './wire-views.ts'
@@ -47,11 +48,13 @@ export class DatanodeService {
   readonly #logger: Logger
   readonly #leases: ReportLeases
   readonly #reports: BlockReports
+  readonly #traffic: DatanodeTraffic
   /** The connection a datanode speaks over now; an earlier one, and its late close, says nothing any more (S10). */
   readonly #connectionByDatanode = new Map<DatanodeUuid, number>()
 
-  constructor(context: ClientContext, logger: Logger) {
+  constructor(context: ClientContext, logger: Logger, traffic: DatanodeTraffic) {
     this.#context = context
+    this.#traffic = traffic
     this.#namenode = context.namenode
     this.#logger = logger.child({ part: 'datanodes' })
     this.#leases = new ReportLeases(context.namenode.wall())
@@ -204,6 +207,10 @@ export class DatanodeService {
     const namenode = this.#namenode
     const now = namenode.now()
     const orders = namenode.blocks.heartbeat(now, uuid, heartbeatReport(request))
+    const { receivedBytes, sentBytes } = request
+    if (receivedBytes !== undefined && sentBytes !== undefined) {
+      this.#traffic.note(uuid, { receivedBytes, sentBytes })
+    }
     const cmds = wireCommands(this.#context, orders)
     const wantsLease = request.requestFullBlockReportLease
     const reply: HeartbeatReply = {

@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client'
 import type { RpcServer } from '../../transport/rpc-server.ts'
+import { LatencyDigest } from './latency-digest.ts'
 import type { Namenode } from './namenode.ts'
 import { observeNamenode, observeRpc } from './state-metrics.ts'
 
@@ -13,6 +14,9 @@ type Handler = (request: never, call: never) => unknown
 /** Prometheus metrics of the namenode. Labels are method names of the served protocols, nothing a client can make up. */
 export class NamenodeMetrics {
   readonly registry = new Registry()
+  /** Durations of clients' calls and of the journal's syncs, for whoever takes them at intervals. */
+  readonly callDigest = new LatencyDigest()
+  readonly syncDigest = new LatencyDigest()
   readonly #latency: Histogram<'method'>
   readonly #failures: Counter<'method'>
   readonly #sync: Histogram
@@ -64,6 +68,7 @@ export class NamenodeMetrics {
     this.#syncs.count += 1
     this.#syncs.seconds += seconds
     this.#sync.observe(seconds)
+    this.syncDigest.observe(seconds)
   }
 
   batchWritten(transactions: number, bytes: number): void {
@@ -71,11 +76,16 @@ export class NamenodeMetrics {
     this.#journalBytes.inc(bytes)
   }
 
-  /** Wraps each handler so that its latency and failures are counted. */
-  timed<H extends object>(handlers: H): H {
+  /**
+   * Wraps each handler so that its latency and failures are counted.
+   *
+   * @param isOfClients they count as calls of clients
+   */
+  timed<H extends object>(handlers: H, { isOfClients = false } = {}): H {
+    const digest = isOfClients ? this.callDigest : undefined
     const timed = Object.entries(handlers).map(([name, handler]) => [
       name,
-      this.#timedHandler(name, handler as Handler),
+      this.#timedHandler(name, handler as Handler, digest),
     ])
     return Object.fromEntries(timed) as H
   }
@@ -90,13 +100,15 @@ export class NamenodeMetrics {
     observeRpc(this.registry, server)
   }
 
-  #timedHandler(method: string, handler: Handler): Handler {
+  #timedHandler(method: string, handler: Handler, digest: LatencyDigest | undefined): Handler {
     const latency = this.#latency.labels({ method })
     const failures = this.#failures.labels({ method })
     return (request, call) => {
       const startedAt = performance.now()
       const finished = (): void => {
-        latency.observe((performance.now() - startedAt) / 1000)
+        const seconds = (performance.now() - startedAt) / 1000
+        latency.observe(seconds)
+        digest?.observe(seconds)
       }
       let reply: unknown
       try {

@@ -22,7 +22,12 @@ export function balanceHandlers(context: ClientContext): RpcHandlers<typeof oper
           ...{ isEnabled, bytesPerSecond },
           thresholdPercent: checked(thresholdPercent),
         })
-        return balance(context, undefined)
+        const after = balance(context, undefined)
+        context.noteOperator(
+          call,
+          `Balancing is ${after.isEnabled ? 'on' : 'off'}, within ${after.thresholdPercent} %`,
+        )
+        return after
       }),
   }
 }

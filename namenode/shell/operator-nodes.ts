@@ -38,6 +38,12 @@ const goals = {
   IN_MAINTENANCE: 'in-maintenance',
 } as const satisfies Record<DatanodeGoal, (Request & { kind: 'setDatanodeGoal' })['goal']>
 
+const goalWords = {
+  NORMAL: 'to be in service',
+  DECOMMISSIONED: 'to be drained',
+  IN_MAINTENANCE: 'to go into maintenance',
+} as const satisfies Record<DatanodeGoal, string>
+
 /** Blocks whose paths are looked up for one call; each costs a few reads of the database. */
 const blocksLeftMaxMax = 100
 
@@ -51,6 +57,7 @@ export function repairGuardHandlers(context: ClientContext): RpcHandlers<typeof 
       mapReply(context.requireSuperuser(call), () => {
         const before = repairGuard(context)
         blocks.resumeRepair()
+        context.noteOperator(call, 'Had repair go on without the datanodes that vanished')
         return before
       }),
   }
@@ -78,8 +85,10 @@ export function datanodeGoalHandlers(context: ClientContext): RpcHandlers<typeof
         expiresAt,
       } as const
       await context.execute(call, request)
-      const [datanode] = await datanodes(context, call, { only: uuid, blocksLeftMax: 0 })
-      return { datanode: datanode ?? awayDatanode(uuid, node) }
+      const [found] = await datanodes(context, call, { only: uuid, blocksLeftMax: 0 })
+      const datanode = found ?? awayDatanode(uuid, node)
+      context.noteOperator(call, `Asked for datanode ${datanode.name} ${goalWords[goal]}`)
+      return { datanode }
     },
   }
 }

@@ -246,6 +246,9 @@ export const heartbeatRequest = message('HeartbeatRequest', {
   requestFullBlockReportLease: withDefault(9, bool, false),
   slowPeers: repeated(10, slowPeerReport),
   slowDisks: repeated(11, slowDiskReport),
+  /** Ours: bytes through the data transfer port since the datanode's start. */
+  receivedBytes: optional(1000, u64),
+  sentBytes: optional(1001, u64),
 })
 export type HeartbeatRequest = MessageOf<typeof heartbeatRequest>
 

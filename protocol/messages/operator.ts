@@ -8,6 +8,14 @@
  */
 import { method, service } from '../message.ts'
 import {
+  getHistoryRequest,
+  getHistoryResponse,
+  getRepairStateRequest,
+  listEventsRequest,
+  listEventsResponse,
+  repairStateResponse,
+} from './operator-activity.ts'
+import {
   beginBackupRequest,
   beginBackupResponse,
   endBackupRequest,
@@ -44,4 +52,7 @@ export const operatorProtocol = service('trefoil.OperatorProtocol', {
   setDatanodeGoal: method(setDatanodeGoalRequest, setDatanodeGoalResponse, 'idempotent'),
   getBalance: method(getBalanceRequest, balanceResponse, 'read'),
   setBalance: method(setBalanceRequest, balanceResponse, 'idempotent'),
+  getHistory: method(getHistoryRequest, getHistoryResponse, 'read'),
+  getRepairState: method(getRepairStateRequest, repairStateResponse, 'read'),
+  listEvents: method(listEventsRequest, listEventsResponse, 'read'),
 })

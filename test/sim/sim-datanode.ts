@@ -191,7 +191,10 @@ export class SimDatanode {
       },
       store,
       self: this.self,
-      load: () => ({ orderedTransfers: plan.transferCount, activeTransfers: 0 }),
+      load: () => ({
+        ...{ orderedTransfers: plan.transferCount, activeTransfers: 0 },
+        ...{ receivedBytes: 0, sentBytes: 0 },
+      }),
     })
     const recovery = new RecoveryWorker({
       store,

@@ -6,6 +6,7 @@ import { defaultRack } from '../../namenode/core/topology.ts'
 import { ClientContext } from '../../namenode/shell/client-context.ts'
 import { clientHandlers } from '../../namenode/shell/client-protocol.ts'
 import { DatanodeService } from '../../namenode/shell/datanode-protocol.ts'
+import { DatanodeTraffic } from '../../namenode/shell/datanode-traffic.ts'
 import { Groups } from '../../namenode/shell/groups.ts'
 import { Namenode } from '../../namenode/shell/namenode.ts'
 import { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
@@ -133,7 +134,7 @@ export class SimNamenode {
     if (!life.isAlive) return
     const groups = new Groups(clock, logger, () => Promise.resolve([]))
     const context = new ClientContext(namenode, { groups })
-    const datanodes = new DatanodeService(context, logger)
+    const datanodes = new DatanodeService(context, logger, new DatanodeTraffic())
     const server = new SimRpcServer({ name: 'nn', life })
     server.register(clientNamenodeProtocol, clientHandlers(context))
     server.register(datanodeProtocol, datanodes.handlers())
