@@ -5,109 +5,29 @@
  *     unused-after-crash   from kill -9 until the last new block was given to the dead datanode
  *     single-replicas      100 blocks of 1 MiB left with one replica: from detection until all have two again
  *     copy-speed           200 blocks of 8 MiB copied, against a plain synced write of as many bytes in the same run
- *     foreground           p99 of small reads before and during that repair
+ *     foreground           the same, while somebody reads and writes 4 KiB: p99 without the repair and during it
  *     half-partition       half of the datanodes stopped for 30 s: copies made because of it
+ *
+ * `--before DIR --after DIR` measures two builds in turns, `--rounds N` gives medians, `--only NAME,NAME` chooses.
  */
-import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { DfsClient } from '../../client/index.ts'
-import { pickFreePort } from '../cluster/processes.ts'
-import { startDaemon, until } from '../demo/steps.ts'
+import type { DfsClient } from '../../client/index.ts'
+import { BenchCluster } from './bench-cluster.ts'
+import { type Build, buildsOf } from './builds.ts'
+import { medianOf, percentileOf, report, rounded } from './figures.ts'
 
-const here = dirname(fileURLToPath(import.meta.url))
-const bundled = join(here, '../../bin/dfs.js')
-const entry = existsSync(bundled) ? bundled : join(here, '../../client/cli/main.js')
 const mebibyte = 1024 * 1024
-const patienceMs = 180_000
 const content = Buffer.alloc(8 * mebibyte, 'how fast is it safe again? ')
-
-function report(figures: Readonly<Record<string, unknown>>): void {
-  process.stdout.write(`${JSON.stringify(figures)}\n`)
-}
-
-/** A cluster whose datanodes come and go as a measurement needs it. */
-class BenchCluster {
-  readonly client: DfsClient
-  readonly #directory: string
-  readonly #port: number
-  readonly #settings: readonly string[]
-  readonly #datanodes = new Map<string, ChildProcess>()
-  #namenode: ChildProcess | undefined
-
-  private constructor(directory: string, port: number, settings: readonly string[]) {
-    this.#directory = directory
-    this.#port = port
-    this.#settings = settings.flatMap((setting) => ['--set', setting])
-    this.client = new DfsClient({ uri: `hdfs://127.0.0.1:${port}` })
-  }
-
-  static async start(settings: readonly string[]): Promise<BenchCluster> {
-    const directory = mkdtempSync(join(process.env['BENCH_DIR'] ?? tmpdir(), 'trefoil-repair-'))
-    const [port, httpPort] = [await pickFreePort('127.0.0.1'), await pickFreePort('127.0.0.1')]
-    const cluster = new BenchCluster(directory, port, settings)
-    cluster.#namenode = startDaemon(entry, [
-      ...['namenode', '--dir', join(directory, 'namenode')],
-      ...['--set', `dfs.namenode.rpc-port=${port}`, '--set', `dfs.namenode.http-port=${httpPort}`],
-      ...cluster.#settings,
-    ])
-    return cluster
-  }
-
-  /** Starts a datanode and returns its `ip:port` once it is live. */
-  async add(name: string): Promise<string> {
-    const before = new Set((await this.#live()).map(({ uuid }) => uuid))
-    const child = startDaemon(entry, [
-      ...['datanode', '--dir', join(this.#directory, name)],
-      ...['--namenode', `127.0.0.1:${this.#port}`, ...this.#settings],
-    ])
-    this.#datanodes.set(name, child)
-    const node = await until(`datanode ${name} registers`, patienceMs, async () =>
-      (await this.#live()).find(({ uuid }) => !before.has(uuid)),
-    )
-    return `${node.ipAddress}:${node.transferPort}`
-  }
-
-  signal(name: string, signal: NodeJS.Signals): void {
-    this.#datanodes.get(name)?.kill(signal)
-  }
-
-  /** Resolves with the time at which the namenode has taken so many datanodes for dead. */
-  async detected(count: number): Promise<number> {
-    return await until('the loss is detected', patienceMs, async () => {
-      const dead = await this.client.datanodes('dead')
-      return dead.length >= count ? performance.now() : undefined
-    })
-  }
-
-  /** Resolves when no block has fewer replicas than it should. */
-  async safe(): Promise<number> {
-    return await until('every block is safe again', patienceMs, async () => {
-      const { lowRedundancy, missing } = await this.client.blockStats()
-      return lowRedundancy + missing === 0 ? performance.now() : undefined
-    })
-  }
-
-  /** Replicas on all datanodes together. */
-  async replicas(): Promise<number> {
-    return (await this.client.datanodes('all')).reduce((sum, { blocks }) => sum + blocks, 0)
-  }
-
-  async stop(): Promise<void> {
-    await this.client.close()
-    for (const child of [...this.#datanodes.values(), this.#namenode]) child?.kill('SIGKILL')
-    rmSync(this.#directory, { recursive: true, force: true, maxRetries: 5 })
-  }
-
-  async #live(): ReturnType<DfsClient['datanodes']> {
-    return await until('the namenode answers', patienceMs, () => this.client.datanodes('live'))
-  }
-}
+const smallBytes = 4096
+/** Time between two operations of the foreground. */
+const foregroundPauseMs = 5
+/** How long the foreground is measured without a repair. */
+const calmMs = 8000
 
 async function writeFiles(client: DfsClient, count: number, bytes: number): Promise<void> {
   await client.mkdir('/bench', { recursive: true })
@@ -121,8 +41,13 @@ async function writeFiles(client: DfsClient, count: number, bytes: number): Prom
   await Promise.all([worker(), worker(), worker(), worker()])
 }
 
-async function unusedAfterCrash(): Promise<void> {
-  const cluster = await BenchCluster.start([])
+type Figures = Readonly<Record<string, number>>
+
+/** One measurement of one build: figures by name. */
+type Measure = (build: Build) => Promise<Figures>
+
+async function unusedAfterCrash({ entry }: Build): Promise<Figures> {
+  const cluster = await BenchCluster.start(entry, [])
   try {
     const victim = await cluster.add('dn1')
     for (const name of ['dn2', 'dn3', 'dn4']) await cluster.add(name)
@@ -145,88 +70,134 @@ async function unusedAfterCrash(): Promise<void> {
       const isUsed = block?.datanodes.some(({ address }) => address === victim) === true
       if (isUsed) lastUsedMs = startedMs - killedMs
     }
-    report({ op: 'unused-after-crash', asked_s: 2, reached_s: lastUsedMs / 1000, writes })
+    return { last_used_s: lastUsedMs / 1000, writes }
   } finally {
     await cluster.stop()
   }
 }
 
-/** Kills one of two datanodes that hold everything, with others waiting to take its place. */
-async function repairRun(files: number, bytes: number): Promise<void> {
-  const cluster = await BenchCluster.start([
-    'dfs.namenode.dead.datanode.interval=5000',
-    'dfs.namenode.stale.datanode.interval=2000',
-    'dfs.namenode.mass-failure.percent=100',
-    'dfs.namenode.balance.enabled=false',
-  ])
+const repairSettings = [
+  'dfs.namenode.dead.datanode.interval=5000',
+  'dfs.namenode.stale.datanode.interval=2000',
+  'dfs.namenode.mass-failure.percent=100',
+  'dfs.namenode.balance.enabled=false',
+]
+
+/** Two datanodes that hold everything, two that wait; then one of the first two is killed. */
+async function repairRun(
+  { entry }: Build,
+  { files, bytes, isUsed }: { files: number; bytes: number; isUsed: boolean },
+): Promise<Figures> {
+  const cluster = await BenchCluster.start(entry, repairSettings)
   try {
     await cluster.add('dn1')
     await cluster.add('dn2')
-    await writeFiles(cluster.client, files, bytes)
+    const { client } = cluster
+    await writeFiles(client, files, bytes)
     for (const name of ['dn3', 'dn4']) await cluster.add(name)
-    const isLarge = bytes > mebibyte
-    const before = isLarge ? await readLatencies(cluster.client, files, 5000) : []
+    const user = new Foreground(client, files, bytes)
+    const calm = isUsed ? await user.use(sleep(calmMs)) : noLatencies
     const killedMs = performance.now()
     cluster.signal('dn1', 'SIGKILL')
     const detectedMs = await cluster.detected(1)
     const repairing = cluster.safe()
-    const during = isLarge ? await readLatencies(cluster.client, files, repairing) : []
+    const busy = isUsed ? await user.use(repairing) : noLatencies
     const seconds = ((await repairing) - detectedMs) / 1000
     const noticed_s = (detectedMs - killedMs) / 1000
-    if (!isLarge) {
-      report({ op: 'single-replicas', blocks: files, asked_s: 10, reached_s: seconds, noticed_s })
-      return
+    const mib_per_s = (files * bytes) / mebibyte / seconds
+    const raw_mib_per_s = await rawWriteSpeed(files * bytes)
+    const speed = {
+      seconds,
+      noticed_s,
+      mib_per_s,
+      raw_mib_per_s,
+      speed_ratio: mib_per_s / raw_mib_per_s,
     }
-    const mibPerSecond = (files * bytes) / mebibyte / seconds
-    const raw = await rawWriteSpeed(files * bytes)
-    report({
-      op: 'copy-speed',
-      ...{
-        blocks: files,
-        seconds,
-        mib_per_s: Math.round(mibPerSecond),
-        raw_mib_per_s: Math.round(raw),
-      },
-      ...{ asked_ratio: 0.5, reached_ratio: Number((mibPerSecond / raw).toFixed(2)) },
-    })
-    const [calm, busy] = [percentile99(before), percentile99(during)]
-    report({
-      op: 'foreground',
-      ...{ reads_before: before.length, reads_during: during.length },
-      ...{ p99_before_ms: calm, p99_during_ms: busy },
-      ...{ asked_ratio: 2, reached_ratio: Number((busy / calm).toFixed(2)) },
-    })
+    return isUsed
+      ? { ...speed, ...compared('read', calm, busy), ...compared('write', calm, busy) }
+      : speed
   } finally {
     await cluster.stop()
   }
 }
 
-/** Latencies of 4 KiB reads at a steady pace, for so long or until `end` resolves; milliseconds. */
-async function readLatencies(
-  client: DfsClient,
-  files: number,
-  end: number | Promise<unknown>,
-): Promise<number[]> {
-  const ended = { isOver: false }
-  const waiting = typeof end === 'number' ? sleep(end) : end
-  const stop = waiting.then(() => {
-    ended.isOver = true
-  })
-  const latencies: number[] = []
-  for (let index = 0; !ended.isOver; index += 1) {
-    const startedMs = performance.now()
-    const start = (index * 4096) % (4 * mebibyte)
-    await client.readFile(`/bench/${index % files}`, { start, end: start + 4095 })
-    latencies.push(performance.now() - startedMs)
-    await sleep(5)
-  }
-  await stop
-  return latencies
+/** Latencies of the foreground, in milliseconds. */
+interface Latencies {
+  readonly read: number[]
+  readonly write: number[]
 }
 
-function percentile99(values: readonly number[]): number {
-  const sorted = values.toSorted((left, right) => left - right)
-  return Number((sorted[Math.floor(sorted.length * 0.99)] ?? 0).toFixed(2))
+const noLatencies: Latencies = { read: [], write: [] }
+
+/** p50 and p99 without a repair and during it, and how much worse the latter is. */
+function compared(
+  what: keyof Latencies,
+  { [what]: calm }: Latencies,
+  { [what]: busy }: Latencies,
+): Figures {
+  const [before, during] = [percentileOf(calm, 0.99), percentileOf(busy, 0.99)]
+  return {
+    [`${what}s_during`]: busy.length,
+    [`${what}_p50_calm_ms`]: medianOf(calm),
+    [`${what}_p50_ms`]: medianOf(busy),
+    [`${what}_p99_calm_ms`]: before,
+    [`${what}_p99_ms`]: during,
+    [`${what}_p99_ratio`]: during / before,
+  }
+}
+
+/** Somebody who reads and writes 4 KiB at a steady pace, one after the other. */
+class Foreground {
+  readonly #client: DfsClient
+  readonly #files: number
+  readonly #bytes: number
+  #turn = 0
+
+  constructor(client: DfsClient, files: number, bytes: number) {
+    this.#client = client
+    this.#files = files
+    this.#bytes = bytes
+  }
+
+  /** Goes on until `end` resolves. */
+  async use(end: Promise<unknown>): Promise<Latencies> {
+    let isOver = false
+    const stop = end.then(() => {
+      isOver = true
+    })
+    const latencies: Latencies = { read: [], write: [] }
+    const goesOn = (): boolean => !isOver
+    while (goesOn()) {
+      this.#turn += 1
+      latencies.read.push(await timed(() => this.#read(this.#turn)))
+      await sleep(foregroundPauseMs)
+      latencies.write.push(await timed(() => this.#write(this.#turn)))
+      await sleep(foregroundPauseMs)
+    }
+    await stop
+    return latencies
+  }
+
+  async #read(turn: number): Promise<void> {
+    const start = (turn * smallBytes) % this.#bytes
+    const read = await this.#client.readFile(`/bench/${turn % this.#files}`, {
+      start,
+      end: start + smallBytes - 1,
+    })
+    if (read.length !== smallBytes) throw new Error(`a read of ${read.length} bytes`)
+  }
+
+  async #write(turn: number): Promise<void> {
+    await this.#client.writeFile(`/bench/small${turn}`, content.subarray(0, smallBytes), {
+      replication: 2,
+    })
+  }
+}
+
+async function timed(action: () => Promise<void>): Promise<number> {
+  const startedMs = performance.now()
+  await action()
+  return performance.now() - startedMs
 }
 
 /** MiB/s of writing so many bytes to one file and syncing it. */
@@ -244,8 +215,8 @@ async function rawWriteSpeed(bytes: number): Promise<number> {
   }
 }
 
-async function halfPartition(): Promise<void> {
-  const cluster = await BenchCluster.start(['dfs.namenode.balance.enabled=false'])
+async function halfPartition({ entry }: Build): Promise<Figures> {
+  const cluster = await BenchCluster.start(entry, ['dfs.namenode.balance.enabled=false'])
   try {
     const names = ['dn1', 'dn2', 'dn3', 'dn4']
     for (const name of names) await cluster.add(name)
@@ -259,28 +230,59 @@ async function halfPartition(): Promise<void> {
     await sleep(5000)
     await cluster.safe()
     const after = await cluster.replicas()
-    const copies = Math.max(0, during - before, after - before)
-    report({
-      op: 'half-partition',
-      seconds: 30,
-      asked_copies: 0,
-      reached_copies: copies,
-      replicas: before,
-    })
+    return { copies: Math.max(0, during - before, after - before), replicas: before }
   } finally {
     await cluster.stop()
   }
 }
 
-const measurements: Readonly<Record<string, () => Promise<void>>> = {
-  'unused-after-crash': unusedAfterCrash,
-  'single-replicas': () => repairRun(100, mebibyte),
-  'copy-speed': () => repairRun(200, 8 * mebibyte),
-  'half-partition': halfPartition,
+const measurements: Readonly<
+  Record<string, { readonly measure: Measure; readonly asked: Figures }>
+> = {
+  'unused-after-crash': { measure: unusedAfterCrash, asked: { last_used_s: 2 } },
+  'single-replicas': {
+    measure: (build) => repairRun(build, { files: 100, bytes: mebibyte, isUsed: false }),
+    asked: { seconds: 10 },
+  },
+  'copy-speed': {
+    measure: (build) => repairRun(build, { files: 200, bytes: 8 * mebibyte, isUsed: false }),
+    asked: { speed_ratio: 0.5 },
+  },
+  foreground: {
+    measure: (build) => repairRun(build, { files: 200, bytes: 8 * mebibyte, isUsed: true }),
+    asked: { read_p99_ratio: 2, write_p99_ratio: 2, speed_ratio: 0.5 },
+  },
+  'half-partition': { measure: halfPartition, asked: { copies: 0 } },
 }
 
-const { values } = parseArgs({ options: { only: { type: 'string' } } })
-for (const [name, measure] of Object.entries(measurements)) {
-  if (values.only === undefined || values.only.split(',').includes(name)) await measure()
+/** Medians over the rounds, figure by figure. */
+function medians(runs: readonly Figures[]): Figures {
+  const names = Object.keys(runs[0] ?? {})
+  const middle = (name: string): number => medianOf(runs.flatMap((run) => run[name] ?? []))
+  return Object.fromEntries(names.map((name) => [name, rounded(middle(name))]))
 }
-process.exit(0)
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string' },
+      rounds: { type: 'string', default: '1' },
+      before: { type: 'string' },
+      after: { type: 'string' },
+    },
+  })
+  const builds = buildsOf(values)
+  for (const [op, { measure, asked }] of Object.entries(measurements)) {
+    if (values.only !== undefined && !values.only.split(',').includes(op)) continue
+    const runs = new Map<Build, Figures[]>(builds.map((build) => [build, []]))
+    for (let round = 1; round <= Number(values.rounds); round += 1) {
+      for (const build of builds) runs.get(build)?.push(await measure(build))
+    }
+    for (const [{ name }, figures] of runs) {
+      report({ op, build: name, rounds: figures.length, asked, ...medians(figures) })
+    }
+  }
+  process.exit(0)
+}
+
+await main()

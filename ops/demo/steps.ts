@@ -26,10 +26,23 @@ export async function dfs(entry: string, args: readonly string[]): Promise<strin
   return text
 }
 
+const daemons = new Set<ChildProcess>()
+
+function killDaemons(): void {
+  for (const daemon of daemons) daemon.kill('SIGKILL')
+}
+
 /** Starts a daemon that outlives nobody: it is killed with this process. */
-export function startDaemon(entry: string, args: readonly string[]): ChildProcess {
-  const child = spawn(process.execPath, [entry, ...args], { stdio: 'ignore' })
-  process.once('exit', () => child.kill('SIGKILL'))
+export function startDaemon(
+  entry: string,
+  args: readonly string[],
+  { ioThreads }: { readonly ioThreads?: number } = {},
+): ChildProcess {
+  const threads = ioThreads === undefined ? {} : { UV_THREADPOOL_SIZE: String(ioThreads) }
+  const env = { ...process.env, ...threads }
+  const child = spawn(process.execPath, [entry, ...args], { stdio: 'ignore', env })
+  if (daemons.size === 0) process.once('exit', killDaemons)
+  daemons.add(child)
   return child
 }
 
