@@ -262,7 +262,8 @@ function wire(composition: Composition, store: ReplicaStore, listeners: Listener
   })
   const datanode = new Datanode({
     ...{ session, plan, store, link, recovery, logger, onRefused },
-    transfer: ({ block, targets }, signal) => transferReplica({ store, block, targets, signal }),
+    transfer: ({ block, targets, isUrgent }, signal) =>
+      transferReplica({ store, block, targets, signal, urgency: isUrgent ? 'urgent' : 'usual' }),
     clock: systemClock,
     timers: systemTimers,
   })

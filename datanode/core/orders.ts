@@ -41,6 +41,8 @@ export interface TransferOrder {
   readonly kind: 'transfer'
   readonly block: OrderedBlock
   readonly targets: readonly TransferTarget[]
+  /** The block has no other replica. */
+  readonly isUrgent: boolean
 }
 
 /** Bring the replicas of a block whose writer is gone to one length and stamp. */
@@ -105,7 +107,9 @@ function ordersOfBlockCommand(command: BlockCommand): readonly DatanodeOrder[] {
     case 'TRANSFER':
       return blocks.flatMap((block, index) => {
         const targets = targetsOf(command, index)
-        return targets.length === 0 ? [] : [{ kind: 'transfer', block, targets }]
+        return targets.length === 0
+          ? []
+          : [{ kind: 'transfer', block, targets, isUrgent: command.isUrgent[index] === true }]
       })
     case 'INVALIDATE':
       return [{ kind: 'invalidate', blocks }]

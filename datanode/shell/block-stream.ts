@@ -30,6 +30,8 @@ export interface BlockStreamOptions {
   readonly socket: Socket
   /** Compare with the stored XXH64 before sending: for copies, which nobody else may verify in time. */
   readonly verifiesDigests: boolean
+  /** Called before each stretch of data is sent, which waits for the promise, if there is one. */
+  readonly beforeUnit?: (() => Promise<void> | void) | undefined
 }
 
 /**
@@ -67,13 +69,14 @@ class BlockStream {
   }
 
   async run(preface: Uint8Array | undefined): Promise<void> {
-    const { plan, socket } = this.#options
+    const { plan, socket, beforeUnit } = this.#options
     this.#preface = preface
     try {
       while (this.#position < plan.end || this.#loading.length > 0) {
         while (this.#position < plan.end && this.#loading.length < this.#depth()) this.#load()
         const unit = await this.#loading.shift()
         if (unit === undefined) break
+        await beforeUnit?.()
         const heads = await this.#heads(unit)
         if (socket.destroyed) {
           unit.buffer?.release()

@@ -24,6 +24,7 @@ import {
   type Placement,
   type ReceiverAction,
 } from '../core/block-receiver.ts'
+import type { CopyUrgency } from '../core/copy-pace.ts'
 import type { AckSpeed, Downstream, PacketPart } from './downstream.ts'
 import type { ByteSink, ExactReader } from './exact-reader.ts'
 import { PacketVerifier, type WireChunks } from './packet-verifier.ts'
@@ -35,7 +36,10 @@ import type { PipelineFailureCause, TransferCounters } from './transfer-counters
 const flushedPacketBytesMax = 32 * 1024
 
 /** Why a transfer is not taking bytes off its connection. */
-type PauseReason = 'space' | 'downstream' | 'upstream' | 'damage'
+type PauseReason = 'space' | 'downstream' | 'upstream' | 'damage' | 'turn'
+
+/** Bytes that a copy which makes way for clients takes off its connection at a time. */
+const turnBytes = 512 * 1024
 
 /** Bytes of acks a client may leave unread before it is read no further. */
 const ackBacklogBytesMax = 256 * 1024
@@ -49,6 +53,8 @@ export interface PacketReceiverOptions {
   readonly chunks: WireChunks
   /** False when a datanode sends: nothing goes back then. */
   readonly acknowledges: boolean
+  /** Set for a copy that makes way for clients. */
+  readonly urgency: CopyUrgency | undefined
   /** What a complete replica becomes. */
   readonly finalState: 'finalized' | 'rbw'
   readonly logger: Logger
@@ -85,6 +91,7 @@ export class PacketReceiver implements ByteSink {
   readonly #speeds = new Map<number, AckSpeed>()
   #packet: ArrivingPacket | undefined
   #headHint = packetPrefixBytes(false)
+  #bytesInTurn = 0
   #outgoing: Uint8Array[] = []
   #hasLastPacket = false
   #isOver = false
@@ -296,10 +303,23 @@ export class PacketReceiver implements ByteSink {
     }
     this.#packet = undefined
     this.#hasLastPacket = packet.shape.isLast
+    if (packet.shape.length > 0) this.#noteBytes(packet.shape.length)
     reader.expectHead(packetLengthsBytes, this.#headHint)
     const { scratch } = packet
     const own = scratch === undefined ? [] : [{ window: undefined, bytes: scratch }]
     this.#run(this.#core.packet(packet.shape, isIntact), packet, parts ?? own)
+  }
+
+  /** A client's bytes make copies wait; those of a copy end its turn when they are many. */
+  #noteBytes(count: number): void {
+    const { store, acknowledges, urgency } = this.#options
+    if (acknowledges) store.usedByClient()
+    if (urgency === undefined) return
+    this.#bytesInTurn += count
+    if (this.#bytesInTurn < turnBytes) return
+    this.#bytesInTurn = 0
+    this.#pause('turn')
+    store.turns.ask(urgency, () => this.#unpause('turn'))
   }
 
   #run(

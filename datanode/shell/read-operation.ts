@@ -56,7 +56,11 @@ export async function readBlock(
     const { replica } = stored
     verdict = new ReadVerdict(connection, () => store.suspect(replica.blockId))
     const { socket } = connection
-    await sendBlock({ stored, plan, pool: store.pool, socket, verifiesDigests: false }, preface)
+    const beforeUnit = (): void => store.usedByClient()
+    await sendBlock(
+      { stored, plan, pool: store.pool, socket, verifiesDigests: false, beforeUnit },
+      preface,
+    )
   } finally {
     await stored.close()
   }

@@ -1,14 +1,17 @@
 import { dirname } from 'node:path'
 import { assert, defined } from '../../base/assert.ts'
-import type { Timers } from '../../base/clock.ts'
+import type { Clock, Timers } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
 import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import type { BlockId, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
+import { type CopyUrgency, ForegroundUse } from '../core/copy-pace.ts'
 import type { ReplicaInfo } from '../core/replica.ts'
 import { ReplicaMap } from '../core/replica-map.ts'
 import type { MetaBuilder } from '../format/meta-builder.ts'
 import { BufferPool } from './buffer-pool.ts'
+import { CopyLane } from './copy-lane.ts'
 import { KeyedMutex } from './keyed-mutex.ts'
+import { LoopTurns } from './loop-turns.ts'
 import { recoverPrefix } from './replica-repair.ts'
 import { ReplicaWriter } from './replica-writer.ts'
 import type { ReplicaFiles, Volume } from './volume.ts'
@@ -50,6 +53,10 @@ export class ReplicaShelf {
   readonly map = new ReplicaMap()
   readonly mutex = new KeyedMutex<BlockId>()
   readonly pool = new BufferPool(bufferPoolBytes)
+  /** Copies between datanodes make way for clients: in the event loop here, at each disk in its lane. */
+  readonly turns: LoopTurns
+  readonly foreground = new ForegroundUse()
+  readonly #lanes = new Map<StorageUuid, CopyLane>()
   readonly volumes: readonly Volume[]
   readonly logger: Logger
   readonly #timers: Timers
@@ -61,8 +68,14 @@ export class ReplicaShelf {
     readonly volumes: readonly Volume[]
     readonly logger: Logger
     readonly timers: Timers
+    readonly clock: Clock
   }) {
     this.volumes = parts.volumes
+    const { clock, timers } = parts
+    this.turns = new LoopTurns({ clock, timers, foreground: this.foreground })
+    for (const { storage } of parts.volumes) {
+      this.#lanes.set(storage, new CopyLane(parts.clock, this.foreground))
+    }
     this.logger = parts.logger
     this.#timers = parts.timers
   }
@@ -93,6 +106,12 @@ export class ReplicaShelf {
       this.volumes.find((volume) => volume.storage === storage),
       `storage ${storage}`,
     )
+  }
+
+  /** `files` with operations that make way for clients, for copies. */
+  paced(files: ReplicaFiles, storage: StorageUuid, urgency: CopyUrgency): ReplicaFiles {
+    const lane = defined(this.#lanes.get(storage), `lane of storage ${storage}`)
+    return { ...files, disk: lane.files(files.disk, urgency) }
   }
 
   /** Where the replica's files are in its present state. */

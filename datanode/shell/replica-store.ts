@@ -10,6 +10,7 @@ import {
   type StorageUuid,
 } from '../../protocol/ids.ts'
 import type { Settings } from '../../protocol/settings.ts'
+import type { CopyUrgency } from '../core/copy-pace.ts'
 import { isReadable, type ReplicaInfo } from '../core/replica.ts'
 import type { ReopenRequest } from '../core/replica-rules.ts'
 import { mayGoOn } from '../core/volume-health.ts'
@@ -17,6 +18,7 @@ import type { DatanodeIdentity } from '../format/version-file.ts'
 import type { BufferPool } from './buffer-pool.ts'
 import { DirectoryScanner, type ScanTotals } from './directory-scanner.ts'
 import { errnoOf, type FileSystem, systemFiles } from './files.ts'
+import type { LoopTurns } from './loop-turns.ts'
 import { ReplicaDeletion } from './replica-deletion.ts'
 import { identityOfVolumes, loadReplicas, requireSameIdentity } from './replica-loading.ts'
 import { openStoredReplica, type StoredReplica } from './replica-reader.ts'
@@ -94,8 +96,8 @@ export async function openReplicaStore(options: ReplicaStoreOptions): Promise<Re
   const { volumes, failures } = await openVolumes(directories, settings, { logger, clock, files })
   try {
     const identity = identityOfVolumes(volumes, options.identity)
-    const shelf = new ReplicaShelf({ volumes, logger, timers: options.timers })
     const { timers } = options
+    const shelf = new ReplicaShelf({ volumes, logger, timers, clock })
     const store = new ReplicaStore(shelf, { identity, failures, settings, timers, clock })
     await loadReplicas(shelf)
     const { fatal } = store
@@ -164,6 +166,16 @@ export class ReplicaStore {
   /** Memory for data in transit. */
   get pool(): BufferPool {
     return this.#shelf.pool
+  }
+
+  /** Turns of copies at the event loop. */
+  get turns(): LoopTurns {
+    return this.#shelf.turns
+  }
+
+  /** Notes that something is being done for a client: copies make way. */
+  usedByClient(): void {
+    this.#shelf.foreground.used(this.#clock.monotonic())
   }
 
   /** What the directories are bound to; `undefined` before the first {@link bindTo}. */
@@ -358,13 +370,14 @@ export class ReplicaStore {
   }
 
   /**
-   * Opens a replica for reading, at its present length.
+   * Opens a replica for reading, at its present length; `urgency` is given for a copy that makes way for clients.
    *
    * @throws {@link DfsError} REPLICA_NOT_FOUND when there is none that may be read with at least this stamp
    */
   async openForRead(
     blockId: BlockId,
     generationStamp: GenerationStamp,
+    urgency?: CopyUrgency,
     isRetry?: 'retry',
   ): Promise<StoredReplica> {
     const shelf = this.#shelf
@@ -374,10 +387,11 @@ export class ReplicaStore {
     )
     const { storage, state } = replica
     const volume = shelf.volumeOf(storage)
+    const files = shelf.filesOf(replica)
     try {
       return await openStoredReplica({
         replica: { ...replica },
-        files: shelf.filesOf(replica),
+        files: urgency === undefined ? files : shelf.paced(files, storage, urgency),
         writer: state === 'rbw' ? shelf.writerOf(blockId) : undefined,
         judge: (error) => {
           // An unreadable sector may be this replica's alone: its turn to be verified has come.
@@ -389,7 +403,7 @@ export class ReplicaStore {
       // The files may be on their way to another name, or to nowhere: look again when that is settled.
       if (errnoOf(error) === 'ENOENT' && isRetry === undefined) {
         await shelf.mutex.run(blockId, () => Promise.resolve())
-        return this.openForRead(blockId, generationStamp, 'retry')
+        return this.openForRead(blockId, generationStamp, urgency, 'retry')
       }
       if (errnoOf(error) === 'ENOENT') this.#scanners.get(storage)?.lookAt(blockId)
       throw volume.judge(error, `read block ${blockId}`)

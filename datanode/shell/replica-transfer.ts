@@ -9,6 +9,7 @@ import {
 } from '../../protocol/messages/data-transfer.ts'
 import type { DatanodeInfo, StorageType } from '../../protocol/messages/hdfs-blocks.ts'
 import { planRead } from '../core/block-sender.ts'
+import type { CopyUrgency } from '../core/copy-pace.ts'
 import { sendBlock } from './block-stream.ts'
 import { wireChecksumTypes } from './read-operation.ts'
 import type { StoredReplica } from './replica-reader.ts'
@@ -36,6 +37,8 @@ export interface ReplicaTransfer {
   readonly targets: readonly TransferTargetNode[]
   /** For a transfer within a client's pipeline: its name, and what the target makes of the replica. */
   readonly pipeline?: { readonly clientName: string; readonly stage: BlockConstructionStage }
+  /** For a copy that makes way for clients, which one within a client's pipeline does not. */
+  readonly urgency?: CopyUrgency
   readonly signal?: AbortSignal
 }
 
@@ -46,8 +49,8 @@ export interface ReplicaTransfer {
  * @throws {@link DfsError} REPLICA_NOT_FOUND, CHECKSUM_MISMATCH, CONNECTION_LOST, TIMED_OUT, ABORTED
  */
 export async function transferReplica(transfer: ReplicaTransfer): Promise<void> {
-  const { store, block, signal } = transfer
-  const stored = await store.openForRead(block.blockId, block.generationStamp)
+  const { store, block, signal, urgency } = transfer
+  const stored = await store.openForRead(block.blockId, block.generationStamp, urgency)
   try {
     const connection = new CopyConnection(addressOf(transfer))
     try {
@@ -70,7 +73,7 @@ async function copy(
   stored: StoredReplica,
   connection: CopyConnection,
 ): Promise<void> {
-  const { store, block, pipeline } = transfer
+  const { store, block, pipeline, urgency } = transfer
   const { layout } = stored
   const plan = planRead(
     { offset: 0, length: Math.min(block.length, stored.length), withChecksums: true },
@@ -85,13 +88,17 @@ async function copy(
   // Digests of a replica that is being written lag behind; its target verifies the chunk CRCs.
   const verifiesDigests = stored.replica.state === 'finalized' && plan.end === stored.length
   const operation = operationOf(transfer, stored)
-  await sendBlock({ stored, plan, pool: store.pool, socket, verifiesDigests }, operation)
+  const beforeUnit = urgency === undefined ? undefined : () => store.turns.next(urgency)
+  await sendBlock(
+    { stored, plan, pool: store.pool, socket, verifiesDigests, beforeUnit },
+    operation,
+  )
   if (pipeline === undefined) socket.end()
   await connection.finished(pipeline !== undefined)
 }
 
 function operationOf(
-  { block, targets, pipeline, store }: ReplicaTransfer,
+  { block, targets, pipeline, store, urgency }: ReplicaTransfer,
   stored: StoredReplica,
 ): Uint8Array {
   const [first, ...further] = targets
@@ -125,6 +132,7 @@ function operationOf(
     ...(first?.storage === undefined ? {} : { storageId: first.storage }),
     targetStorageIds: further.map(({ storage }) => storage ?? ''),
     ...(isWhole && replica.digest !== undefined ? { blockDigest: replica.digest } : {}),
+    ...(urgency === 'urgent' ? { isUrgent: true } : {}),
   })
 }
 

@@ -1,6 +1,7 @@
 import { defined } from '../../base/assert.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
+import type { CopyUrgency } from '../core/copy-pace.ts'
 import { lengthToResume, type ReopenRequest } from '../core/replica-rules.ts'
 import type { MetaLayout } from '../format/block-meta.ts'
 import { MetaBuilder } from '../format/meta-builder.ts'
@@ -20,6 +21,8 @@ export interface NewReplica {
   readonly storage: string | undefined
   /** `true` for a copy from another datanode: temporary until complete. */
   readonly isCopy: boolean
+  /** Set for a copy that makes way for clients. */
+  readonly urgency?: CopyUrgency | undefined
   /** Bytes the replica may come to, as its sender says; room for them is kept. */
   readonly expectedBytes?: number | undefined
   /** Digest that a copy must end with. */
@@ -38,7 +41,9 @@ export function createReplica(shelf: ReplicaShelf, request: NewReplica): Replica
   const { expectedBytes = 0, storage: wish } = request
   const volume = chooseVolume(shelf.volumes, { blockId, wish, expectedBytes })
   const kind = isCopy ? 'temporary' : 'rbw'
-  const files = volume.files(kind, blockId, generationStamp)
+  const plain = volume.files(kind, blockId, generationStamp)
+  const files =
+    request.urgency === undefined ? plain : shelf.paced(plain, volume.storage, request.urgency)
   shelf.map.start({ blockId, generationStamp, length: 0, storage: volume.storage }, event)
   const meta = new MetaBuilder(layout)
   const { wantedDigest } = request

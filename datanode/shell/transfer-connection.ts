@@ -174,6 +174,7 @@ export class TransferConnection implements ByteSink {
     this.#operation = operation.kind
     this.#client = clientOf(operation)
     this.#operationCount += 1
+    if (this.#client !== undefined) this.context.store.usedByClient()
     this.#handle(this, operation).then(
       (then) => this.#finish(operation, then),
       (error: unknown) => this.#fail(operation, error),

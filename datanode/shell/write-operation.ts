@@ -14,6 +14,7 @@ import type {
   ChecksumType as WireChecksumType,
 } from '../../protocol/messages/hdfs-blocks.ts'
 import type { ChecksumType } from '../../protocol/states.ts'
+import type { CopyUrgency } from '../core/copy-pace.ts'
 import type { ReopenRequest } from '../core/replica-rules.ts'
 import { metaLayout } from '../format/block-meta.ts'
 import { Downstream } from './downstream.ts'
@@ -97,6 +98,7 @@ export async function writeBlock(
   return receive(connection, mode, writer, {
     downstream: link?.downstream,
     chunks: chunksOf(operation.requestedChecksum),
+    urgency: urgencyOf(operation, mode),
   })
 }
 
@@ -148,6 +150,7 @@ async function openReplica(
         layout: metaLayout(chunks.checksumType, chunks.bytesPerChecksum),
         storage: operation.storageId,
         isCopy: mode.isCopy,
+        urgency: urgencyOf(operation, mode),
         wantedDigest: operation.blockDigest,
         expectedBytes: block.numBytes,
       })
@@ -170,6 +173,12 @@ async function openReplica(
     await store.release(writer)
     throw error
   }
+}
+
+/** A copy that no client waits for makes way for clients. */
+function urgencyOf({ isUrgent }: OpWriteBlock, mode: WriteMode): CopyUrgency | undefined {
+  if (!mode.isCopy || mode.answersLast) return undefined
+  return isUrgent === true ? 'urgent' : 'usual'
 }
 
 /** The chunks a sender's packets come in. @throws {@link DfsError} INVALID_ARGUMENT outside the limits */
@@ -273,6 +282,7 @@ function forwarded(
     targetStorageIds,
     targetPinnings: [],
     ...(operation.blockDigest === undefined ? {} : { blockDigest: operation.blockDigest }),
+    ...(operation.isUrgent === undefined ? {} : { isUrgent: operation.isUrgent }),
   }
 }
 
@@ -288,7 +298,12 @@ function receive(
   {
     downstream,
     chunks,
-  }: { readonly downstream: Downstream | undefined; readonly chunks: WireChunks },
+    urgency,
+  }: {
+    readonly downstream: Downstream | undefined
+    readonly chunks: WireChunks
+    readonly urgency: CopyUrgency | undefined
+  },
 ): Promise<'next' | 'close'> {
   const { store, logger, counters } = connection.context
   const { reader } = connection
@@ -300,6 +315,7 @@ function receive(
       downstream,
       chunks,
       acknowledges: !mode.isCopy,
+      urgency,
       finalState: mode.finalState,
       logger,
       counters,

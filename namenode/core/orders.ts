@@ -23,6 +23,8 @@ export type DatanodeOrder =
       readonly block: BlockReference
       readonly source: StorageUuid
       readonly targets: readonly ReplicaLocation[]
+      /** It is the last replica: the copy may take more from clients than others. */
+      readonly isUrgent: boolean
     }
   /** Delete these replicas, each only if it has this generation stamp, and report them deleted. */
   | { readonly kind: 'invalidate'; readonly blocks: readonly BlockReference[] }

@@ -133,7 +133,13 @@ export class RepairRounds {
   }
 
   /** Gives an order to copy a block, and expects its effect. */
-  order(now: Millis, at: Slot, source: StorageRecord, targets: readonly StorageRecord[]): void {
+  order(
+    now: Millis,
+    at: Slot,
+    source: StorageRecord,
+    targets: readonly StorageRecord[],
+    isUrgent = false,
+  ): void {
     const id = this.#ledger.map.id(at)
     const length = this.#ledger.map.length(at)
     const generationStamp = this.#ledger.map.generationStamp(at)
@@ -149,6 +155,7 @@ export class RepairRounds {
       block: { id, generationStamp, length },
       source: source.uuid,
       targets: targets.map(({ node, uuid }) => ({ datanode: node.uuid, storage: uuid })),
+      isUrgent,
     })
   }
 
@@ -208,7 +215,7 @@ export class RepairRounds {
       this.#makeRoom(at, health)
       return 'no-target'
     }
-    this.order(now, at, source, targets)
+    this.order(now, at, source, targets, danger === 'last-replica')
     this.#repair.examine(now, id)
     return 'ordered'
   }

@@ -48,8 +48,8 @@ export function wireCommands(
 
 /** Blocks and the lists of their targets are parallel. */
 function transferCommand(source: ViewSource, orders: readonly TransferOrder[]): WireCommand {
-  const known = orders.map(({ block, targets }) => ({
-    block,
+  const known = orders.map(({ block, targets, isUrgent }) => ({
+    ...{ block, isUrgent },
     targets: targets.flatMap(({ datanode, storage }) => {
       const view = source.datanode(datanode)
       return view === undefined ? [] : [{ info: wireDatanodeInfo(source, view), storage }]
@@ -68,6 +68,7 @@ function transferCommand(source: ViewSource, orders: readonly TransferOrder[]): 
       targetStorageTypes: known.map(({ targets }) => ({
         storageTypes: targets.map(() => 'DISK' as const),
       })),
+      isUrgent: known.map(({ isUrgent }) => isUrgent),
     },
   }
 }

@@ -144,6 +144,8 @@ export const opWriteBlock = message('OpWriteBlock', {
   targetStorageIds: repeated(17, str),
   /** Ours: digest that a copy from another datanode must end with. */
   blockDigest: optional(1000, u64big),
+  /** Ours: the copy of a block's last replica, which may take more from clients than others. */
+  isUrgent: optional(1001, bool),
 })
 export type OpWriteBlock = MessageOf<typeof opWriteBlock>
 

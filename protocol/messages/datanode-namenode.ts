@@ -166,6 +166,8 @@ export const blockCommand = message('BlockCommand', {
   targets: repeated(4, datanodeInfos),
   targetStorageUuids: repeated(5, storageUuids),
   targetStorageTypes: repeated(6, storageTypes),
+  /** Ours, of TRANSFER: which of `blocks` have one replica left. */
+  isUrgent: repeated(1000, bool),
 })
 export type BlockCommand = MessageOf<typeof blockCommand>
 

@@ -92,13 +92,18 @@ t.test('ordersOfCommand() translates transfers with their parallel lists', async
       blockPoolId: 'BP-1',
       blocks: [block(1), block(2), block(3)],
       targets: [{ datanodes: [{ id: idOf('dn1') }] }, { datanodes: [{ id: idOf('dn2') }] }],
+      isUrgent: [true],
     },
   })
   t.match(
     orders,
     [
-      { block: { blockId: 1 }, targets: [{ storageType: 'DISK' }] },
-      { block: { blockId: 2 }, targets: [{ datanode: { id: { hostName: 'dn2' } } }] },
+      { block: { blockId: 1 }, targets: [{ storageType: 'DISK' }], isUrgent: true },
+      {
+        block: { blockId: 2 },
+        targets: [{ datanode: { id: { hostName: 'dn2' } } }],
+        isUrgent: false,
+      },
     ],
     'missing storages mean any disk, a block without targets is no order',
   )

@@ -72,6 +72,21 @@ t.test('a datanode that comes back with empty disks is believed at once', (t) =>
   t.end()
 })
 
+t.test('the copy of a last replica is urgent, that of one among others is not', (t) => {
+  for (const [holders, isUrgent] of [
+    [[0], true],
+    [[0, 1], false],
+  ] as const) {
+    const world = new BlockWorld({ datanodes: 4 })
+    world.block(1, 3, holders)
+    world.manager.tick(millis(world.now))
+    const orders = [0, 1, 2, 3].flatMap((index) => world.heartbeat(world.at(index)))
+    t.match(orders, [{ kind: 'transfer', isUrgent }])
+    t.equal(orders.length, 1)
+  }
+  t.end()
+})
+
 t.test('register() drops the orders that were waiting, and they are given anew', (t) => {
   const world = new BlockWorld({ datanodes: 2 })
   world.block(1, 2, [0])
