@@ -4,11 +4,13 @@
  *
  *     pipeline recovery   known stamp <= replica's stamp <= new stamp;  acknowledged >= what the client
  *                         knows acknowledged;  received <= what the client sent
+ *     both                a finalized replica's bytes are right (D25)
  *     block recovery      block's stamp <= replica's stamp < recovery's stamp;  of two recoveries the
  *                         younger wins (D5)
  *
  * Rules from org.apache.hadoop.hdfs.server.datanode.fsdataset.impl.FsDatasetImpl.
  */
+import type { Millis } from '../../base/brand.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
 import type { ReplicaInfo } from './replica.ts'
@@ -100,4 +102,21 @@ export function requireHeldByRecovery(
       : `Cannot end recovery ${recoveryStamp} of block ${blockId}: it is held by ${held ?? 'none'}`,
     { blockId },
   )
+}
+
+/**
+ * Whether a replica must be read through before it gets a new stamp: it is final, so everybody takes it for right, and
+ * the last time that its bytes were seen to be is `freshMs` ago or more. (D25)
+ *
+ * @param now wall-clock time
+ */
+export function needsVerification(
+  { state, verifiedAt }: ReplicaInfo,
+  now: Millis,
+  freshMs: number,
+): boolean {
+  if (state !== 'finalized') return false
+  const ageMs = now - verifiedAt
+  // Below zero the clock was set back since: then nobody knows how long ago that was.
+  return ageMs < 0 || ageMs >= freshMs
 }

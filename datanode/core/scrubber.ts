@@ -11,6 +11,7 @@
  * 3. The queue holds one entry per replica as it was verified; an entry whose replica is gone, is being
  *    written or was verified since is skipped when its turn comes. Times only grow along the queue.
  * 4. Progress is each replica's own time, kept by the shell (D22): there is no cursor to lose.
+ * 5. A time in the future says nothing: the replica is due.
  */
 import type { Millis } from '../../base/brand.ts'
 import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
@@ -139,7 +140,8 @@ export class Scrubber {
     const head = this.#peek()
     if (head === undefined) return undefined
     const ageMs = now - head.subject.verifiedAt
-    if (ageMs < periodMs * dueShare) return undefined
+    // Of a time in the future, from before the clock was set back, nobody knows how long ago it was.
+    if (ageMs >= 0 && ageMs < periodMs * dueShare) return undefined
     this.#head += 1
     const isLate = ageMs > periodMs
     const factor = isLate ? lateFactor : isBusy ? 1 / busyDivisor : 1

@@ -1,4 +1,5 @@
 import type { ReplicaInfo } from '../core/replica.ts'
+import { needsVerification } from '../core/replica-rules.ts'
 import type { ReplicaShelf } from './replica-shelf.ts'
 import { verifyReplica } from './verify-replica.ts'
 
@@ -6,14 +7,15 @@ import { verifyReplica } from './verify-replica.ts'
 const freshlyVerifiedMs = 600_000
 
 /**
- * Reads a finalized replica that is about to get a new stamp (append, recovery), unless the scrubber did
+ * Reads a finalized replica that is about to get a new stamp (pipeline, recovery), unless the scrubber did
  * lately. One that has rotted unnoticed must not get it: were the good ones lost, it would be all that is left.
+ * Nothing is done about one that is not final.
  *
  * @throws {@link DfsError} CHECKSUM_MISMATCH or CORRUPTION when it is damaged
  */
 export async function requireIntact(shelf: ReplicaShelf, replica: ReplicaInfo): Promise<void> {
-  const { blockId, length, digest, verifiedAt, storage } = replica
-  if (shelf.volumeOf(storage).wallTime() - verifiedAt < freshlyVerifiedMs) return
+  const { blockId, length, digest, storage } = replica
+  if (!needsVerification(replica, shelf.volumeOf(storage).wallTime(), freshlyVerifiedMs)) return
   const files = shelf.filesOf(replica)
   const pace = (): Promise<void> => Promise.resolve()
   await verifyReplica({ files, blockId, length, digest, isDirect: false, pace })

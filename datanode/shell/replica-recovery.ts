@@ -47,7 +47,7 @@ export class ReplicaRecoveryDesk {
       await this.#shelf.stopWriter(blockId)
       const stopped = map.find(blockId)
       if (stopped === undefined) return undefined
-      if (stopped.state === 'finalized') await this.#requireIntact(stopped)
+      await this.#requireIntact(stopped)
       map.beginRecovery(blockId, recoveryStamp)
       const replica = defined(map.find(blockId), 'replica under recovery')
       const state = defined(reportedState(replica), 'state before recovery')

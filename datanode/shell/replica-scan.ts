@@ -160,8 +160,9 @@ async function finalizedReplicas(
       const stored = await storedDigest(files, size)
       // Final replicas have a digest, unless they are of an earlier release, or were being cut.
       if (stored.digest === undefined) await settleCut({ files, blockId, length: size }, logger)
-      // A time from the future would keep the replica from ever being verified.
-      const verifiedAt = millis(Math.min(stored.modifiedAt, volume.wallTime()))
+      const { modifiedAt } = stored
+      // A time in the future says nothing: the clock, then or now, is wrong.
+      const verifiedAt = millis(modifiedAt <= volume.wallTime() ? modifiedAt : 0)
       const start = { blockId, generationStamp, length: size, digest: stored.digest, verifiedAt }
       return { ...start, state: 'finalized', storage, files } as const
     })

@@ -79,7 +79,8 @@ export function reopenReplica(
         await cutReplica(shelf.filesOf(replica), blockId, cut)
         map.setLength(blockId, length)
       }
-      if (event === 'append') await requireIntact(shelf, replica)
+      // Not only an append's first attempt: one that comes after it may be the first that gets here.
+      await requireIntact(shelf, replica)
       const target = event === 'close' ? 'finalized' : 'rbw'
       // Its writer was stopped, which syncs nothing: what is final must be durable and whole (D8).
       if (event === 'close') digest = await sealReplica(shelf.filesOf(replica), blockId, length)

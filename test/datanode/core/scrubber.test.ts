@@ -133,6 +133,17 @@ t.test('every byte is verified within the period, whatever is written and delete
   t.pass('30 histories of six weeks')
 })
 
+t.test('what was verified in the future counts as due', (t) => {
+  const volume = new Volume()
+  const future = 3 * periodMs
+  volume.plan.add(volume.put(1, 100, future), millis(future))
+  const now = millis(periodMs)
+  t.equal(volume.verifyNext(now)?.block, 1)
+  t.equal(volume.verifyNext(now), undefined, 'once')
+  t.equal(volume.verifyNext(millis(now + periodMs / 2))?.block, 1, 'and again in its turn')
+  t.end()
+})
+
 t.test('a wall clock that was set back does not break the order', async (t) => {
   const volume = new Volume()
   volume.plan.add(volume.put(1, 100, 10_000), millis(10_000))

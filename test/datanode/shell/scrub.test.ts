@@ -1,6 +1,8 @@
 import { open, readdir, stat, truncate, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { millis } from '../../../base/brand.ts'
+import type { Clock } from '../../../base/clock.ts'
 import { silentLogger } from '../../../base/log.ts'
 import { systemClock, systemTimers } from '../../../base/system.ts'
 import { encodeBlockDigest } from '../../../datanode/format/block-digest.ts'
@@ -68,12 +70,16 @@ async function flip(path: string, at: number): Promise<void> {
   await file.close()
 }
 
-async function openStore(t: Tap, directory: string, files?: FileSystem): Promise<ReplicaStore> {
+async function openStore(
+  t: Tap,
+  directory: string,
+  { files, clock = systemClock }: { files?: FileSystem; clock?: Clock } = {},
+): Promise<ReplicaStore> {
   const store = await openReplicaStore({
     directories: [directory],
     settings: withSettings({ 'dfs.datanode.reserved-bytes': 0 }),
     logger: silentLogger,
-    clock: systemClock,
+    clock,
     timers: systemTimers,
     files,
   })
@@ -143,6 +149,19 @@ for (const [what, spoil, reason] of damages) {
   })
 }
 
+/** Sets up the pipeline of an append, the first time or once more. */
+function append(
+  store: ReplicaStore,
+  id: number,
+  event: 'append' | 'reappend' = 'append',
+): ReturnType<ReplicaStore['reopen']> {
+  return store.reopen({
+    ...{ blockId: blockId(id), event },
+    ...{ generationStamp: generationStamp(1001), newStamp: generationStamp(1002) },
+    ...{ lengthMin: blockBytes, lengthMax: blockBytes },
+  })
+}
+
 t.test(
   'a replica that has rotted is neither appended to nor recovered, and is reported',
   async (t) => {
@@ -151,25 +170,37 @@ t.test(
     const store = await openStore(t, directory)
     const corrupt: object[] = []
     store.onCorrupt((replica) => corrupt.push(replica))
-    const append = (id: number) =>
-      store.reopen({
-        ...{ blockId: blockId(id), event: 'append' },
-        ...{ generationStamp: generationStamp(1001), newStamp: generationStamp(1002) },
-        ...{ lengthMin: blockBytes, lengthMax: blockBytes },
-      })
-    await t.rejects(append(2), { code: 'CHECKSUM_MISMATCH' })
+    await t.rejects(append(store, 2), { code: 'CHECKSUM_MISMATCH' })
     t.match(corrupt, [{ blockId: 2, generationStamp: 1001 }])
+    const reappend = append(store, 2, 'reappend')
+    await t.rejects(reappend, { code: 'CHECKSUM_MISMATCH' }, 'nor when the first attempt failed')
+    t.equal(corrupt.length, 2)
     t.match(store.find(blockId(2)), { state: 'finalized', generationStamp: 1001 })
     const recover = (id: number) =>
       store.recovery.initReplicaRecovery(blockId(id), generationStamp(1001), generationStamp(1003))
     await t.rejects(recover(2), { code: 'CHECKSUM_MISMATCH' })
-    t.equal(corrupt.length, 2)
+    t.equal(corrupt.length, 3)
     t.match(store.find(blockId(2)), { state: 'finalized' }, 'nobody waits for its recovery')
-    const writer = await append(1)
+    const writer = await append(store, 1)
     t.match(store.find(blockId(1)), { state: 'rbw', generationStamp: 1002 })
     if (writer !== undefined) await store.release(writer)
   },
 )
+
+t.test('a clock that was set back makes nothing look verified', async (t) => {
+  const directory = await oldBlocks(t, 2)
+  await age(directory, 1, 1000)
+  await age(directory, 2, -dayMs)
+  let setBackMs = 0
+  const clock: Clock = { ...systemClock, wall: () => millis(Date.now() - setBackMs) }
+  const store = await openStore(t, directory, { clock })
+  t.equal(store.find(blockId(2))?.verifiedAt, 0, 'a time in the future says nothing')
+  await flip(dataPath(directory, 1), 1000)
+  setBackMs = dayMs
+  await t.rejects(append(store, 1), { code: 'CHECKSUM_MISMATCH' })
+  scrub(store)
+  await scrubbed(store, (done) => done.verifiedReplicas + done.corruptReplicas === 2)
+})
 
 t.test('damage that is there before the start counts from the file, not from memory', async (t) => {
   const directory = await oldBlocks(t, 1)
@@ -222,7 +253,7 @@ t.test('a replica of an earlier release gets its digest and is reported with it'
 t.test('a bad sector is a corrupt replica, and the disk is looked at', async (t) => {
   const directory = await oldBlocks(t, 2)
   const faults = new FaultyFiles()
-  const store = await openStore(t, directory, faults.files)
+  const store = await openStore(t, directory, { files: faults.files })
   const corrupt: object[] = []
   store.onCorrupt((replica) => corrupt.push(replica))
   faults.add({ operations: ['readAt'], path: /blk_1$/, errno: 'EIO' })
@@ -255,7 +286,7 @@ t.test('a stop does not wait for the replica that is being verified', async (t) 
   await server.close()
   await age(directory, 1, 8 * dayMs)
   const faults = new FaultyFiles()
-  const store = await openStore(t, directory, faults.files)
+  const store = await openStore(t, directory, { files: faults.files })
   scrub(store)
   const [storage] = store.storages()
   if (storage === undefined) throw new Error('one storage')
