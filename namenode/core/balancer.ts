@@ -171,7 +171,7 @@ export class Balancer {
       this.#moves.delete(id)
       return
     }
-    const { good } = assess(this.#ledger, this.#registry, at)
+    const { good, wanted } = assess(this.#ledger, this.#registry, at)
     const hasArrived = good.some(({ node }) => node === target.node)
     const isComing = this.#repair.pending.of(id).some((copy) => copy.target.node === target.node)
     const hasLeft = !good.includes(source)
@@ -179,7 +179,9 @@ export class Balancer {
       this.#movedBlocks += 1
       this.#movedBytes += bytes
     }
-    if (hasLeft || (!hasArrived && !isComing)) this.#moves.delete(id)
+    // The copy may have taken the place of a replica that was lost meanwhile: nothing is left to be trimmed.
+    const isNeeded = hasArrived && good.length <= wanted
+    if (hasLeft || isNeeded || (!hasArrived && !isComing)) this.#moves.delete(id)
   }
 
   /** Looks at a bounded number of blocks, from where the last search ended, for such that can be moved. */

@@ -72,7 +72,8 @@ t.test('planBalance() moves just enough, and never more than a datanode has or l
           used[target] = (used[target] ?? 0) + bytes
         }
         for (const { node, capacity, used: before } of nodes) {
-          const [level, slack] = [average * capacity, flows.length + 2]
+          // A flow is whole bytes, and what is less than one does not flow at all: a byte for each pair.
+          const [level, slack] = [average * capacity, nodes.length + 2]
           const after = used[node] ?? 0
           const [low, high] = [Math.min(before, level) - slack, Math.max(before, level) + slack]
           if (after < low || after > high) return false
@@ -161,5 +162,25 @@ t.test('a move whose copy is lost, or whose block changes, is forgotten', (t) =>
   world.manager.setBalance({ isEnabled: true, thresholdPercent: 5, bytesPerSecond: 5 * blockBytes })
   world.seconds(60)
   t.match(world.manager.balance(), { thresholdPercent: 5, isUnbalanced: false })
+  t.end()
+})
+
+t.test('a move whose copy takes the place of a lost replica is over', (t) => {
+  const world = new BalanceWorld({ datanodes: 3, settings: quick })
+  world.at(1).capacity = 200 * blockBytes
+  world.blocks(40, [0, 1])
+  world.isCopyLost = () => {
+    world.isCopyLost = () => false
+    for (const [id, { stamp, length }] of world.at(1).disk) {
+      world.at(1).disk.delete(id)
+      world.event(world.at(1), 'deleted', id, { stamp, length })
+    }
+    world.manager.setBalance({ isEnabled: false })
+    return false
+  }
+  world.seconds(60)
+  t.equal(world.fewest(), 2)
+  t.match(world.manager.balance(), { isEnabled: false, movingBlocks: 0 })
+  t.same(world.crimes, [])
   t.end()
 })
