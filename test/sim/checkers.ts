@@ -26,6 +26,8 @@ export type Checker =
   | 'replay'
   /** So does the whole journal from its first transaction on. */
   | 'full-replay'
+  /** Balancing ends with nothing left that it could do. */
+  | 'balance'
   /** Nothing is left over: no open stream, writer, pending copy or deletion. */
   | 'leaks'
   /** An assertion or an unexpected error of the code under test. */
@@ -97,11 +99,13 @@ export function leftovers(cluster: SimCluster): readonly string[] {
   if (stats !== undefined) {
     const { pendingCopies, pendingReplicationBlocks, pendingDeletionReplicas, postponedBlocks } =
       stats
+    const movesOfBalancing = cluster.namenode.serving?.blocks.balance().movingBlocks ?? 0
     const counts = {
       pendingCopies,
       pendingReplicationBlocks,
       pendingDeletionReplicas,
       postponedBlocks,
+      movesOfBalancing,
     }
     for (const [what, count] of Object.entries(counts)) {
       if (count > 0) found.push(`the namenode has ${count} ${what}`)
@@ -112,6 +116,38 @@ export function leftovers(cluster: SimCluster): readonly string[] {
   }
   const { openEnds } = cluster.network
   if (openEnds.length > 0) found.push(`ends of streams are open at ${openEnds.join(', ')}`)
+  return found
+}
+
+/**
+ * Says which datanodes are fuller than they should be, by more than a block, although a block of theirs could go to one
+ * that is emptier than the average.
+ */
+export function unbalanced(cluster: SimCluster): readonly string[] {
+  const margin = cluster.settings['dfs.namenode.balance.threshold'] / 100
+  const fills = cluster.datanodes.map(({ name, disk, capacityBytes: capacity }) => {
+    let used = 0
+    for (const { stretches } of disk.files.values()) used += lengthOf(stretches)
+    return { name, disk, capacity, used }
+  })
+  const sum = (key: 'used' | 'capacity'): number =>
+    fills.reduce((total, fill) => total + fill[key], 0)
+  const average = sum('used') / sum('capacity')
+  const surplusOf = (fill: { used: number; capacity: number }): number =>
+    fill.used - average * fill.capacity
+  const found: string[] = []
+  for (const from of fills) {
+    for (const to of fills) {
+      const movable = [...from.disk.files.values()].filter(({ blockId, stretches }) => {
+        const length = lengthOf(stretches)
+        const isTooFull = surplusOf(from) > margin * from.capacity + length
+        const isEmpty = surplusOf(to) < -length
+        return length > 0 && isTooFull && isEmpty && !to.disk.files.has(blockId)
+      })
+      if (movable.length > 0)
+        found.push(`${from.name} keeps ${movable.length} blocks from ${to.name}`)
+    }
+  }
   return found
 }
 

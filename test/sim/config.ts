@@ -66,6 +66,10 @@ export interface SimConfig {
   readonly faults: Weights<FaultKind>
   /** Mean pause between two drains of a datanode; 0 for none. */
   readonly drainEveryMs: number
+  /** Datanodes read all they hold within this; 0: what is damaged at the end is told them. */
+  readonly scrubPeriodMs: number
+  /** Of each storage; every other datanode has twice as much, so that balancing has something to do. */
+  readonly capacityBytes: number
   readonly network: NetworkFaults
   readonly segmentBytesMax: number
   /** Longest time that the namenode's disk and its store take for one operation. */
@@ -79,6 +83,10 @@ export interface SimConfig {
 const mebibyte = 1024 * 1024
 /** Keeps the draw of drains apart from the others. */
 const drainSalt = 3
+const balanceSalt = 11
+const damageSalt = 17
+/** So much that no datanode ever differs from the average. */
+const endlessBytes = 2 ** 40
 /** So that `faultsMax` can be given on a command line. */
 const unlimited = 1_000_000
 
@@ -116,15 +124,18 @@ const operationWeights: Weights<OperationKind> = {
   mkdir: 5,
 }
 
-const noReopening = { append: 0, truncate: 0 } as const
 const noDamage = { rot: 0, misdirect: 0, 'lose-disk': 0 } as const
 
 /** Draws the configuration of `seed`: three of four clusters are small and live short. */
 export function drawConfig(seed: number): SimConfig {
+  return withSmallDisks(drawWithEndlessDisks(seed))
+}
+
+function drawWithEndlessDisks(seed: number): SimConfig {
   const prng = new Prng(seed)
+  const damage = new Prng(seed + damageSalt)
   const between = (low: number, high: number): number => low + prng.below(high - low + 1)
   const isBig = prng.chance(1, 4)
-  // A replica that rotted unnoticed may be appended to, and what is left of it without the good one.
   const isDamaging = prng.chance(1, 3)
   const datanodes = isBig ? between(3, 6) : between(3, 4)
   const heartbeatMs = between(800, 2500)
@@ -134,7 +145,7 @@ export function drawConfig(seed: number): SimConfig {
     datanodes,
     clients: between(1, isBig ? 3 : 2),
     operationsPerClient: isBig ? between(10, 30) : between(4, 12),
-    operations: { ...varied(prng, operationWeights), ...(isDamaging ? noReopening : {}) },
+    operations: varied(prng, operationWeights),
     thinkMsMax: between(1, 600),
     replication: between(2, 3),
     blockBytes: mebibyte,
@@ -145,6 +156,8 @@ export function drawConfig(seed: number): SimConfig {
     faultsMax: unlimited,
     faults: { ...varied(prng, faultWeights), ...(isDamaging ? {} : noDamage) },
     drainEveryMs: isDamaging ? 0 : drawDrains(seed),
+    scrubPeriodMs: isDamaging && damage.chance(1, 2) ? 15_000 + damage.below(60_000) : 0,
+    capacityBytes: endlessBytes,
     network: {
       delayMsMax: between(1, 30),
       lateOneIn: prng.chance(1, 2) ? between(50, 500) : 0,
@@ -177,6 +190,21 @@ export function drawConfig(seed: number): SimConfig {
 function drawDrains(seed: number): number {
   const prng = new Prng(seed + drainSalt)
   return prng.chance(1, 4) ? 2_000 + prng.below(10_000) : 0
+}
+
+/** In every fourth cluster a few blocks more than elsewhere are too many for a datanode. Drawn apart, too. */
+function withSmallDisks(config: SimConfig): SimConfig {
+  const prng = new Prng(config.seed + balanceSalt)
+  if (!prng.chance(1, 4)) return config
+  return {
+    ...config,
+    capacityBytes: (32 + prng.below(64)) * mebibyte,
+    settings: {
+      ...config.settings,
+      'dfs.namenode.balance.threshold': 1,
+      'dfs.namenode.balance.bandwidth': prng.pick([mebibyte / 4, mebibyte, 16 * mebibyte]),
+    },
+  }
 }
 
 /** Every run stresses something else: some kinds do not happen at all, others three times as often. */

@@ -10,8 +10,7 @@
  *   the namenode                       ends at any effect: before or after any append, sync, change of a file,
  *                                      load or fold of its store
  *   a replica's bytes                  change, or its disk is lost, once for each complete block, and only while
- *                                      another good replica is on a running datanode; not in runs that append or
- *                                      truncate, where the damaged one may be the only one that goes on
+ *                                      another good replica is on a running datanode
  *   disks                              answer EIO or ENOSPC for a while, or slowly
  *   messages                           are late, lost or arrive after their sender gave them up; pairs of processes
  *                                      hear nothing of each other, in both directions or in one

@@ -25,6 +25,12 @@ const askNoMore: Change = {
   replace: 'if (trustedCount >= 0) return true',
 }
 
+const takeFromTheEmptier: Change = {
+  file: 'namenode/core/balance-plan.ts',
+  search: 'else if (surplus < 0) targets.push(share)',
+  replace: 'else if (surplus > 0) targets.push(share)',
+}
+
 /** The oldest load says how far the store is, also when there is none. */
 const boundByLoadsOnly: Change = {
   file: 'namenode/shell/miss-loader.ts',
@@ -238,6 +244,30 @@ export const mutants: readonly Mutant[] = [
       'operations.write=100',
     ],
   },
+  // Balancing.
+  {
+    name: 'balancing: trim a moved block below what is wanted',
+    file: 'namenode/core/repair.ts',
+    search: 'chooseExcess(health.trusted, health.wanted, moved)',
+    replace: 'chooseExcess(health.trusted, health.wanted - (moved === undefined ? 0 : 1), moved)',
+    also: [askNoMore],
+    seed: 26,
+  },
+  {
+    name: 'balancing: wait for ever for a copy that failed',
+    file: 'namenode/core/balancer.ts',
+    search: 'if (hasLeft || isNeeded || (!hasArrived && !isComing)) this.#moves.delete(id)',
+    replace: 'if (hasLeft || isNeeded) this.#moves.delete(id)',
+    seed: 66,
+  },
+  {
+    name: 'balancing: give to the fuller',
+    file: 'namenode/core/balance-plan.ts',
+    search: 'if (surplus > 0) sources.push(share)',
+    replace: 'if (surplus < 0) sources.push(share)',
+    also: [takeFromTheEmptier],
+    seed: 4,
+  },
   // Datanodes.
   {
     name: 'receiver: acknowledge before the replica is finalized',
@@ -275,6 +305,30 @@ export const mutants: readonly Mutant[] = [
     replace: "    if (event.kind === 'received') events.delete(event.blockId)\n",
     seed: 1,
     set: ['faultEveryMs=0', 'network.lossOneIn=0', 'network.lateOneIn=0', 'operations.fight=0'],
+  },
+  {
+    name: 'replicas: give a new stamp to what nobody has read',
+    file: 'datanode/core/replica-rules.ts',
+    search: "if (state !== 'finalized') return false",
+    replace: "if (state !== 'rur') return false",
+    seed: 7,
+    set: ['faults.rot=300', 'operations.append=100'],
+  },
+  {
+    name: 'scrubber: leave out what was there at the start',
+    file: 'datanode/core/scrubber.ts',
+    search: '    this.#times = sorted.map(({ verifiedAt }) => verifiedAt)\n    this.#head = 0\n',
+    replace:
+      '    this.#times = sorted.map(({ verifiedAt }) => verifiedAt)\n    this.#head = sorted.length\n',
+    seed: 76,
+  },
+  {
+    name: 'scrubber: believe a time in the future',
+    file: 'datanode/core/scrubber.ts',
+    search: 'if (ageMs >= 0 && ageMs < periodMs * dueShare) return undefined',
+    replace: 'if (ageMs < periodMs * dueShare) return undefined',
+    seed: 22,
+    set: ['scrubPeriodMs=20000', 'faults.rot=100', 'faults.jump-clock=100'],
   },
   // The client.
   {

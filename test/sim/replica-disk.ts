@@ -20,6 +20,8 @@ export interface ReplicaFile {
   readonly storage: StorageUuid
   generationStamp: GenerationStamp
   place: 'rbw' | 'finalized' | 'temporary'
+  /** When it was written or read through, by the machine's wall clock. */
+  verifiedAt: number
   stretches: readonly Stretch[]
   /** Bytes that are with the kernel, and so survive the end of the process. */
   flushedLength: number

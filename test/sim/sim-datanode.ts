@@ -54,6 +54,8 @@ export class SimDatanode {
   readonly name: string
   readonly disk: ReplicaDisk
   readonly skew: ClockSkew
+  /** Of both storages. */
+  readonly capacityBytes: number
   readonly #world: World
   readonly #prng: Prng
   readonly #port: number
@@ -65,6 +67,7 @@ export class SimDatanode {
     this.#world = world
     this.#prng = new Prng(seed)
     this.#port = firstPort + index
+    this.capacityBytes = storagesPerDatanode * world.config.capacityBytes * (1 + (index % 2))
     const storages = Array.from({ length: storagesPerDatanode }, (_, volume) =>
       storageUuid(`DS-${index}-${volume}`),
     )
@@ -101,7 +104,12 @@ export class SimDatanode {
     const life = new Lifetime()
     const peer: Peer = { name: this.name, life }
     const parts = { scheduler, life, prng: this.#prng, disk: this.disk }
-    const store = new SimReplicaStore({ ...parts, uuid: datanodeUuid(`uuid-${this.name}`) })
+    const uuid = datanodeUuid(`uuid-${this.name}`)
+    const store = new SimReplicaStore({
+      ...{ ...parts, uuid, clock: scheduler.clockOf(this.skew) },
+      capacityBytes: this.capacityBytes / storagesPerDatanode,
+      scrubPeriodMs: this.#world.config.scrubPeriodMs,
+    })
     const session = new NamenodeSession({
       heartbeatIntervalMs: this.#world.settings['dfs.heartbeat.interval'],
       blockReportIntervalMs: this.#world.settings['dfs.blockreport.interval'],

@@ -1,9 +1,12 @@
 import { assert, defined } from '../../base/assert.ts'
+import { millis } from '../../base/brand.ts'
+import type { Clock } from '../../base/clock.ts'
 import type { Prng } from '../../base/prng.ts'
 import { type ReplicaInfo, reportedState } from '../../datanode/core/replica.ts'
 import { ReplicaMap } from '../../datanode/core/replica-map.ts'
 import {
   lengthToResume,
+  needsVerification,
   type ReopenRequest,
   requireHeldByRecovery,
   requireYoungerRecovery,
@@ -13,11 +16,12 @@ import type { BadReplica, NamespaceIdentity } from '../../datanode/core/session-
 import { KeyedMutex } from '../../datanode/shell/keyed-mutex.ts'
 import type { RecoveryDesk, ReplicaCatalog } from '../../datanode/shell/replica-catalog.ts'
 import type { StorageSummary } from '../../datanode/shell/replica-store.ts'
-import { DfsError } from '../../protocol/errors.ts'
+import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import type { BlockId, DatanodeUuid, GenerationStamp, StorageUuid } from '../../protocol/ids.ts'
 import { runsOf } from './content.ts'
 import {
   cut,
+  isRotten,
   lengthOf,
   type ReplicaDisk,
   type ReplicaFile,
@@ -25,9 +29,9 @@ import {
   sliceOf,
 } from './replica-disk.ts'
 import type { Lifetime, Scheduler } from './scheduler.ts'
+import { SimScrubber } from './sim-scrubber.ts'
 
 const diskDelayMsMax = 4
-const capacityBytes = 2 ** 40
 
 /** The right to write one replica, until somebody else takes it. */
 export interface SimWriter {
@@ -38,10 +42,15 @@ export interface SimWriter {
 
 export interface SimReplicaStoreOptions {
   readonly uuid: DatanodeUuid
+  /** Of each storage. */
+  readonly capacityBytes: number
   readonly disk: ReplicaDisk
   readonly scheduler: Scheduler
   readonly life: Lifetime
+  readonly clock: Clock
   readonly prng: Prng
+  /** Every byte is verified within this; 0 for never. */
+  readonly scrubPeriodMs: number
 }
 
 /**
@@ -56,6 +65,7 @@ export class SimReplicaStore implements ReplicaCatalog {
   readonly #writers = new Map<BlockId, SimWriter>()
   readonly #eventListeners: ((event: ReplicaEvent) => void)[] = []
   readonly #corruptListeners: ((replica: BadReplica) => void)[] = []
+  readonly #scrubbers = new Map<StorageUuid, SimScrubber>()
   readonly recovery: RecoveryDesk = {
     initReplicaRecovery: (...args) => this.#initRecovery(...args),
     updateReplicaUnderRecovery: (...args) => this.#endRecovery(...args),
@@ -67,12 +77,17 @@ export class SimReplicaStore implements ReplicaCatalog {
       assert(file.place !== 'temporary', 'a copy must not survive a crash')
       const { blockId, generationStamp, storage, stretches, place } = file
       const length = lengthOf(stretches)
-      this.#map.adopt(
-        { blockId, generationStamp, storage, length },
-        place === 'finalized' ? 'finalized' : 'rwr',
-      )
-      if (place === 'finalized') this.#map.setDigest(blockId, digestOf(file))
+      const isFinal = place === 'finalized'
+      const isKnown = isFinal && file.verifiedAt <= options.clock.wall()
+      const verifiedAt = millis(isKnown ? file.verifiedAt : 0)
+      const found = { blockId, generationStamp, storage, length, verifiedAt }
+      this.#map.adopt(found, isFinal ? 'finalized' : 'rwr')
+      if (isFinal) this.#map.setDigest(blockId, digestOf(file))
     }
+    this.onEvent(({ kind, blockId, storage }) => {
+      if (kind === 'received') this.#verified(blockId, storage)
+    })
+    if (options.scrubPeriodMs > 0) for (const storage of options.disk.storages) this.#scrub(storage)
   }
 
   get datanodeUuid(): DatanodeUuid {
@@ -84,10 +99,11 @@ export class SimReplicaStore implements ReplicaCatalog {
   }
 
   storages(): readonly StorageSummary[] {
-    return this.#options.disk.storages.map((uuid) => {
+    const { disk, capacityBytes: capacity } = this.#options
+    return disk.storages.map((uuid) => {
       const used = this.#map.usedBytes(uuid)
-      const remaining = capacityBytes - used
-      return { uuid, path: `/${uuid}`, capacity: capacityBytes, used, remaining, failed: false }
+      const remaining = Math.max(0, capacity - used)
+      return { uuid, path: `/${uuid}`, capacity, used, remaining, failed: false }
     })
   }
 
@@ -143,6 +159,7 @@ export class SimReplicaStore implements ReplicaCatalog {
     this.#map.start({ blockId, generationStamp, length: 0, storage }, event)
     disk.files.set(blockId, {
       ...{ blockId, storage, generationStamp, stretches: [], flushedLength: 0, syncedLength: 0 },
+      verifiedAt: 0,
       place: isCopy ? 'temporary' : 'rbw',
     })
     const writer = this.#startWriter(blockId)
@@ -160,6 +177,7 @@ export class SimReplicaStore implements ReplicaCatalog {
       const replica = this.#require(blockId)
       this.#map.check(blockId, event)
       const length = lengthToResume(replica, request)
+      await this.#requireIntact(replica)
       await this.#onDisk(() => {
         const file = this.#file(blockId)
         cut(file, length)
@@ -303,6 +321,7 @@ export class SimReplicaStore implements ReplicaCatalog {
       requireYoungerRecovery(before, { generationStamp, recoveryStamp })
       this.#stopWriter(blockId)
       await this.#onDisk(() => undefined)
+      await this.#requireIntact(this.#require(blockId))
       this.#map.beginRecovery(blockId, recoveryStamp)
       const replica = this.#require(blockId)
       const state = defined(reportedState(replica), 'state before recovery')
@@ -334,6 +353,70 @@ export class SimReplicaStore implements ReplicaCatalog {
       this.#notify('received', replica)
       return replica.storage
     })
+  }
+
+  /**
+   * What is about to get a new stamp is read first. The real datanode leaves that out when it read the
+   * replica lately; here everything counts as written long ago.
+   *
+   * @throws {@link DfsError} CHECKSUM_MISMATCH, and reports it
+   */
+  async #requireIntact(replica: ReplicaInfo): Promise<void> {
+    const { blockId } = replica
+    if (!needsVerification(replica, this.#options.clock.wall(), 0)) return
+    try {
+      await this.#verify(blockId)
+    } catch (error) {
+      if (isDfsError(error, 'CHECKSUM_MISMATCH')) this.reportCorrupt(blockId)
+      throw error
+    }
+  }
+
+  /** Reads a whole replica. @throws {@link DfsError} CHECKSUM_MISMATCH, REPLICA_NOT_FOUND, IO_ERROR */
+  async #verify(blockId: BlockId): Promise<void> {
+    const { storage } = this.#require(blockId)
+    await this.#onDisk(() => {
+      const file = this.#options.disk.files.get(blockId)
+      if (file?.stretches.some(isRotten) !== true) return
+      throw new DfsError('CHECKSUM_MISMATCH', `The replica of block ${blockId} is damaged`)
+    }, storage)
+  }
+
+  /** Begins to verify what a storage holds, in the order in which it was written. */
+  #scrub(storage: StorageUuid): void {
+    const { clock, scheduler, life, scrubPeriodMs: periodMs } = this.#options
+    const isHere = (found: ReplicaInfo): boolean =>
+      found.storage === storage && found.state === 'finalized'
+    const scrubber = new SimScrubber(
+      {
+        ...{ periodMs, clock, timers: scheduler.timersOf(life) },
+        isBusy: () => this.writerCount > 0,
+        find: (blockId) => {
+          const found = this.#map.find(blockId)
+          return found !== undefined && isHere(found) ? found : undefined
+        },
+        usedBytes: () => this.#map.usedBytes(storage),
+        verify: (blockId) => this.#verify(blockId),
+        confirm: (blockId, isSame) =>
+          this.#mutex.run(blockId, async () => {
+            if (isSame()) await this.#onDisk(() => this.#verified(blockId, storage), storage)
+          }),
+        onCorrupt: (blockId) => {
+          this.reportCorrupt(blockId)
+        },
+      },
+      [...this.#map.values(storage)].filter(isHere),
+    )
+    this.#scrubbers.set(storage, scrubber)
+    scrubber.start()
+  }
+
+  /** Every byte of a replica was right just now. */
+  #verified(blockId: BlockId, storage: StorageUuid): void {
+    const now = this.#options.clock.wall()
+    this.#map.setVerified(blockId, now)
+    this.#file(blockId).verifiedAt = now
+    this.#scrubbers.get(storage)?.add(blockId, now)
   }
 
   #stopWriter(blockId: BlockId): void {

@@ -10,6 +10,7 @@ import {
   leftovers,
   listTree,
   type Report,
+  unbalanced,
   unhealthy,
   watchDeletions,
   watchRows,
@@ -24,6 +25,8 @@ import { Workload } from './workload.ts'
 /** Simulated time within which the workload ends, and then everything is healthy again. */
 const workloadMsMax = 3_600_000
 const convergenceMsMax = 600_000
+/** Where nobody tells datanodes what is damaged; one that told the namenode in vain tells it again after ten minutes. */
+const scrubbedMsMax = 900_000
 const healthCheckMs = 1000
 /** The namenode gives a copy up after that long. */
 const settledMsMax = 120_000
@@ -144,7 +147,7 @@ class Simulation {
     if (!ended && !scheduler.run(isDone, scheduler.now + convergenceMsMax)) {
       this.#violation('convergence', 'the workload did not end')
     }
-    this.#runTask(this.#check(), convergenceMsMax * 3)
+    this.#runTask(this.#check(), convergenceMsMax * 5)
   }
 
   /** Lets a client do what is left for it; when it dies, another one goes on later. */
@@ -211,6 +214,7 @@ class Simulation {
       this.#violation(checker, message)
     })
     this.#invariants()
+    await this.#balance(client)
     await this.#settle(client)
     await this.#checkReplay(client)
     client.life.kill()
@@ -218,9 +222,10 @@ class Simulation {
   }
 
   async #converge(client: SimClient): Promise<void> {
-    const deadline = client.now + convergenceMsMax
+    const isScrubbing = this.#config.scrubPeriodMs > 0
+    const deadline = client.now + convergenceMsMax + (isScrubbing ? scrubbedMsMax : 0)
     while (client.now < deadline) {
-      for (const datanode of this.#cluster.datanodes) datanode.scrub()
+      if (!isScrubbing) for (const datanode of this.#cluster.datanodes) datanode.scrub()
       if (disksAgree(this.#cluster) && (await unhealthy(this.#cluster, client)).length === 0) return
       await client.pause(healthCheckMs)
     }
@@ -237,6 +242,18 @@ class Simulation {
       await client.pause(healthCheckMs)
     }
     for (const what of leftovers(this.#cluster)) this.#violation('leaks', what)
+  }
+
+  /** Balancing ends, and then every datanode is as full as it can be made. */
+  async #balance(client: SimClient): Promise<void> {
+    const deadline = client.now + convergenceMsMax
+    while (unbalanced(this.#cluster).length > 0 && client.now < deadline) {
+      await client.pause(healthCheckMs)
+    }
+    for (const what of unbalanced(this.#cluster)) this.#violation('balance', what)
+    // For the sums of many seeds: how much balancing there was.
+    const moved = this.#cluster.namenode.serving?.blocks.balance().movedBlocks ?? 0
+    for (let count = 0; count < moved; count += 1) this.#note('balanced')
   }
 
   /** The journal and the store alone give the same namespace again. */
