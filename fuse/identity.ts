@@ -29,6 +29,19 @@ function readTable(file: string): NameTable {
   }
 }
 
+/** The same, with everything shown as one user's or group's where that is given. */
+export function shownAs(
+  identities: Identities,
+  { uid, gid }: { readonly uid: number | undefined; readonly gid: number | undefined },
+): Identities {
+  return {
+    uidOf: (user) => uid ?? identities.uidOf(user),
+    gidOf: (group) => gid ?? identities.gidOf(group),
+    userOf: (id) => identities.userOf(id),
+    groupOf: (id) => identities.groupOf(id),
+  }
+}
+
 /** Reads the machine's user and group tables (passwd(5), group(5)). */
 export function localIdentities(passwd = '/etc/passwd', group = '/etc/group'): Identities {
   const users = readTable(passwd)

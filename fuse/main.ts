@@ -1,5 +1,6 @@
-import { localIdentities } from './identity.ts'
+import { localIdentities, shownAs } from './identity.ts'
 import { kernelDriverObstacle, mountKernel } from './kernel/kernel-driver.ts'
+import { defaultMountSettings, type MountSettings } from './mount-settings.ts'
 import { MountedTree, type TreeOptions } from './mounted-tree.ts'
 import type { mountNative } from './native-driver.ts'
 
@@ -14,13 +15,18 @@ export interface MountOptions {
   readonly directory: string
   /** The kernel's where this machine and user can have it, unless given. */
   readonly driver?: DriverName
+  readonly settings?: Partial<MountSettings>
 }
 
 /** A running mount. */
 export interface RunningMount {
   readonly driver: DriverName
-  /** Resolves when the mount is gone because somebody else took it away. */
-  readonly ended?: Promise<void>
+  /** Resolves when the mount is gone, whoever took it away. */
+  readonly ended: Promise<void>
+  /**
+   * Publishes what is open and takes the mount away.
+   * @throws MountError EIO with the names of files that did not get to the cluster
+   */
   stop(): Promise<void>
 }
 
@@ -39,10 +45,30 @@ export async function runMount(options: MountOptions): Promise<RunningMount> {
 
 async function runKernel(options: MountOptions): Promise<RunningMount> {
   const tree = new MountedTree(treeOptions(options))
+  return running('kernel', tree, () => {
+    const { uri, directory } = options
+    return mountKernel(directory, tree, { uri, settings: settingsOf(options) })
+  })
+}
+
+async function runNative(options: MountOptions): Promise<RunningMount> {
+  const mountDirectory = await loadDriver()
+  const tree = new MountedTree({ ...treeOptions(options), isForOneUser: true })
+  const uid = process.getuid?.() ?? 0
+  return running('fuse-native', tree, () =>
+    mountDirectory(options.directory, tree, { uid, settings: settingsOf(options) }),
+  )
+}
+
+async function running(
+  driver: DriverName,
+  tree: MountedTree,
+  start: () => Promise<{ readonly ended: Promise<void>; unmount(): Promise<void> }>,
+): Promise<RunningMount> {
   try {
-    const mount = await mountKernel(options.directory, tree)
+    const mount = await start()
     return {
-      driver: 'kernel',
+      driver,
       ended: mount.ended,
       async stop() {
         await tree.publishAll()
@@ -56,27 +82,18 @@ async function runKernel(options: MountOptions): Promise<RunningMount> {
   }
 }
 
-async function runNative(options: MountOptions): Promise<RunningMount> {
-  const mountDirectory = await loadDriver()
-  const tree = new MountedTree({ ...treeOptions(options), isForOneUser: true })
-  try {
-    const mount = await mountDirectory(options.directory, tree, process.getuid?.() ?? 0)
-    return {
-      driver: 'fuse-native',
-      async stop() {
-        await tree.publishAll()
-        await mount.unmount()
-        await tree.close()
-      },
-    }
-  } catch (error) {
-    await tree.close()
-    throw error
-  }
+function settingsOf({ settings }: MountOptions): MountSettings {
+  return { ...defaultMountSettings, ...settings }
 }
 
-function treeOptions({ uri, user }: MountOptions): TreeOptions {
-  return { uri, identities: localIdentities(), ...(user === undefined ? {} : { user }) }
+function treeOptions(options: MountOptions): TreeOptions {
+  const { uri, user } = options
+  const settings = settingsOf(options)
+  return {
+    ...{ uri, cacheBytes: settings.cacheBytes },
+    identities: shownAs(localIdentities(), settings),
+    ...(user === undefined ? {} : { user }),
+  }
 }
 
 type Driver = typeof mountNative
@@ -86,8 +103,17 @@ async function loadDriver(): Promise<Driver> {
     const driver = await import('./native-driver.ts')
     return driver.mountNative
   } catch (cause) {
-    const text =
-      'Cannot load the FUSE driver: install Debian\'s "fuse" and "libfuse2", then run npm install again'
-    throw new Error(text, { cause })
+    throw new Error(driverAdvice(cause), { cause })
   }
+}
+
+/** What to install, by what loading the native module said. */
+function driverAdvice(cause: unknown): string {
+  const said = cause instanceof Error ? cause.message : String(cause)
+  const start = 'Cannot mount through libfuse:'
+  if (said.includes('libfuse.so'))
+    return `${start} the library libfuse.so.2 is missing; on Debian it is in the package "libfuse2"`
+  if (said.includes("'fuse-native'"))
+    return `${start} the package fuse-native is missing; run npm install again, with a compiler ("build-essential")`
+  return `${start} ${said}`
 }

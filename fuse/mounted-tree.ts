@@ -3,9 +3,11 @@ import { DfsClient, DfsFsError, type FileStatus } from '../client/index.ts'
 import { attributesOf, type NodeAttributes } from './attributes.ts'
 import { MountError } from './errno.ts'
 import type { Identities } from './identity.ts'
+import { defaultMountSettings } from './mount-settings.ts'
 import { NodeTable } from './node-table.ts'
 import { OpenDirectories } from './open-directories.ts'
 import { OpenInodes } from './open-inodes.ts'
+import { SpoolMemory } from './spool.ts'
 import { UserClients } from './user-clients.ts'
 
 /** O_ACCMODE of open(2), which Node does not name. */
@@ -23,6 +25,8 @@ export interface TreeOptions {
   readonly user?: string
   /** Whoever calls acts as the mount itself, not as himself. */
   readonly isForOneUser?: boolean
+  /** As {@link MountSettings} has it. */
+  readonly cacheBytes?: number
   readonly identities: Identities
 }
 
@@ -55,7 +59,8 @@ export class MountedTree {
   readonly #files: OpenInodes
   readonly #directories = new OpenDirectories()
 
-  constructor({ uri, user, identities, isForOneUser = false }: TreeOptions) {
+  constructor({ uri, user, identities, isForOneUser = false, ...more }: TreeOptions) {
+    const { cacheBytes = defaultMountSettings.cacheBytes } = more
     // The kernel has applied the caller's umask already.
     const settings = { 'fs.permissions.umask-mode': '000' }
     const create = (name?: string): DfsClient =>
@@ -64,7 +69,8 @@ export class MountedTree {
     this.#clientOfMount = create(user)
     const { user: own } = this.#clientOfMount
     this.#clients = new UserClients(create, (uid) => (isForOneUser ? own : identities.userOf(uid)))
-    this.#files = new OpenInodes(this.#nodes, this.#clientOfMount)
+    const memory = new SpoolMemory(cacheBytes)
+    this.#files = new OpenInodes(this.#nodes, this.#clientOfMount, memory)
   }
 
   /** The entry of a directory; the kernel knows it once more from now on. */
@@ -333,11 +339,17 @@ export class MountedTree {
     return this.#files.publishAll()
   }
 
-  /** Publishes what is open and closes all connections. */
+  /**
+   * Publishes what is open and closes all connections.
+   * @throws MountError EIO with the names of the files that did not get to the cluster
+   */
   async close(): Promise<void> {
-    await this.#files.releaseAll()
-    await this.#clients.close()
-    await this.#clientOfMount.close()
+    try {
+      await this.#files.releaseAll()
+    } finally {
+      await this.#clients.close()
+      await this.#clientOfMount.close()
+    }
   }
 
   #dots(node: number, index: number): TreeEntry {

@@ -2,6 +2,8 @@ import { constants } from 'node:fs'
 import Fuse from 'fuse-native'
 import type { NodeAttributes } from './attributes.ts'
 import { errnoOf } from './errno.ts'
+import type { MountSettings } from './mount-settings.ts'
+import { isMounted, repairStale } from './mount-table.ts'
 import type { MountedTree } from './mounted-tree.ts'
 import { PathNodes } from './path-nodes.ts'
 
@@ -11,15 +13,24 @@ const readWrite = constants.O_RDWR
 
 /** Adds the options that make libfuse pass more than 4 KiB per request. */
 class BigTransferFuse extends Fuse {
+  /** Mount options that the package has no name for. */
+  more: readonly string[] = []
+
   override _fuseOptions(): string {
     const rest = super._fuseOptions()
-    const big = `big_writes,max_read=${transferBytesMax},max_write=${transferBytesMax}`
+    const sizes = `big_writes,max_read=${transferBytesMax},max_write=${transferBytesMax}`
+    const big = [sizes, ...this.more].join(',')
     return rest === '' ? `-o${big}` : `${rest},${big}`
   }
 }
 
+/** How often is looked whether somebody else took the mount away: libfuse does not say. */
+const lookMs = 1000
+
 /** A mount in the kernel's table. */
 export interface NativeMount {
+  /** Resolves when the mount is gone, whoever took it away. */
+  readonly ended: Promise<void>
   unmount(): Promise<void>
 }
 
@@ -27,19 +38,39 @@ export interface NativeMount {
 export async function mountNative(
   directory: string,
   tree: MountedTree,
-  uid: number,
+  { uid, settings }: { readonly uid: number; readonly settings: MountSettings },
 ): Promise<NativeMount> {
+  await repairStale(directory, ['fusermount', '-u', '-z'])
   // No time-out: a write may wait while a pipeline is rebuilt, and a late answer must not find its buffer reused.
-  const options = { timeout: false, fsname: 'trefoil', defaultPermissions: true } as const
-  const fuse = new BigTransferFuse(directory, new PathHandlers(tree, uid).all(), options)
+  const fuse = new BigTransferFuse(directory, new PathHandlers(tree, uid).all(), {
+    ...{ timeout: false, fsname: 'trefoil', defaultPermissions: true },
+    allowOther: settings.allowOther === true,
+  })
+  fuse.more = [
+    `attr_timeout=${settings.attributesMs / 1000}`,
+    `entry_timeout=${settings.entriesMs / 1000}`,
+    ...(settings.readOnly ? ['ro'] : []),
+    ...settings.kernelOptions,
+  ]
   await new Promise<void>((resolve, reject) => {
     fuse.mount((error) => (error === null ? resolve() : reject(error)))
   })
+  const ended = new Promise<void>((resolve) => {
+    const timer = setInterval(() => {
+      if (isMounted(directory)) return
+      clearInterval(timer)
+      resolve()
+    }, lookMs)
+  })
   return {
-    unmount: () =>
-      new Promise<void>((resolve, reject) => {
+    ended,
+    unmount: async () => {
+      if (!isMounted(directory)) return
+      await new Promise<void>((resolve, reject) => {
         fuse.unmount((error) => (error === null ? resolve() : reject(error)))
-      }),
+      })
+      await ended
+    },
   }
 }
 

@@ -2,7 +2,7 @@ import { type Range, RangeSet } from '../base/range-set.ts'
 import { type DfsClient, DfsFsError, type FileHandle, type FileStatus } from '../client/index.ts'
 import { MountError } from './errno.ts'
 import type { Node, NodeTable } from './node-table.ts'
-import { Spool } from './spool.ts'
+import { Spool, type SpoolMemory } from './spool.ts'
 
 const copyBytes = 1024 * 1024
 
@@ -17,6 +17,7 @@ export class OpenInode {
   readonly node: Node
   readonly #nodes: NodeTable
   readonly #clientOfMount: DfsClient
+  readonly #memory: SpoolMemory
   handles = 0
   /** The name is gone; the content lives in the spool until the last handle is closed. */
   #unlinked: FileStatus | undefined
@@ -34,7 +35,8 @@ export class OpenInode {
   #reader: Promise<FileHandle> | undefined
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(node: Node, nodes: NodeTable, clientOfMount: DfsClient) {
+  constructor(node: Node, nodes: NodeTable, clientOfMount: DfsClient, memory: SpoolMemory) {
+    this.#memory = memory
     this.node = node
     this.#nodes = nodes
     this.#clientOfMount = clientOfMount
@@ -202,7 +204,7 @@ export class OpenInode {
   async #writable(client: DfsClient): Promise<Spool> {
     if (this.#spool !== undefined) return this.#spool
     const { size, mtimeMs } = await client.stat(this.#nodes.pathOf(this.node.id))
-    this.#spool = await Spool.create()
+    this.#spool = new Spool(this.#memory)
     this.#kept = this.#publishedSize = this.#size = size
     this.#mtimeMs = mtimeMs
     return this.#spool

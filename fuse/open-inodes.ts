@@ -2,6 +2,7 @@ import type { DfsClient } from '../client/index.ts'
 import { MountError } from './errno.ts'
 import type { NodeTable } from './node-table.ts'
 import { OpenInode } from './open-inode.ts'
+import type { SpoolMemory } from './spool.ts'
 import type { ClientLease } from './user-clients.ts'
 
 /** One open file description. */
@@ -15,11 +16,13 @@ export interface OpenHandle {
 export class OpenInodes {
   readonly #nodes: NodeTable
   readonly #clientOfMount: DfsClient
+  readonly #memory: SpoolMemory
   readonly #byHandle = new Map<number, OpenHandle>()
   readonly #byNode = new Map<number, OpenInode>()
   #next = 1
 
-  constructor(nodes: NodeTable, clientOfMount: DfsClient) {
+  constructor(nodes: NodeTable, clientOfMount: DfsClient, memory: SpoolMemory) {
+    this.#memory = memory
     this.#nodes = nodes
     this.#clientOfMount = clientOfMount
   }
@@ -77,15 +80,28 @@ export class OpenInodes {
     await Promise.allSettled(open.map(({ inode, lease }) => inode.publish(lease.client)))
   }
 
-  /** As {@link release}, for every handle. */
+  /**
+   * As {@link release}, for every handle.
+   * @throws MountError EIO with the names of the files that did not get to the cluster
+   */
   async releaseAll(): Promise<void> {
-    await Promise.allSettled([...this.#byHandle.keys()].map((handle) => this.release(handle)))
+    const lost: string[] = []
+    await Promise.all(
+      [...this.#byHandle].map(async ([handle, { inode }]) => {
+        await this.release(handle).catch((error: unknown) => {
+          const why = error instanceof Error ? error.message : String(error)
+          lost.push(`"${inode.node.name}": ${why}`)
+        })
+      }),
+    )
+    if (lost.length > 0)
+      throw new MountError('EIO', `What was written to open files was lost: ${lost.join('; ')}`)
   }
 
   #hold(id: number): OpenInode {
     let inode = this.#byNode.get(id)
     if (inode === undefined) {
-      inode = new OpenInode(this.#nodes.get(id), this.#nodes, this.#clientOfMount)
+      inode = new OpenInode(this.#nodes.get(id), this.#nodes, this.#clientOfMount, this.#memory)
       this.#byNode.set(id, inode)
     }
     inode.handles += 1

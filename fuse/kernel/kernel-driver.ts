@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process'
 import { close, openSync, read, statSync, writevSync } from 'node:fs'
-import { MountError } from '../errno.ts'
+import type { MountSettings } from '../mount-settings.ts'
+import { command, repairStale } from '../mount-table.ts'
 import type { MountedTree } from '../mounted-tree.ts'
 import { requestBytesMax, transferBytesMax } from './protocol.ts'
 import { KernelSession } from './session.ts'
@@ -26,27 +26,39 @@ export function kernelDriverObstacle(): string | undefined {
     statSync('/dev/fuse')
     return undefined
   } catch {
-    return 'this machine has no /dev/fuse'
+    return 'this machine has no /dev/fuse (modprobe fuse)'
   }
 }
 
 /**
- * Mounts a tree at `directory` by speaking FUSE's protocol on `/dev/fuse`, for all users of this machine.
- * What a mount left behind there that is dead is taken away before.
+ * Mounts a tree at `directory` by speaking FUSE's protocol on `/dev/fuse`, for all users of this machine unless the settings
+ * say otherwise. What a mount left behind there that is dead is taken away before.
  *
+ * @param uri the cluster's, shown in the table of mounts
  * @throws Error with what mount(8) said
  */
-export async function mountKernel(directory: string, tree: MountedTree): Promise<KernelMount> {
-  await repairStale(directory)
+export async function mountKernel(
+  directory: string,
+  tree: MountedTree,
+  { uri, settings }: { readonly uri: string; readonly settings: MountSettings },
+): Promise<KernelMount> {
+  await repairStale(directory, ['umount', '-l'])
   const device = openSync('/dev/fuse', 'r+')
   try {
-    const options = `fd=3,rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other,max_read=${transferBytesMax}`
-    await command('mount', ['-i', '-t', 'fuse', '-o', options, 'trefoil', directory], device)
+    const options = [
+      ...['fd=3', 'rootmode=40000', 'user_id=0', 'group_id=0', 'default_permissions'],
+      `max_read=${transferBytesMax}`,
+      ...(settings.allowOther === false ? [] : ['allow_other']),
+      settings.readOnly ? 'ro' : 'rw',
+      ...settings.kernelOptions,
+    ]
+    const parameters = ['-i', '-t', 'fuse.trefoil', '-o', options.join(','), uri, directory]
+    await command('mount', parameters, device)
   } catch (error) {
     close(device)
     throw error
   }
-  const connection = new DeviceLoop(device, new KernelSession(tree))
+  const connection = new DeviceLoop(device, new KernelSession(tree, settings))
   let isOver = false
   const ended = connection.ended.then(() => {
     isOver = true
@@ -60,35 +72,6 @@ export async function mountKernel(directory: string, tree: MountedTree): Promise
       await ended
     },
   }
-}
-
-/** A mount whose process died answers ENOTCONN for ever; it can only be taken away. */
-async function repairStale(directory: string): Promise<void> {
-  try {
-    statSync(directory)
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined
-    if (code !== 'ENOTCONN' && code !== 'ECONNABORTED') throw error
-    await command('umount', ['-l', directory])
-  }
-}
-
-/** Runs a program, `device` being its descriptor 3, and fails with what it wrote when it fails. */
-function command(name: string, parameters: readonly string[], device?: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(name, parameters, {
-      stdio: ['ignore', 'ignore', 'pipe', device ?? 'ignore'],
-    })
-    let text = ''
-    child.stderr?.on('data', (chunk: Buffer) => {
-      text += chunk.toString()
-    })
-    child.once('error', reject)
-    child.once('close', (status) => {
-      if (status === 0) resolve()
-      else reject(new MountError('EIO', `${name} failed: ${text.trim()}`))
-    })
-  })
 }
 
 /** Reads requests from the device until the mount is gone, and writes the replies. */

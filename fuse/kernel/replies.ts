@@ -7,8 +7,12 @@ import {
   wantedInitBits,
 } from './protocol.ts'
 
-/** How long the kernel may answer for a name or attributes itself. */
-const validitySeconds = 1
+/** How long the kernel may answer for names and attributes itself. */
+export interface Validity {
+  readonly entriesMs: number
+  readonly attributesMs: number
+}
+
 const headerBytes = 16
 const attributeBytes = 88
 /** Size of `fuse_entry_out`. */
@@ -47,21 +51,26 @@ export function initReply(offer: {
 }
 
 /** `fuse_entry_out`: an inode the kernel now knows once more. */
-export function entryReply(attributes: NodeAttributes): Buffer {
+export function entryReply(attributes: NodeAttributes, validity: Validity): Buffer {
   const reply = Buffer.alloc(entryBytes)
-  writeEntry(reply, 0, attributes)
+  writeEntry(reply, 0, attributes, validity)
   return reply
 }
 
 /** `fuse_entry_out` and `fuse_open_out`. */
-export function createReply(attributes: NodeAttributes, handle: number): Buffer {
-  return Buffer.concat([entryReply(attributes), openReply(handle)])
+export function createReply(
+  attributes: NodeAttributes,
+  handle: number,
+  validity: Validity,
+): Buffer {
+  return Buffer.concat([entryReply(attributes, validity), openReply(handle)])
 }
 
 /** `fuse_attr_out`. */
-export function attributesReply(attributes: NodeAttributes): Buffer {
+export function attributesReply(attributes: NodeAttributes, { attributesMs }: Validity): Buffer {
   const reply = Buffer.alloc(16 + attributeBytes)
-  reply.writeBigUInt64LE(BigInt(validitySeconds), 0)
+  reply.writeUInt32LE(Math.floor(attributesMs / 1000), 0)
+  reply.writeUInt32LE((attributesMs % 1000) * 1_000_000, 8)
   writeAttributes(reply, 16, attributes)
   return reply
 }
@@ -110,24 +119,25 @@ export interface DirectoryEntry {
 /** Entries packed into at most `size` bytes, in order, for READDIR or, with attributes, READDIRPLUS. */
 export class DirectoryReply {
   readonly #size: number
-  readonly #withAttributes: boolean
+  /** Undefined for READDIR, without attributes. */
+  readonly #validity: Validity | undefined
   readonly #parts: Buffer[] = []
   #used = 0
 
-  constructor(size: number, withAttributes: boolean) {
+  constructor(size: number, validity: Validity | undefined) {
     this.#size = size
-    this.#withAttributes = withAttributes
+    this.#validity = validity
   }
 
   /** False, and nothing added, when the entry has no room. */
   add({ name, offset, attributes }: DirectoryEntry, isKnown: boolean): boolean {
-    const start = this.#withAttributes ? entryBytes : 0
+    const start = this.#validity === undefined ? 0 : entryBytes
     const nameBytes = Buffer.from(name)
     const length = (start + 24 + nameBytes.length + 7) & ~7
     if (this.#used + length > this.#size) return false
     const part = Buffer.alloc(length)
     // A node number of 0 tells the kernel not to count a look-up: so for `.` and `..`.
-    if (this.#withAttributes && isKnown) writeEntry(part, 0, attributes)
+    if (this.#validity !== undefined && isKnown) writeEntry(part, 0, attributes, this.#validity)
     part.writeBigUInt64LE(BigInt(attributes.ino), start)
     part.writeBigUInt64LE(BigInt(offset), start + 8)
     part.writeUInt32LE(nameBytes.length, start + 16)
@@ -143,10 +153,17 @@ export class DirectoryReply {
   }
 }
 
-function writeEntry(buffer: Buffer, at: number, attributes: NodeAttributes): void {
+function writeEntry(
+  buffer: Buffer,
+  at: number,
+  attributes: NodeAttributes,
+  { entriesMs, attributesMs }: Validity,
+): void {
   buffer.writeBigUInt64LE(BigInt(attributes.node), at)
-  buffer.writeBigUInt64LE(BigInt(validitySeconds), at + 16)
-  buffer.writeBigUInt64LE(BigInt(validitySeconds), at + 24)
+  buffer.writeUInt32LE(Math.floor(entriesMs / 1000), at + 16)
+  buffer.writeUInt32LE(Math.floor(attributesMs / 1000), at + 24)
+  buffer.writeUInt32LE((entriesMs % 1000) * 1_000_000, at + 32)
+  buffer.writeUInt32LE((attributesMs % 1000) * 1_000_000, at + 36)
   writeAttributes(buffer, at + 40, attributes)
 }
 

@@ -12,6 +12,7 @@ import {
   openReply,
   replyHeader,
   statfsReply,
+  type Validity,
   writeReply,
 } from './replies.ts'
 import {
@@ -30,10 +31,12 @@ export type SendReply = (reply: readonly Buffer[]) => void
 /** Answers the kernel's requests from a tree. */
 export class KernelSession {
   readonly #tree: MountedTree
+  readonly #validity: Validity
   readonly #interrupts = new Interrupts()
 
-  constructor(tree: MountedTree) {
+  constructor(tree: MountedTree, validity: Validity) {
     this.#tree = tree
+    this.#validity = validity
   }
 
   /**
@@ -84,7 +87,7 @@ export class KernelSession {
           throw new MountError('EPROTO', `FUSE ${body.major} is not spoken`)
         return initReply(body)
       case 'lookup':
-        return entryReply(await tree.lookup(uid, node, body.name))
+        return entryReply(await tree.lookup(uid, node, body.name), this.#validity)
       case 'forget':
         for (const { node: id, count } of body.forgets) tree.forget(id, count)
         return undefined
@@ -92,13 +95,13 @@ export class KernelSession {
         void this.#interrupts.interrupt(body.unique)
         return undefined
       case 'getattr':
-        return attributesReply(await tree.getattr(uid, node))
+        return attributesReply(await tree.getattr(uid, node), this.#validity)
       case 'setattr':
-        return attributesReply(await tree.setattr(uid, node, body.changes))
+        return attributesReply(await tree.setattr(uid, node, body.changes), this.#validity)
       case 'mkdir':
-        return entryReply(await tree.mkdir(uid, node, body.name, body.mode))
+        return entryReply(await tree.mkdir(uid, node, body.name, body.mode), this.#validity)
       case 'mknod':
-        return entryReply(await tree.mknod(uid, node, body.name, body.mode))
+        return entryReply(await tree.mknod(uid, node, body.name, body.mode), this.#validity)
       case 'unlink':
         await tree.unlink(uid, node, body.name)
         return noBytes
@@ -112,7 +115,7 @@ export class KernelSession {
       case 'create': {
         const { name, mode, flags } = body
         const made = await tree.create(uid, { parent: node, name, mode }, flags)
-        return createReply(made.attributes, made.handle)
+        return createReply(made.attributes, made.handle, this.#validity)
       }
       case 'read': {
         const bytes = Buffer.allocUnsafe(body.size)
@@ -198,7 +201,7 @@ export class KernelSession {
   ): Promise<Buffer> {
     const { handle, offset, size, kind } = body
     const isPlus = kind === 'readdirplus'
-    const reply = new DirectoryReply(size, isPlus)
+    const reply = new DirectoryReply(size, isPlus ? this.#validity : undefined)
     let index = offset
     for await (const entry of this.#tree.entries(handle, node, offset)) {
       index += 1

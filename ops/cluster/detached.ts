@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync, statSync } from 'node:fs'
 import { LaunchError } from './launch-error.ts'
-import type { ClusterLayout } from './layout.ts'
 
 /** What a detached launcher sends to whoever started it. */
 export interface UpMessage {
@@ -9,26 +8,33 @@ export interface UpMessage {
   readonly lines: readonly string[]
 }
 
-function isUpMessage(message: unknown): message is UpMessage {
-  return (
-    typeof message === 'object' && message !== null && 'kind' in message && message.kind === 'up'
-  )
+/** A program to leave running. */
+export interface DetachedProgram<T> {
+  /** What it is called in an error. */
+  readonly what: string
+  /** Its log; it is appended to. */
+  readonly file: string
+  readonly entry: string
+  readonly args: readonly string[]
+  /** What a message of it means: undefined when it is not the one waited for. */
+  readonly whenReady: (message: object) => T | undefined
+}
+
+/** The lines of an {@link UpMessage}. */
+export function linesOfUp(message: object): readonly string[] | undefined {
+  return 'kind' in message && message.kind === 'up' && 'lines' in message
+    ? (message.lines as readonly string[])
+    : undefined
 }
 
 /**
- * Starts a launcher in a session of its own, and resolves with its report when its cluster is ready. It
- * writes to logs/up.log and lives on when this process ends.
+ * Starts our program in a session of its own, and resolves with its report when it is ready. It lives on when this process
+ * ends.
  *
  * @throws LaunchError with what it wrote, when it ends before that
  */
-export async function startDetached(launch: {
-  readonly layout: ClusterLayout
-  readonly entry: string
-  readonly args: readonly string[]
-}): Promise<readonly string[]> {
-  const { layout, entry, args } = launch
-  layout.prepare()
-  const file = layout.log('up')
+export async function startDetached<T>(program: DetachedProgram<T>): Promise<T> {
+  const { what, file, entry, args, whenReady } = program
   const log = openSync(file, 'a')
   const startBytes = statSync(file).size
   const child = spawn(process.execPath, [entry, ...args], {
@@ -40,11 +46,13 @@ export async function startDetached(launch: {
     return await new Promise((resolve, reject) => {
       child.once('error', reject)
       child.on('message', (message: unknown) => {
-        if (isUpMessage(message)) resolve(message.lines)
+        const report =
+          typeof message === 'object' && message !== null ? whenReady(message) : undefined
+        if (report !== undefined) resolve(report)
       })
       child.once('exit', () => {
         const written = readFileSync(file).subarray(startBytes).toString('utf8').trimEnd()
-        reject(new LaunchError(`the launcher ended; it said (in ${file}):\n${written}`))
+        reject(new LaunchError(`${what} ended; it said (in ${file}):\n${written}`))
       })
     })
   } finally {

@@ -1,18 +1,10 @@
 /** The mount through the kernel's own protocol, used by ordinary programs. */
-import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { startCluster } from '../support/cluster.ts'
-import { run } from '../support/foreign-program.ts'
 import { driverObstacle, mountCluster } from '../support/mounted-cluster.ts'
 
 t.setTimeout(300_000)
 
 const skip = driverObstacle('kernel')
-const dfsEntry = join(dirname(fileURLToPath(import.meta.url)), '../../client/cli/main.js')
 
 t.test('what only the kernel driver does', { skip }, async (t) => {
   const { cluster, shell } = await mountCluster(t, 'kernel')
@@ -41,50 +33,3 @@ t.test('what only the kernel driver does', { skip }, async (t) => {
     t.match(await shell('mkfifo pipe 2>&1 || true'), /not permitted/)
   })
 })
-
-t.test(
-  'a mount point that a killed mount left behind is repaired, and SIGTERM unmounts',
-  { skip },
-  async (t) => {
-    const cluster = await startCluster({ datanodes: 1 })
-    const directory = mkdtempSync(join(tmpdir(), 'trefoil-stale-'))
-    t.teardown(async () => {
-      await cluster.stop()
-      rmSync(directory, { recursive: true })
-    })
-    const start = async (): Promise<{
-      stderr: string
-      end: (signal: NodeJS.Signals) => Promise<number | null>
-    }> => {
-      const child = spawn(process.execPath, [dfsEntry, 'mount', '--fs', cluster.uri, directory], {
-        stdio: ['ignore', 'ignore', 'pipe'],
-      })
-      let stderr = ''
-      await new Promise<void>((resolve, reject) => {
-        child.stderr.on('data', (chunk: Buffer) => {
-          stderr += chunk.toString()
-          if (stderr.includes('serving on')) resolve()
-        })
-        child.once('exit', () => {
-          reject(new Error(stderr))
-        })
-      })
-      child.removeAllListeners('exit')
-      const end = (signal: NodeJS.Signals): Promise<number | null> =>
-        new Promise((resolve) => {
-          child.once('exit', resolve)
-          child.kill(signal)
-        })
-      return { stderr, end }
-    }
-    const first = await start()
-    t.match(first.stderr, /driver kernel/, 'it says which driver it took')
-    t.equal((await run('sh', ['-c', `echo kept > ${directory}/file`])).status, 0)
-    await first.end('SIGKILL')
-    t.not((await run('ls', [directory])).status, 0, 'the mount point is dead')
-    const second = await start()
-    t.equal((await run('cat', [join(directory, 'file')])).stdout, 'kept\n')
-    t.equal(await second.end('SIGTERM'), 0)
-    t.equal((await run('ls', ['-A', directory])).stdout, '', 'nothing is mounted any more')
-  },
-)

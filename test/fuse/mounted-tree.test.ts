@@ -6,6 +6,7 @@ import type { DfsClient } from '../../client/index.ts'
 import { localIdentities } from '../../fuse/identity.ts'
 import { opcodes } from '../../fuse/kernel/protocol.ts'
 import { KernelSession } from '../../fuse/kernel/session.ts'
+import { defaultMountSettings } from '../../fuse/mount-settings.ts'
 import { MountedTree } from '../../fuse/mounted-tree.ts'
 import { NodeTable } from '../../fuse/node-table.ts'
 import { startCluster } from '../support/cluster.ts'
@@ -130,7 +131,7 @@ t.test('a tree of a cluster', async (t) => {
   })
 
   t.test('requests that are bad or unknown are answered with their errno', async (t) => {
-    const session = new KernelSession(tree)
+    const session = new KernelSession(tree, defaultMountSettings)
     const answer = async (opcode: number, body: Buffer): Promise<number | undefined> => {
       const request = Buffer.alloc(40 + body.length)
       request.writeUInt32LE(request.length, 0)

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { startDetached } from '../../../ops/cluster/detached.ts'
+import { linesOfUp, startDetached } from '../../../ops/cluster/detached.ts'
 import { LaunchError } from '../../../ops/cluster/launch-error.ts'
 import { Cluster } from '../../../ops/cluster/launcher.ts'
 import { ClusterLayout, defaultClusterDirectory } from '../../../ops/cluster/layout.ts'
@@ -100,7 +100,12 @@ async function launchDetached(context: CommandContext, options: UpOptions): Prom
     ...(noRestart ? ['--no-restart'] : []),
     ...daemonOptions(context),
   ]
-  context.out.lines(await startDetached({ layout, entry: programPath(), args }))
+  layout.prepare()
+  const lines = await startDetached({
+    ...{ what: 'the launcher', file: layout.log('up') },
+    ...{ entry: programPath(), args, whenReady: linesOfUp },
+  })
+  context.out.lines(lines)
 }
 
 function layoutOf({ io }: CommandContext, { directory }: UpOptions): ClusterLayout {

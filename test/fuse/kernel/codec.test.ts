@@ -167,6 +167,7 @@ const attributes = {
   mtimeMs: -1,
   ctimeMs: 0,
 }
+const validity = { entriesMs: 1500, attributesMs: 250 }
 const attributeBytes = Buffer.concat([
   u64(5, 513, 2, 1, -1n, 0),
   u32(500_000_000, 999_000_000, 0, 0o100644, 1, 1, 2, 0, 4096, 0),
@@ -174,10 +175,13 @@ const attributeBytes = Buffer.concat([
 
 t.test('replies are laid out as the kernel reads them', async (t) => {
   t.equal(replyHeader(7n, -2, 8).toString('hex'), '18000000feffffff0700000000000000')
-  t.same(attributesReply(attributes), Buffer.concat([u64(1), u32(0, 0), attributeBytes]))
-  const entry = Buffer.concat([u64(5, 0, 1, 1), u32(0, 0), attributeBytes])
-  t.same(entryReply(attributes), entry)
-  t.same(createReply(attributes, 9), Buffer.concat([entry, u64(9), u32(0, 0)]))
+  t.same(
+    attributesReply(attributes, validity),
+    Buffer.concat([u64(0), u32(250_000_000, 0), attributeBytes]),
+  )
+  const entry = Buffer.concat([u64(5, 0, 1, 0), u32(500_000_000, 250_000_000), attributeBytes])
+  t.same(entryReply(attributes, validity), entry)
+  t.same(createReply(attributes, 9, validity), Buffer.concat([entry, u64(9), u32(0, 0)]))
   const statfs = statfsReply({ blockSize: 4096, blocks: 10, free: 3 })
   t.same(statfs, Buffer.concat([u64(10, 3, 3, 0, 0), u32(4096, 255, 4096, 0, 0, 0, 0, 0, 0, 0)]))
   const init = initReply({ minor: 45, flags: 0xffffffff, maxReadahead: 131_072 })
@@ -193,7 +197,7 @@ t.test('replies are laid out as the kernel reads them', async (t) => {
 })
 
 t.test('a directory reply holds whole entries only', async (t) => {
-  const reply = new DirectoryReply(64, false)
+  const reply = new DirectoryReply(64, undefined)
   t.ok(reply.add({ name: '.', offset: 1, attributes: { ...attributes, mode: 0o40755 } }, false))
   t.ok(reply.add({ name: '12345678', offset: 2, attributes }, true))
   t.notOk(reply.add({ name: 'x', offset: 3, attributes }, true), 'there is no room')
@@ -204,11 +208,11 @@ t.test('a directory reply holds whole entries only', async (t) => {
       ...[u64(5, 2), u32(8, 8), Buffer.from('12345678')],
     ]),
   )
-  const plus = new DirectoryReply(160, true)
+  const plus = new DirectoryReply(160, validity)
   t.ok(plus.add({ name: 'a', offset: 1, attributes }, true))
   t.notOk(plus.add({ name: 'b', offset: 2, attributes }, true))
-  t.same(plus.bytes().subarray(0, 128), entryReply(attributes))
-  const dots = new DirectoryReply(160, true)
+  t.same(plus.bytes().subarray(0, 128), entryReply(attributes, validity))
+  const dots = new DirectoryReply(160, validity)
   dots.add({ name: '..', offset: 2, attributes }, false)
   t.same(dots.bytes().subarray(0, 128), Buffer.alloc(128), 'the kernel is not told of dots')
 })
