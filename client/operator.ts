@@ -1,4 +1,5 @@
 import type { EncodableRequestOf, MethodsOf, ResponseOf } from '../protocol/message.ts'
+import type { DatanodeID } from '../protocol/messages/hdfs-blocks.ts'
 import { operatorProtocol } from '../protocol/messages/operator.ts'
 import type {
   ClusterEvent,
@@ -203,6 +204,23 @@ export class Operator {
   /** What happened lately: changes of the cluster, operators' wishes, and for superusers lines of the audit log. */
   events({ kinds = [], levels = [], signal, ...request }: ListEventsOptions): Promise<EventReport> {
     return this.#call('listEvents', { ...request, kinds, levels }, { signal })
+  }
+
+  /**
+   * The datanode that the first replica of a new block would go to if `clientHost` wrote it; `undefined` when none can
+   * take one. Nothing is promised: asked again, another may be chosen.
+   *
+   * @param wanted `blockSize` in bytes; `excluded` names datanodes as `host` or `host:port`
+   */
+  async chooseDatanode(
+    wanted: {
+      readonly clientHost: string
+      readonly blockSize: number
+      readonly excluded: readonly string[]
+    },
+    options?: VerbOptions,
+  ): Promise<DatanodeID | undefined> {
+    return (await this.#call('chooseDatanode', wanted, options)).datanode
   }
 
   #call<N extends OperatorMethod>(

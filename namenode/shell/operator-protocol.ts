@@ -8,6 +8,7 @@ import { backupHandlers } from './operator-backup.ts'
 import { balanceHandlers } from './operator-balance.ts'
 import { explainHandlers } from './operator-explain.ts'
 import { datanodeGoalHandlers, repairGuardHandlers } from './operator-nodes.ts'
+import { placementHandlers } from './operator-placement.ts'
 
 /** All methods of OperatorProtocol, one file of handlers per subject. */
 export function operatorHandlers(
@@ -21,5 +22,6 @@ export function operatorHandlers(
     ...backupHandlers(context, backup),
     ...datanodeGoalHandlers(context),
     ...(activity === undefined ? {} : activityHandlers(context, activity)),
+    ...placementHandlers(context),
   }
 }

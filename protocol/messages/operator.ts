@@ -37,6 +37,7 @@ import {
   setDatanodeGoalRequest,
   setDatanodeGoalResponse,
 } from './operator-nodes.ts'
+import { chooseDatanodeRequest, chooseDatanodeResponse } from './operator-placement.ts'
 import { emptyMessage } from './rpc.ts'
 
 export const operatorProtocol = service('trefoil.OperatorProtocol', {
@@ -55,4 +56,5 @@ export const operatorProtocol = service('trefoil.OperatorProtocol', {
   getHistory: method(getHistoryRequest, getHistoryResponse, 'read'),
   getRepairState: method(getRepairStateRequest, repairStateResponse, 'read'),
   listEvents: method(listEventsRequest, listEventsResponse, 'read'),
+  chooseDatanode: method(chooseDatanodeRequest, chooseDatanodeResponse, 'read'),
 })

@@ -36,3 +36,9 @@ t.test('anybody may read the repair guard, only a superuser may override it', as
   const superuser = connect()
   t.equal((await superuser.operator.resumeRepair()).isPaused, false)
 })
+
+t.test('chooseDatanode() names nobody while there is nobody', async (t) => {
+  const connect = await startNamenode(t)
+  const wanted = { clientHost: '127.0.0.1', blockSize: 1024, excluded: [] }
+  t.equal(await connect('stranger').operator.chooseDatanode(wanted), undefined)
+})
