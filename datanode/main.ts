@@ -16,7 +16,12 @@ import { NamenodeSession } from './core/namenode-session.ts'
 import { OrderPlan } from './core/order-plan.ts'
 import { registerAdminServices } from './shell/admin-services.ts'
 import { Datanode } from './shell/datanode.ts'
-import { type DatanodeStatus, type StorageStatus, startHttpServer } from './shell/http-server.ts'
+import {
+  type DatanodeStatus,
+  type FileFace,
+  type StorageStatus,
+  startHttpServer,
+} from './shell/http-server.ts'
 import { registerIpcServices } from './shell/ipc-server.ts'
 import { datanodeBeans } from './shell/jmx.ts'
 import { NamenodeLink, selfDescription } from './shell/namenode-link.ts'
@@ -37,6 +42,8 @@ export interface RunDatanodeOptions extends DatanodeConfigOverrides {
   readonly logger?: Logger | undefined
   /** The namenode belongs to another cluster or does not want us; called each time it says so. */
   readonly onRefused?: ((error: DfsError) => void) | undefined
+  /** Serves files on the HTTP port; closed with the datanode. */
+  readonly files?: FileFace | undefined
 }
 
 /** A daemon that runs in this process. */
@@ -73,7 +80,8 @@ export async function runDatanode(
     const failure = new Promise<DfsError>((resolve) => {
       onFatal = resolve
     })
-    const composition = { settings, config, logger, closers, onRefused, onFatal }
+    const { files } = options
+    const composition = { settings, config, logger, closers, onRefused, onFatal, files }
     return { ...(await compose(composition)), failure, stop }
   } catch (error) {
     await stop()
@@ -91,6 +99,7 @@ interface Composition {
   readonly onRefused: (error: DfsError) => void
   /** Too many disks failed to go on. */
   readonly onFatal: (error: DfsError) => void
+  readonly files: FileFace | undefined
 }
 
 interface Listeners {
@@ -193,7 +202,7 @@ async function openStore(composition: Composition): Promise<ReplicaStore> {
 }
 
 async function listen(
-  { settings, config, logger, closers }: Composition,
+  { settings, config, logger, closers, files }: Composition,
   store: ReplicaStore,
   later: { readonly self: () => DatanodeID; readonly status: () => DatanodeStatus },
 ): Promise<Listeners> {
@@ -216,7 +225,9 @@ async function listen(
   closers.push(() => {
     watchdog.stop()
   })
-  const http = await startHttpServer({ host, port: config.ports.http, status, beans, watchdog })
+  const http = await startHttpServer({
+    ...{ host, port: config.ports.http, status, beans, watchdog, files },
+  })
   closers.push(() => http.close())
   return {
     ports: { transfer: transfers.port, ipc: ipcPort, http: http.port },

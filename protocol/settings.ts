@@ -204,6 +204,33 @@ export const settings = {
   ),
   'dfs.gateway.bind-host': text('127.0.0.1', 'Address the HTTP gateway listens on'),
   'dfs.gateway.http-port': integer(9880, 0, 'Port of the HTTP gateway; 0 picks a free one'),
+  'dfs.gateway.redirect': text(
+    'gateway',
+    'Where WebHDFS sends data: gateway (itself) or datanode (the HTTP port of one)',
+  ),
+  'dfs.gateway.cors-origins': text(
+    '',
+    'Origins, separated by commas, whose pages may use the gateway from a browser; empty: none',
+  ),
+  'dfs.gateway.body.rate.min': integer(
+    64,
+    0,
+    'Bytes per second that a body has to come with, or its sender is cut off; 0 never',
+  ),
+  'dfs.gateway.body.rate.window': integer(
+    60_000,
+    1000,
+    'Milliseconds of waiting for a sender over which that rate is taken',
+  ),
+  'dfs.gateway.shutdown.grace': integer(
+    20_000,
+    0,
+    'Milliseconds that running transfers get when the gateway is stopped',
+  ),
+  'dfs.webhdfs.enabled': boolean(
+    true,
+    "Serve WebHDFS's data operations on the HTTP port of datanodes",
+  ),
   'dfs.heartbeat.interval': integer(1000, 50, 'Milliseconds between heartbeats of a datanode'),
   'dfs.blockreport.interval': integer(21_600_000, 1000, 'Milliseconds between full block reports'),
   'dfs.client.socket-timeout': integer(

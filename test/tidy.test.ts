@@ -98,7 +98,7 @@ const allowed = new Map<string, readonly string[]>([
     'client/cli',
     ['base', 'protocol', 'transport', 'client', 'client/gateway', 'fuse', 'ops', ...shellLayers],
   ],
-  ['client/gateway', ['base', 'protocol', 'client', 'page/views']],
+  ['client/gateway', ['base', 'protocol', 'transport', 'client', 'page/views']],
   ['page', ['page/views']],
   ['page/views', []],
   ['fuse', ['base', 'protocol', 'transport', 'client']],

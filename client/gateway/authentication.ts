@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { DfsError } from '../../protocol/errors.ts'
 import type { DfsClient } from '../index.ts'
 import type { Clients } from './clients.ts'
@@ -13,15 +13,20 @@ export type Right = 'read' | 'write'
 /** Who sent a request, and what the request may touch. Every face asks before it calls the SDK. */
 export interface Caller {
   readonly user: string
-  /** Acts as {@link user}. */
+  /** Acts as {@link user}; open until the answer is over. */
   readonly client: DfsClient
   /** What the caller's token allows; absent while there are no tokens, when everything is allowed. */
   readonly grant: TokenGrant | undefined
+  /** Keeps {@link client} open until the function that is returned is called: for work that outlasts the answer. */
+  readonly hold: () => () => void
   /** Whether the caller's token covers an absolute, normalized path; the namenode checks permissions beside that. */
   allows(path: string, right: Right): boolean
   /** @throws {@link HttpError} 403 unless {@link allows} */
   require(path: string, right: Right): void
 }
+
+/** A request as a server hands it to a handler, with its answer. */
+export type ServedRequest = IncomingMessage & { readonly res?: ServerResponse | undefined }
 
 /** Users' names as HDFS allows them in `user.name`. */
 const userPattern = /^[A-Za-z_][A-Za-z0-9._-]{0,63}\$?$/
@@ -52,6 +57,11 @@ export class Authentication {
     throw new DfsError('PERMISSION_DENIED', `${text}; make one with \`dfs token create\` first`)
   }
 
+  /** @throws {@link HttpError} 503 when tokens cannot be read: then nobody is let in */
+  async check(): Promise<void> {
+    await this.#known()
+  }
+
   /**
    * Names the caller of a request: the user of its bearer token; while there are no tokens `user.name`, HDFS's simple
    * authentication, else the user who runs the gateway.
@@ -61,7 +71,7 @@ export class Authentication {
    *
    * @param isOfPage the face takes the cookie of the operators' page where there is no other token
    */
-  async identify(request: IncomingMessage, { isOfPage = false } = {}): Promise<Caller> {
+  async identify(request: ServedRequest, { isOfPage = false } = {}): Promise<Caller> {
     const query = new URLSearchParams(/\?(.*)$/.exec(request.url ?? '')?.[1])
     const named = query.get('user.name')
     if (named !== null && !userPattern.test(named)) {
@@ -74,14 +84,14 @@ export class Authentication {
     if (tokens.size === 0 && text === undefined && isLoopback(this.#host)) {
       this.#refuseRebinding(request)
       const user = named ?? this.#clients.own.user
-      return callerOf(user, this.#clients.as(user), undefined)
+      return callerOf(request, this.#clients, user, undefined)
     }
     const token = verified(text, tokens)
     if (named !== null && named !== token.user) {
       const message = `The token is for ${token.user}: it cannot act as "${named}"`
       throw new HttpError(403, 'PERMISSION_DENIED', message)
     }
-    return callerOf(token.user, this.#clients.as(token.user), token)
+    return callerOf(request, this.#clients, token.user, token)
   }
 
   /** What a token allows. @throws {@link HttpError} 401 for one that is unknown or expired, 503 when tokens cannot be read */
@@ -153,11 +163,25 @@ function unauthorized(message: string): HttpError {
   })
 }
 
-function callerOf(user: string, client: DfsClient, grant: TokenGrant | undefined): Caller {
+/**
+ * The caller of a request, whose client is held until the answer is over.
+ *
+ * @param grant what the caller may do, beside what the namenode allows; `undefined` for everything
+ */
+export function callerOf(
+  request: ServedRequest,
+  clients: Clients,
+  user: string,
+  grant: TokenGrant | undefined,
+): Caller {
+  const { client, release } = clients.hold(user)
+  if (request.res?.closed === true) release()
+  else request.res?.once('close', release)
   const allows = (path: string, right: Right): boolean =>
     !isIn(path, ownDirectory) && (grant === undefined || covers(grant, path, right))
   return {
     ...{ user, client, grant, allows },
+    hold: () => clients.hold(user).release,
     require(path, right) {
       if (allows(path, right)) return
       throw new HttpError(403, 'PERMISSION_DENIED', `The caller may not ${right} "${path}" here`)

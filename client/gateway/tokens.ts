@@ -1,6 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { DfsError } from '../../protocol/errors.ts'
-import { type DfsClient, DfsFsError } from '../index.ts'
+import { PrivateDirectory, type SecretFileSystem } from './private-directory.ts'
 
 /** What a bearer token lets its holder do. */
 export interface TokenGrant {
@@ -22,23 +22,16 @@ export interface Token extends TokenGrant {
   readonly sha256: string
 }
 
-/** The verbs that tokens are kept with. */
-export type TokenFileSystem = Pick<
-  DfsClient,
-  'stat' | 'opendir' | 'mkdir' | 'chmod' | 'readFile' | 'writeFile' | 'rename' | 'rm'
->
-
-/** One file for each token, so that two operators never overwrite each other's; every gateway of the cluster sees them. */
 const directory = '/.trefoil/gateway/tokens'
 const textPattern = /^dfs_([0-9a-f]{16})_[A-Za-z0-9_-]{43}$/
 const nothing = Buffer.alloc(32)
 
-/** The tokens of a cluster, in a directory of the superuser's that nobody else may enter. */
+/** The tokens of a cluster, where every gateway sees them and two operators never overwrite each other's. */
 export class TokenStore {
-  readonly #fs: TokenFileSystem
+  readonly #files: PrivateDirectory
 
-  constructor(fs: TokenFileSystem) {
-    this.#fs = fs
+  constructor(fs: SecretFileSystem) {
+    this.#files = new PrivateDirectory(fs, directory)
   }
 
   /** Makes a token. Its text is told here and never again. */
@@ -47,41 +40,22 @@ export class TokenStore {
     const text = `dfs_${id}_${randomBytes(32).toString('base64url')}`
     const sha256 = hashOf(text).toString('hex')
     const token: Token = { id, ...grant, createdAtMs: Date.now(), sha256 }
-    await this.#fs.mkdir(directory, { recursive: true, mode: 0o700 })
-    await this.#fs.chmod(directory, 0o700)
-    const options = { mode: 0o600, flags: 'wx' } as const
-    await this.#fs.writeFile(`${directory}/${id}.new`, `${JSON.stringify(token)}\n`, options)
-    await this.#fs.rename(`${directory}/${id}.new`, fileOf(id), { overwrite: false })
+    await this.#files.add(id, token)
     return { token, text }
   }
 
   /** Ids of all tokens; @throws {@link DfsError} PERMISSION_DENIED when others could put tokens there */
-  async ids(): Promise<string[]> {
-    try {
-      const { mode } = await this.#fs.stat(directory)
-      if ((mode & 0o077) !== 0) {
-        const text = `Others may enter "${directory}" (mode ${mode.toString(8)}): need mode 700`
-        throw new DfsError('PERMISSION_DENIED', text, { path: directory })
-      }
-      const ids: string[] = []
-      for await (const { name } of this.#fs.opendir(directory)) {
-        const id = /^([0-9a-f]{16})\.json$/.exec(name)?.[1]
-        if (id !== undefined) ids.push(id)
-      }
-      return ids
-    } catch (error) {
-      if (error instanceof DfsFsError && error.dfsCode === 'FILE_NOT_FOUND') return []
-      throw error
-    }
+  ids(): Promise<string[]> {
+    return this.#files.ids()
   }
 
   async read(id: string): Promise<Token> {
-    return parseToken(await this.#fs.readFile(fileOf(id), 'utf8'), id)
+    return parseToken(await this.#files.read(id), id)
   }
 
   /** @throws DfsFsError FILE_NOT_FOUND for a token that does not exist */
   async revoke(id: string): Promise<void> {
-    await this.#fs.rm(fileOf(id))
+    await this.#files.remove(id)
   }
 }
 
@@ -100,15 +74,8 @@ function hashOf(text: string): Buffer {
   return createHash('sha256').update(text).digest()
 }
 
-function fileOf(id: string): string {
-  if (!/^[0-9a-f]{16}$/.test(id)) {
-    throw new DfsError('INVALID_ARGUMENT', `"${id}" is no token's id: need 16 hex digits`)
-  }
-  return `${directory}/${id}.json`
-}
-
-function parseToken(text: string, id: string): Token {
-  const value = JSON.parse(text) as Partial<Token>
+function parseToken(found: unknown, id: string): Token {
+  const value = (typeof found === 'object' ? (found ?? {}) : {}) as Partial<Token>
   const { user, paths, right, expiresAtMs, createdAtMs, sha256 } = value
   const isSound =
     value.id === id &&

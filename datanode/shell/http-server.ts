@@ -1,9 +1,10 @@
-/** The datanode's HTTP port: health, a status document, Prometheus metrics and HDFS's beans. Read-only. */
-import { createServer, type Server } from 'node:http'
+/** The datanode's HTTP port: health, a status document, Prometheus metrics, HDFS's beans, and files if somebody serves them. */
+import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import express from 'express'
 import { DfsError } from '../../protocol/errors.ts'
 import { answerHealth, type HealthCheck, type Watchdog } from '../../transport/health.ts'
+import { createFileServer } from '../../transport/http-server.ts'
 import { answerJmx, type JmxBean } from '../../transport/jmx.ts'
 import type { DiskOperation } from '../core/volume-health.ts'
 import type { ScanTotals } from './directory-scanner.ts'
@@ -53,12 +54,24 @@ export interface DatanodeStatus {
   }
 }
 
+/**
+ * Serves files of the cluster below a path of the HTTP port. Made by whoever knows a client of the cluster: a datanode
+ * knows replicas, not files.
+ */
+export interface FileFace {
+  /** For example `/webhdfs/v1`. */
+  readonly path: string
+  readonly handle: express.RequestHandler
+  close(): Promise<void>
+}
+
 export interface HttpServerOptions {
   readonly host: string
   readonly port: number
   readonly status: () => DatanodeStatus
   readonly beans: readonly JmxBean[]
   readonly watchdog: Watchdog
+  readonly files?: FileFace | undefined
 }
 
 export interface RunningHttpServer {
@@ -67,7 +80,7 @@ export interface RunningHttpServer {
 }
 
 /**
- * Listens and serves `/health`, `/status.json`, `/metrics`, `/jmx`, `/healthz` and `/readyz`.
+ * Listens and serves `/health`, `/status.json`, `/metrics`, `/jmx`, `/healthz`, `/readyz`, and files if there is a face for them.
  *
  * @throws {@link DfsError} IO_ERROR when the address cannot be listened on
  */
@@ -99,9 +112,17 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     const { status: code, body } = answerJmx(beans, request.query)
     response.status(code).type('application/json').send(body)
   })
-  const server = createServer((request, response) => void app(request, response))
+  const { files } = options
+  if (files !== undefined) app.use(files.path, files.handle)
+  const server = createFileServer((request, response) => void app(request, response))
   const port = await listen(server, options)
-  return { port, close: () => close(server) }
+  return {
+    port,
+    async close() {
+      await close(server)
+      await files?.close()
+    },
+  }
 }
 
 function volumeCheck(status: () => DatanodeStatus): HealthCheck {

@@ -1,7 +1,7 @@
 /** Unmodified WebHDFS clients against the gateway: curl, HdfsCLI, fsspec, and pandas with Parquet and CSV through fsspec. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { writeRandomFile } from '../../ops/demo/random-file.ts'
 import { run, skipWithout } from '../support/foreign-program.ts'
 import { prefix, startWebHdfs } from '../support/webhdfs.ts'
@@ -15,8 +15,17 @@ const pythonClients = {
   install: `pip install ${packages.join(' ')} (HDFS_NATIVE_PYTHON names the interpreter)`,
 }
 
-t.test('curl, with and without -L', { skip: skipWithout(curl) }, async (t) => {
-  const { gateway, user, client } = await startWebHdfs(t)
+/** Where the gateway sends data. */
+const places = ['gateway', 'datanode'] as const
+
+for (const redirect of places) {
+  t.test(`curl, with and without -L, data at the ${redirect}`, { skip: skipWithout(curl) }, (t) =>
+    testCurl(t, redirect),
+  )
+}
+
+async function testCurl(t: Test, redirect: (typeof places)[number]): Promise<void> {
+  const { gateway, user, client } = await startWebHdfs(t, { datanodes: 3 }, { redirect })
   const local = t.testdir({ small: 'small', more: ', and more' })
   const large = join(local, 'large')
   await writeRandomFile(large, 9 * 2 ** 20 + 7)
@@ -35,7 +44,7 @@ t.test('curl, with and without -L', { skip: skipWithout(curl) }, async (t) => {
   t.ok((await client.readFile('/c/piped')).equals(readFileSync(large)), '-L -T -, chunked')
   const where = ['-o', '/dev/null', '-w', '%{redirect_url}']
   const data = await ask('-X', 'PUT', ...where, `${base}/c/small?op=CREATE&${user}`)
-  t.match(data, /data=true/)
+  t.match(data, redirect === 'gateway' ? /data=true/ : /namenoderpcaddress=/)
   await ask('-T', join(local, 'small'), data)
   const more = await ask('-X', 'POST', ...where, `${base}/c/small?op=APPEND&${user}`)
   await ask('-X', 'POST', '-H', 'Transfer-Encoding: chunked', '-T', join(local, 'more'), more)
@@ -46,7 +55,7 @@ t.test('curl, with and without -L', { skip: skipWithout(curl) }, async (t) => {
   const range = await ask('-L', '-r', '0-4', `${base}/c/small?op=OPEN&${user}`)
   t.equal(range, 'small')
   t.match(await ask('-L', '-I', `${base}/c/large?op=OPEN&${user}`), /content-length: 9437191/i)
-})
+}
 
 const hdfsCli = `
 import sys
@@ -134,12 +143,17 @@ assert not fs.exists('/spec')
 print('fine')
 `
 
-t.test("Python's clients", { skip: skipWithout(pythonClients) }, async (t) => {
-  const world = await startWebHdfs(t)
+for (const redirect of places) {
+  const options = { skip: skipWithout(pythonClients) }
+  t.test(`Python's clients, data at the ${redirect}`, options, (t) => testPython(t, redirect))
+}
+
+async function testPython(t: Test, redirect: (typeof places)[number]): Promise<void> {
+  const world = await startWebHdfs(t, { datanodes: 3 }, { redirect })
   const { client, cluster, gateway } = world
   const url = `http://127.0.0.1:${gateway.port}`
 
-  t.test('HdfsCLI', async (t) => {
+  await t.test('HdfsCLI', async (t) => {
     const local = t.testdir({ tree: { a: 'a', b: { c: 'c', 'grüße 文件': 'd' } } })
     await client.mkdir('/cli')
     const args = [url, cluster.user, join(local, 'tree')]
@@ -150,10 +164,10 @@ t.test("Python's clients", { skip: skipWithout(pythonClients) }, async (t) => {
     t.equal(await client.exists('/cli/deep'), false)
   })
 
-  t.test('fsspec and pandas', async (t) => {
+  await t.test('fsspec and pandas', async (t) => {
     const args = [String(gateway.port), cluster.user]
     const { status, stdout, stderr } = await run(python, ['-c', fsspecAndPandas, ...args])
     t.equal(status, 0, stderr.slice(-2000))
     t.match(stdout, /fine/)
   })
-})
+}

@@ -1,6 +1,6 @@
 import http from 'node:http'
 import type { Test } from 'tap'
-import { type RunningGateway, runGateway } from '../../client/gateway/main.ts'
+import { type GatewayOptions, type RunningGateway, runGateway } from '../../client/gateway/main.ts'
 import type { DfsClient } from '../../client/index.ts'
 import { type ClusterOptions, type RealCluster, startCluster } from './cluster.ts'
 
@@ -38,22 +38,7 @@ export class WebHdfsWorld {
   }
 
   ask(method: string, target: string, options: AskOptions = {}): Promise<Answer> {
-    const { body, headers = {} } = options
-    return new Promise((resolve, reject) => {
-      const path = `${prefix}${target}`
-      const { port } = this.gateway
-      const request = http.request({ port, method, path, headers, agent: false })
-      request.once('error', reject)
-      request.once('response', (response) => {
-        const parts: Buffer[] = []
-        response.on('data', (part: Buffer) => parts.push(part))
-        response.once('error', reject)
-        response.once('end', () => {
-          resolve(toAnswer(response, Buffer.concat(parts)))
-        })
-      })
-      request.end(body)
-    })
+    return askUrl(method, `http://localhost:${this.gateway.port}${prefix}${target}`, options)
   }
 
   /** Asks for something that is refused with this Java exception. */
@@ -72,13 +57,36 @@ export class WebHdfsWorld {
   }
 }
 
+/** Asks an address as it is written. */
+export function askUrl(method: string, url: string, options: AskOptions = {}): Promise<Answer> {
+  const { body, headers = {} } = options
+  const [, host = '', port = '', path = ''] = /^http:\/\/([^/:]+):(\d+)(\/.*)$/.exec(url) ?? []
+  return new Promise((resolve, reject) => {
+    const request = http.request({ host, port, method, path, headers, agent: false })
+    request.once('error', reject)
+    request.once('response', (response) => {
+      const parts: Buffer[] = []
+      response.on('data', (part: Buffer) => parts.push(part))
+      response.once('error', reject)
+      response.once('end', () => {
+        resolve(toAnswer(response, Buffer.concat(parts)))
+      })
+    })
+    request.end(body)
+  })
+}
+
 /** Starts a cluster with a gateway; both end with the test. */
 export async function startWebHdfs(
   t: Test,
   options: ClusterOptions = { datanodes: 3 },
+  gatewayOptions: Partial<GatewayOptions> = {},
 ): Promise<WebHdfsWorld> {
   const cluster = await startCluster(options)
-  const gateway = await runGateway({ uri: cluster.uri, host: '127.0.0.1', port: 0 })
+  const gateway = await runGateway({
+    ...{ uri: cluster.uri, host: '127.0.0.1', port: 0 },
+    ...gatewayOptions,
+  })
   const world = new WebHdfsWorld(cluster, gateway)
   t.teardown(async () => {
     await world.client.close()

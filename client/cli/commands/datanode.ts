@@ -1,4 +1,6 @@
 import { resolve } from 'node:path'
+import type { FileFace } from '../../../datanode/shell/http-server.ts'
+import type { Settings } from '../../../protocol/settings.ts'
 import { defineCommand } from '../command.ts'
 import { UsageError } from '../failures.ts'
 import { flag, list, value } from '../options.ts'
@@ -22,14 +24,27 @@ export const command = defineCommand({
     '`dfs help settings` lists ports, addresses and limits.',
   examples: ['dfs datanode --dir /disk1/dfs --dir /disk2/dfs --namenode nn.example:8020'],
   options,
-  async run(context, { directories, namenode, exitWithParent }, operands) {
+  async run(context, { directories: given, namenode, exitWithParent }, operands) {
     if (operands.length > 0) throw new UsageError(`Cannot use "${operands[0] ?? ''}" here`)
     const uri = namenode === undefined ? await context.session.uri() : `hdfs://${namenode}`
     const settings = await completeSettings(context, { 'fs.defaultFS': uri })
-    const absolute = directories.map((directory) => resolve(context.io.cwd, directory))
+    const absolute = given.map((directory) => resolve(context.io.cwd, directory))
     const { runDatanode } = await import('../../../datanode/main.ts')
-    await serve(context, exitWithParent, () =>
-      runDatanode(settings, absolute.length === 0 ? {} : { directories: absolute }),
-    )
+    const files = settings['dfs.webhdfs.enabled'] ? await openFiles(uri, settings) : undefined
+    const directories = absolute.length === 0 ? undefined : absolute
+    await serve(context, exitWithParent, () => runDatanode(settings, { directories, files }))
   },
 })
+
+/** The data operations of WebHDFS, for the datanode's HTTP port. */
+async function openFiles(uri: string, settings: Settings): Promise<FileFace> {
+  const { openDataFace, originsOf } = await import('../../gateway/webhdfs/data-face.ts')
+  return openDataFace({
+    ...{ uri, host: settings['dfs.datanode.bind-host'] },
+    corsOrigins: originsOf(settings['dfs.gateway.cors-origins']),
+    bodyRate: {
+      bytesPerSecond: settings['dfs.gateway.body.rate.min'],
+      windowMs: settings['dfs.gateway.body.rate.window'],
+    },
+  })
+}

@@ -1,8 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import { dirname } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { DfsClient } from '../../index.ts'
+import { temporaryName } from '../temporary-name.ts'
 import { DigestCheck, type ExpectedDigest } from './digest.ts'
 
 /** How a body becomes a file. */
@@ -12,9 +12,6 @@ export interface StoreOptions {
   /** Puts the complete file in its place; by default over an existing one. */
   readonly place?: (temporary: string) => Promise<void>
 }
-
-/** Begins the names of files that are not complete. What a killed gateway leaves is closed when its lease ends. */
-export const temporaryPrefix = '.uploading-'
 
 /**
  * Stores a stream under a temporary name beside `path` and renames it when it is complete and verified: no half file ever
@@ -30,7 +27,7 @@ export async function store(
 ): Promise<number> {
   const directory = dirname(path)
   await client.mkdir(directory, { recursive: true })
-  const temporary = `${directory === '/' ? '' : directory}/${temporaryPrefix}${randomUUID()}`
+  const temporary = `${directory === '/' ? '' : directory}/${temporaryName('.uploading-')}`
   const check = new DigestCheck(digests)
   const target = client.createWriteStream(temporary, { flags: 'wx' })
   let bytes = 0

@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { dirname } from 'node:path'
 import { finished } from 'node:stream/promises'
@@ -6,9 +6,9 @@ import type express from 'express'
 import type { DfsClient } from '../../index.ts'
 import type { Caller } from '../authentication.ts'
 import { HttpError } from '../http-error.ts'
+import { temporaryName } from '../temporary-name.ts'
 import { single } from './listing.ts'
 import { urlOfPath, whyNoName } from './request-path.ts'
-import { temporaryPrefix } from './store.ts'
 
 /**
  * Resumable uploads, the tus protocol 1.0.0 (https://tus.io/protocols/resumable-upload) with creation, termination,
@@ -16,6 +16,7 @@ import { temporaryPrefix } from './store.ts'
  * `.uploading-UUID.json`, which says what it will be. Both are in the cluster, so any gateway goes on after any other.
  */
 const version = '1.0.0'
+const temporaryPrefix = '.uploading-'
 const lifetimeMs = 7 * 86_400_000
 const algorithms = ['sha1', 'sha256', 'sha512']
 
@@ -71,7 +72,7 @@ export class TusUploads {
     }
     await client.mkdir(directory, { recursive: true })
     await removeExpired(client, directory)
-    const at = `${base}/${temporaryPrefix}${randomUUID()}`
+    const at = `${base}/${temporaryName(temporaryPrefix)}`
     const upload = { target, length, overwrite, expiresAtMs: Date.now() + lifetimeMs, metadata }
     await client.writeFile(at, '', { flags: 'wx' })
     await client.writeFile(`${at}.json`, JSON.stringify(upload), { flags: 'wx' })

@@ -1,5 +1,4 @@
 /** The operations that move data, and GETFILECHECKSUM, which HDFS has a datanode answer, too. */
-import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { constants } from 'node:fs'
 import type { Readable } from 'node:stream'
@@ -10,6 +9,7 @@ import { entityTag, evaluateConditions, isRangeCurrent } from '../files/conditio
 import { sendStream } from '../files/send-stream.ts'
 import { HttpError } from '../http-error.ts'
 import { parseRange } from '../range.ts'
+import { temporaryName } from '../temporary-name.ts'
 import { answerJson, type Exchange, type Operation } from './exchange.ts'
 import { refused, type Words } from './parameters.ts'
 
@@ -120,7 +120,7 @@ export const create: Operation = async (exchange) => {
   const { client, path, request, response } = exchange
   const options = createOptions(exchange)
   await checkTarget(exchange, options.overwrite)
-  const temporary = `${path.slice(0, path.lastIndexOf('/'))}/.webhdfs-${randomUUID()}`
+  const temporary = `${path.slice(0, path.lastIndexOf('/'))}/${temporaryName('.webhdfs-')}`
   const target = client.createWriteStream(temporary, {
     ...options,
     // HDFS's servers apply no umask to what a WebHDFS client asks for.

@@ -1,8 +1,16 @@
 import type express from 'express'
 import type { DfsClient } from '../../index.ts'
 import type { Caller } from '../authentication.ts'
+import type { Grants } from './grants.ts'
 import { type Json, jsonText } from './json.ts'
 import type { Parameters } from './parameters.ts'
+
+/** Where clients are sent for the data of an operation. */
+export interface DataPlace {
+  /** To a datanode unless the request says otherwise; else to the gateway. */
+  readonly isDatanode: boolean
+  readonly grants: Grants
+}
 
 /** One request to the face, with everything an operation needs to answer it. */
 export interface Exchange {
@@ -12,6 +20,7 @@ export interface Exchange {
   /** Absolute path in the cluster, decoded and without empty components. */
   readonly path: string
   readonly parameters: Parameters
+  readonly dataPlace: DataPlace
   readonly request: express.Request
   readonly response: express.Response
 }

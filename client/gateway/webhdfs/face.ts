@@ -1,12 +1,12 @@
 import type express from 'express'
 import { DfsError } from '../../../protocol/errors.ts'
-import type { Authentication } from '../authentication.ts'
-import type { Operation } from './exchange.ts'
-import { operations, type Verb, withoutPath } from './operations.ts'
+import type { Caller } from '../authentication.ts'
+import type { WorkInFlight } from '../work.ts'
+import type { DataPlace, Operation } from './exchange.ts'
+import { type Operations, type Verb, withoutPath } from './operations.ts'
 import { invalid, Parameters, refused } from './parameters.ts'
 import { toRemoteException } from './remote-exception.ts'
 import { pathOfUrl } from './request-path.ts'
-import type { WorkInFlight } from './work.ts'
 
 const javaTypes: Readonly<Record<Verb, string>> = {
   GET: 'GetOpParam',
@@ -15,24 +15,41 @@ const javaTypes: Readonly<Record<Verb, string>> = {
   DELETE: 'DeleteOpParam',
 }
 
+/** What a request is about. */
+export interface Asked {
+  /** In capitals. */
+  readonly operation: string
+  readonly path: string
+  readonly parameters: Parameters
+}
+
+/** What a server of the face decides. */
+export interface WebHdfsOptions {
+  /** What there is. */
+  readonly operations: Operations
+  /** Names who sent a request for an operation on a path; fails for whom it does not serve. */
+  readonly identify: (request: express.Request, asked: Asked) => Promise<Caller>
+  readonly dataPlace: DataPlace
+  readonly work: WorkInFlight
+  /** Called when a file was made in a directory. */
+  readonly onStored?: (caller: Caller, directory: string) => void
+}
+
 /**
  * The `/webhdfs/v1` face: HDFS's REST API, as HttpFS serves it. Paths are URLs, operations are parameters, errors are
  * Java exceptions as JSON. What there is stands in `operations.ts`; the bytes are in docs/protocol/webhdfs.md.
  */
-export function webHdfsFace(
-  authentication: Authentication,
-  work: WorkInFlight,
-): express.RequestHandler {
+export function webHdfsFace(options: WebHdfsOptions): express.RequestHandler {
   return (request, response) => {
-    const answered = answer(authentication, request, response).catch((error: unknown) => {
+    const answered = answer(options, request, response).catch((error: unknown) => {
       answerError(error, request, response)
     })
-    work.track(answered)
+    options.work.track(answered)
   }
 }
 
 async function answer(
-  authentication: Authentication,
+  options: WebHdfsOptions,
   request: express.Request,
   response: express.Response,
 ): Promise<void> {
@@ -46,18 +63,28 @@ async function answer(
   const [encodedPath = '', ...queries] = request.url.split('?')
   const parameters = new Parameters(queries.join('?'))
   const name = parameters.text('op')?.toUpperCase() ?? ''
-  const operation = operationOf(verb, name)
+  const operation = operationOf(options.operations, verb, name)
   const path = pathOfUrl(encodedPath)
   // Judged here in HDFS's words, before it is believed.
   const named = parameters.user('user.name')
-  const caller = await authentication.identify(request)
+  const caller = await options.identify(request, { operation: name, path, parameters })
   if (named !== undefined && named !== caller.user) {
     // Names of parameters are taken in any case, but not this one's: nobody must get another user's rights by a slip.
     throw refused(`Cannot act as "${named}": the parameter must be written "user.name"`)
   }
   refuseOthers(caller.user, parameters.user('doas'))
   if (!withoutPath.has(name)) caller.require(path, verb === 'GET' ? 'read' : 'write')
-  await operation({ caller, client: caller.client, path, parameters, request, response })
+  const { dataPlace } = options
+  const release = caller.hold()
+  try {
+    const { client } = caller
+    await operation({ caller, client, path, parameters, dataPlace, request, response })
+    if (name === 'CREATE' && response.statusCode === 201) {
+      options.onStored?.(caller, path.slice(0, path.lastIndexOf('/')) || '/')
+    }
+  } finally {
+    release()
+  }
 }
 
 function verbOf(method: string): Verb | undefined {
@@ -65,7 +92,7 @@ function verbOf(method: string): Verb | undefined {
   return method in javaTypes ? (method as Verb) : undefined
 }
 
-function operationOf(verb: Verb, name: string): Operation {
+function operationOf(operations: Operations, verb: Verb, name: string): Operation {
   const table = operations[verb]
   const operation = Object.hasOwn(table, name) ? table[name] : undefined
   if (operation !== undefined) return operation

@@ -1,12 +1,16 @@
 import { DfsError } from '../../../protocol/errors.ts'
 import * as change from './change.ts'
 import * as data from './data.ts'
+import { forNewBlock, withBlockAtOffset, withLastBlock } from './datanode-choice.ts'
 import type { Operation } from './exchange.ts'
 import * as read from './read.ts'
 import { redirected } from './redirect.ts'
 
 /** The verbs of WebHDFS; HEAD asks as GET does. */
 export type Verb = 'GET' | 'PUT' | 'POST' | 'DELETE'
+
+/** What there is for each verb, by name. */
+export type Operations = Readonly<Record<Verb, Readonly<Record<string, Operation>>>>
 
 /** What the namenode has no call for: refused as HDFS refuses what it does not have. */
 const unsupported: Operation = ({ parameters }) => {
@@ -22,16 +26,16 @@ const symlinksUnsupported: Operation = () => {
  * Every operation of WebHDFS and what answers it (hdfs: GetOpParam, PutOpParam, PostOpParam, DeleteOpParam). A feature
  * that the namenode gains changes its row from `unsupported`; nothing else decides what there is.
  */
-export const operations: Readonly<Record<Verb, Readonly<Record<string, Operation>>>> = {
+export const operations: Operations = {
   GET: {
-    OPEN: redirected(data.open, data.checkOffset),
+    OPEN: redirected(data.open, { choose: withBlockAtOffset, check: data.checkOffset }),
     GETFILESTATUS: read.getFileStatus,
     GETFILELINKSTATUS: read.getFileLinkStatus,
     LISTSTATUS: read.listStatus,
     LISTSTATUS_BATCH: read.listStatusBatch,
     GETCONTENTSUMMARY: read.getContentSummary,
     GETQUOTAUSAGE: read.getQuotaUsage,
-    GETFILECHECKSUM: redirected(data.getFileChecksum),
+    GETFILECHECKSUM: redirected(data.getFileChecksum, { choose: withLastBlock }),
     GETHOMEDIRECTORY: read.getHomeDirectory,
     GETTRASHROOT: read.getTrashRoot,
     GETTRASHROOTS: read.getTrashRoots,
@@ -56,7 +60,7 @@ export const operations: Readonly<Record<Verb, Readonly<Record<string, Operation
     GETSNAPSHOTLIST: unsupported,
   },
   PUT: {
-    CREATE: redirected(data.create),
+    CREATE: redirected(data.create, { choose: forNewBlock }),
     MKDIRS: change.mkdirs,
     CREATESYMLINK: symlinksUnsupported,
     RENAME: change.rename,
@@ -86,7 +90,7 @@ export const operations: Readonly<Record<Verb, Readonly<Record<string, Operation
     SETQUOTABYSTORAGETYPE: unsupported,
   },
   POST: {
-    APPEND: redirected(data.append),
+    APPEND: redirected(data.append, { choose: withLastBlock }),
     CONCAT: change.concat,
     TRUNCATE: change.truncate,
     UNSETSTORAGEPOLICY: unsupported,
@@ -96,6 +100,14 @@ export const operations: Readonly<Record<Verb, Readonly<Record<string, Operation
     DELETE: change.deletePath,
     DELETESNAPSHOT: unsupported,
   },
+}
+
+/** The second step of the operations that have two: what a datanode serves. */
+export const dataOperations: Operations = {
+  GET: { OPEN: data.open, GETFILECHECKSUM: data.getFileChecksum },
+  PUT: { CREATE: data.create },
+  POST: { APPEND: data.append },
+  DELETE: {},
 }
 
 /** Operations whose answer is the same for every path: clients ask them of the root, whatever they may see of it. */

@@ -3,7 +3,7 @@ import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { runGateway } from '../../../client/gateway/main.ts'
-import { WorkInFlight } from '../../../client/gateway/webhdfs/work.ts'
+import { WorkInFlight } from '../../../client/gateway/work.ts'
 import { prefix, startWebHdfs } from '../../support/webhdfs.ts'
 
 const mebibyte = 2 ** 20
