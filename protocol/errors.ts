@@ -53,6 +53,13 @@ export const errorTable = {
     'never',
     'A component on the way to the path is a file.',
   ),
+  UNRESOLVED_LINK: row(
+    `${hdfs}protocol.UnresolvedPathException`,
+    403,
+    'ELOOP',
+    'never',
+    'A symbolic link is on the way; the message is the path with the link replaced by its target.',
+  ),
   DIRECTORY_NOT_EMPTY: row(
     `${fs}PathIsNotEmptyDirectoryException`,
     403,
@@ -94,6 +101,20 @@ export const errorTable = {
     'ENODATA',
     'never',
     'An extended attribute that was asked for is not there, or not for the caller.',
+  ),
+  NOT_PERMITTED: row(
+    `${fs}PathPermissionException`,
+    403,
+    'EPERM',
+    'never',
+    'Only the owner of an inode, or a superuser, may do this, whatever its mode.',
+  ),
+  TOO_MANY_LINKS: row(
+    'java.nio.file.FileSystemException',
+    403,
+    'EMLINK',
+    'never',
+    'The file has as many names as it may have.',
   ),
   INVALID_ARGUMENT: row(
     'org.apache.hadoop.HadoopIllegalArgumentException',

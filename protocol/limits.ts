@@ -56,6 +56,10 @@ export const limits = {
   xattrsPerInodeMax: 32,
   /** Name and value of an extended attribute together (dfs.namenode.fs-limits.max-xattr-size). */
   xattrBytesMax: 16_384,
+  /** Bytes of a symbolic link's target in UTF-8, as Linux has it (PATH_MAX without the NUL). */
+  linkTargetBytesMax: 4095,
+  /** Names of one inode: its row holds them all, and is journaled with each change of it. */
+  namesPerInodeMax: 1000,
   /** Entries one getListing answers (dfs.ls.limit). */
   listingEntriesMax: 1000,
   blocksPerFileMax: 10_000,

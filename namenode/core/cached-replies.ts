@@ -8,12 +8,17 @@ const keptForms: Partial<Record<Request['kind'], CachedReply['kind']>> = {
   complete: 'boolean',
   concat: 'void',
   create: 'file-status',
+  createSymlink: 'void',
   delete: 'boolean',
+  link: 'file-status',
+  makeNode: 'file-status',
+  removeEntry: 'void',
   rename: 'boolean',
   removeXAttr: 'void',
   rename2: 'void',
   setXAttr: 'void',
   splice: 'void',
+  renameEntry: 'void',
   updatePipeline: 'void',
 }
 

@@ -24,24 +24,30 @@ import {
 } from './operations/get-file-info.ts'
 import { getListing, summarizeDirectory } from './operations/get-listing.ts'
 import { getXAttrs, listXAttrs } from './operations/get-xattrs.ts'
+import { link } from './operations/link.ts'
+import { createSymlink, makeNode } from './operations/make-node.ts'
 import { mkdirs } from './operations/mkdirs.ts'
 import { recoverLease } from './operations/recover-lease.ts'
+import { removeEntry } from './operations/remove-entry.ts'
 import { rename, rename2 } from './operations/rename.ts'
+import { renameEntry } from './operations/rename-entry.ts'
 import { setOwner, setPermission, setReplication, setTimes } from './operations/set-attributes.ts'
 import { setDatanodeGoal } from './operations/set-datanode-goal.ts'
+import { setNodeAttributes } from './operations/set-node-attributes.ts'
 import { splice } from './operations/splice.ts'
 import { storeDigests } from './operations/store-digests.ts'
 import { truncate } from './operations/truncate.ts'
 import { updateBlockForPipeline, updatePipeline } from './operations/update-pipeline.ts'
 import type { Plan } from './outcome.ts'
-import type { ReadRequest, ReplyByKind, Request, WriteRequest } from './requests.ts'
+import type { MountRequest, ReadRequest, ReplyByKind, Request, WriteRequest } from './requests.ts'
 
 /** Plans any request. */
 export function planRequest(
   context: Context,
   request: Request,
 ): Plan<ReplyByKind[Request['kind']]> {
-  return isRead(request) ? planRead(context, request) : planChange(context, request)
+  if (isRead(request)) return planRead(context, request)
+  return isOfMount(request) ? planMountChange(context, request) : planChange(context, request)
 }
 
 function planRead(context: Context, request: ReadRequest): Plan<ReplyByKind[ReadRequest['kind']]> {
@@ -82,6 +88,8 @@ function planChange(
   request: WriteRequest,
 ): Plan<ReplyByKind[WriteRequest['kind']]> {
   switch (request.kind) {
+    case 'createSymlink':
+      return createSymlink(context, request)
     case 'mkdirs':
       return mkdirs(context, request)
     case 'create':
@@ -141,6 +149,38 @@ function planChange(
     default:
       return unreachable(request)
   }
+}
+
+function planMountChange(
+  context: Context,
+  request: MountRequest,
+): Plan<ReplyByKind[MountRequest['kind']]> {
+  switch (request.kind) {
+    case 'makeNode':
+      return makeNode(context, request)
+    case 'link':
+      return link(context, request)
+    case 'removeEntry':
+      return removeEntry(context, request)
+    case 'renameEntry':
+      return renameEntry(context, request)
+    case 'setAttributes':
+      return setNodeAttributes(context, request)
+    default:
+      return unreachable(request)
+  }
+}
+
+const mountKinds: ReadonlySet<string> = new Set<MountRequest['kind']>([
+  'makeNode',
+  'link',
+  'removeEntry',
+  'renameEntry',
+  'setAttributes',
+])
+
+function isOfMount(request: Request): request is MountRequest {
+  return mountKinds.has(request.kind)
 }
 
 const readKinds: ReadonlySet<string> = new Set<ReadRequest['kind']>([

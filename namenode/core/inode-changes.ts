@@ -1,53 +1,59 @@
 /**
  * Steps that several operations share when they change the tree. Each keeps three things together: the
- * entry, the row it refers to (its `parent` and `name`), and the directory's `childCount` and `mtime`.
+ * entry, the row it refers to (its primary entry or one of its others), and the directory's `childCount` and `mtime`.
  */
+import { assert } from '../../base/assert.ts'
 import type { Millis } from '../../base/brand.ts'
 import { millis } from '../../base/brand.ts'
 import { orphanageInodeId } from '../../protocol/ids.ts'
 import { inheritedAcl } from './acl-transformation.ts'
-import type { InodeRow } from './changes.ts'
+import type { EntryReference, InodeRow } from './changes.ts'
 import type { Context } from './context.ts'
 import type { Draft } from './draft.ts'
 
 /** Files with at most this many blocks, all resident, are deleted at once; others through the orphanage. */
 const blocksDroppedAtOnceMax = 100
 
-/** Permission bits that exist; clients send more (gohdfs its directory bit). */
+/** Permission bits that HDFS keeps; its clients send more (gohdfs its directory bit). */
 export const modeMask = 0o1777
 
 /** Fields of a new inode that its kind does not fix. */
 export type NewInode = Pick<InodeRow, 'kind' | 'name' | 'owner' | 'mode'> &
-  Partial<Pick<InodeRow, 'replication' | 'blockSize' | 'lease'>> & {
+  Partial<
+    Pick<InodeRow, 'group' | 'replication' | 'blockSize' | 'lease' | 'target' | 'device' | 'atime'>
+  > & {
     /** Permission bits before the creator's umask; absent: `mode`. They count where the parent has a default ACL. */
     readonly unmaskedMode?: number | undefined
   }
 
-/** Creates an inode and its entry in `parent`, whose group and default ACL it takes. */
+/** Creates an inode and its entry in `parent`, whose default ACL it takes, and its group unless it is given one. */
 export function createChild(
   draft: Draft,
   parent: InodeRow,
   fields: NewInode,
   wall: Millis,
 ): InodeRow {
-  const unmasked = (fields.unmaskedMode ?? fields.mode) & modeMask
-  const inherited = inheritedAcl(draft.latest(parent), fields.kind, unmasked)
+  const { kind, lease, target, device } = fields
+  const unmasked = fields.unmaskedMode ?? fields.mode
+  const inherited = inheritedAcl(draft.latest(parent), kind, unmasked)
   const inode: InodeRow = {
     id: draft.allocateInodeId(),
-    kind: fields.kind,
+    kind,
     parent: parent.id,
     name: fields.name,
     owner: fields.owner,
-    group: parent.group,
-    mode: inherited?.mode ?? fields.mode & modeMask,
+    group: fields.group ?? parent.group,
+    mode: inherited?.mode ?? fields.mode,
     mtime: wall,
-    atime: fields.kind === 'directory' ? millis(0) : wall,
+    atime: fields.atime ?? (kind === 'directory' ? millis(0) : wall),
     nlink: 1,
     childCount: 0,
     replication: fields.replication ?? 0,
     blockSize: fields.blockSize ?? 0,
     length: 0,
-    ...(fields.lease !== undefined && { lease: fields.lease }),
+    ...(lease !== undefined && { lease }),
+    ...(target !== undefined && { target }),
+    ...(device !== undefined && { device }),
     ...(inherited?.acl !== undefined && { acl: inherited.acl }),
   }
   draft.createInode(inode)
@@ -55,25 +61,80 @@ export function createChild(
   return inode
 }
 
-/** Adds the entry of `child` to `parent`. */
-export function link(draft: Draft, parent: InodeRow, child: InodeRow, wall: Millis): void {
-  draft.putEntry(parent.id, child.name, child.id)
-  const latest = draft.latest(parent)
-  draft.putInode({ ...latest, childCount: latest.childCount + 1, mtime: wall })
+/** Times of an inode whose content changed now. */
+export function contentTimes(wall: Millis): Pick<InodeRow, 'mtime' | 'mtimeNanos' | 'ctime'> {
+  return { mtime: wall, mtimeNanos: undefined, ctime: undefined }
 }
 
-/** Removes the entry of `child` from `parent`; the inode itself stays. */
-export function unlink(draft: Draft, parent: InodeRow, child: InodeRow, wall: Millis): void {
-  draft.deleteEntry(parent.id, child.name)
+/** Adds an entry of `parent`: by default the primary one of `child`. */
+export function link(
+  draft: Draft,
+  parent: InodeRow,
+  child: Pick<InodeRow, 'id' | 'name'>,
+  wall: Millis,
+): void {
+  draft.putEntry(parent.id, child.name, child.id)
   const latest = draft.latest(parent)
-  draft.putInode({ ...latest, childCount: latest.childCount - 1, mtime: wall })
+  draft.putInode({ ...latest, childCount: latest.childCount + 1, ...contentTimes(wall) })
+}
+
+/** Removes the entry `name` of `parent`; the inode it refers to stays as it is. */
+export function unlink(draft: Draft, parent: InodeRow, name: string, wall: Millis): void {
+  draft.deleteEntry(parent.id, name)
+  const latest = draft.latest(parent)
+  draft.putInode({ ...latest, childCount: latest.childCount - 1, ...contentTimes(wall) })
+}
+
+/** `row` without one of its entries; the next one becomes its primary. Undefined when it was the last. */
+export function withoutEntry(
+  row: InodeRow,
+  { parent, name }: EntryReference,
+): InodeRow | undefined {
+  const others = row.otherEntries ?? []
+  const isPrimary = row.parent === parent && row.name === name
+  const left = isPrimary
+    ? others.slice(1)
+    : others.filter((entry) => entry.parent !== parent || entry.name !== name)
+  const primary = isPrimary ? others[0] : row
+  if (primary === undefined) return undefined
+  assert(isPrimary || left.length < others.length, `inode ${row.id} has the entry "${name}"`)
+  return {
+    ...row,
+    parent: primary.parent,
+    name: primary.name,
+    nlink: left.length + 1,
+    otherEntries: left.length === 0 ? undefined : left,
+  }
+}
+
+/** `row` with one of its entries in the place of another. */
+export function withEntryMoved(
+  row: InodeRow,
+  from: EntryReference,
+  { parent, name }: EntryReference,
+): InodeRow {
+  if (row.parent === from.parent && row.name === from.name) return { ...row, parent, name }
+  const otherEntries = (row.otherEntries ?? []).map((entry) => {
+    return entry.parent === from.parent && entry.name === from.name ? { parent, name } : entry
+  })
+  return { ...row, otherEntries }
 }
 
 /**
- * Gives up an inode whose entry is gone: at once when that is a small change, else by moving it under
- * the orphanage, one change whatever its size, where `tick` reaps it.
+ * Gives up `row` for an entry of it that is gone. The last one takes the inode along: at once when that is a small
+ * change, else by moving it under the orphanage, one change whatever its size, where `tick` reaps it.
  */
-export function discard(context: Pick<Context, 'rows'>, draft: Draft, row: InodeRow): void {
+export function discard(
+  context: Pick<Context, 'rows' | 'wall'>,
+  draft: Draft,
+  row: InodeRow,
+  entry: EntryReference,
+): void {
+  const left = withoutEntry(draft.latest(row), entry)
+  if (left !== undefined) {
+    draft.putInode({ ...left, ctime: context.wall })
+    return
+  }
   if (row.kind === 'file') {
     const blocks = context.rows.blocksByInode.find(row.id)
     if (blocks !== undefined && blocks.length <= blocksDroppedAtOnceMax) {

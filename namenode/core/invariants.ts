@@ -24,8 +24,13 @@ export function checkInvariants(state: State): void {
 function checkInode({ rows, leases, nextIds }: State, row: InodeRow): void {
   assert(row.id < nextIds.inodeId, `N1: inode ${row.id} is below the next id`)
   const isSpecial = row.id === rootInodeId || row.id === orphanageInodeId
-  const entry = isSpecial ? row.id : rows.entries.peek(row.parent, row.name)
-  assert(entry === undefined || entry === row.id, `N2: the entry of inode ${row.id} refers to it`)
+  const others = row.otherEntries ?? []
+  assert(row.nlink === others.length + 1, `N2: inode ${row.id} counts its entries`)
+  assert(others.length === 0 || row.kind !== 'directory', `N2: directory ${row.id} has one entry`)
+  for (const { parent, name } of isSpecial ? [] : [row, ...others]) {
+    const entry = rows.entries.peek(parent, name)
+    assert(entry === undefined || entry === row.id, `N2: the entry of inode ${row.id} refers to it`)
+  }
   const parent = isSpecial ? undefined : rows.inodes.peek(row.parent)
   if (parent !== undefined) {
     assert(parent.row?.kind === 'directory', `N3: the parent of inode ${row.id} is a directory`)
@@ -47,7 +52,8 @@ function checkEntries({ rows }: State): void {
       const slot = rows.inodes.peek(id)
       if (slot === undefined) continue
       assert(slot.row !== undefined, `N2: entry "${name}" of ${parent} refers to an inode`)
-      const isThere = slot.row.parent === parent && slot.row.name === name
+      const known = [slot.row, ...(slot.row.otherEntries ?? [])]
+      const isThere = known.some((entry) => entry.parent === parent && entry.name === name)
       assert(isThere, `N2: inode ${id} is where entry "${name}" of ${parent} says`)
     }
     if (directory === undefined || !isComplete || isOrphaned(rows, directory)) continue

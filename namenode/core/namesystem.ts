@@ -41,7 +41,7 @@ import type { Effect, Outcome, TickPlan } from './outcome.ts'
 import { parseProtected } from './protected-directories.ts'
 import type { CachedReply, Caller, Loaded, NamespaceStatus, ReplyOf, Request } from './requests.ts'
 import { Residency } from './residency.ts'
-import { ifResident, pathOfRows } from './resolve.ts'
+import { ifResident, livingPath } from './resolve.ts'
 import { RetryCache } from './retry-cache.ts'
 import { MissCollector, RowMiss } from './row-miss.ts'
 import { SubtreeChecks } from './subtree-checks.ts'
@@ -233,8 +233,7 @@ export class Namesystem {
   pathOf(id: InodeId): string | undefined {
     return ifResident(() => {
       const row = this.#rows.inode(id)
-      const ancestors = row && this.#rows.ancestors(row)
-      return row && ancestors && pathOfRows([...ancestors, row])
+      return row && livingPath(this.#rows, row)
     })
   }
 

@@ -8,10 +8,10 @@
  */
 import { type InodeId, orphanageInodeId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
-import type { InodeRow } from './changes.ts'
+import type { EntryReference, InodeRow } from './changes.ts'
 import type { ChildrenPage } from './context.ts'
 import type { Draft } from './draft.ts'
-import { moveToOrphanage } from './inode-changes.ts'
+import { moveToOrphanage, withoutEntry } from './inode-changes.ts'
 import { type ChildrenSlice, listChildren } from './listing.ts'
 import { compareNames } from './names.ts'
 import type { Loaded, Miss } from './requests.ts'
@@ -129,7 +129,7 @@ export class Orphans {
       isBlocked ||= child === undefined
       if (isBlocked || child === undefined) continue
       draft.deleteEntry(directory.id, name)
-      removeChild(rows, draft, child)
+      removeChild(rows, draft, child, { parent: directory.id, name })
       this.#cursorById.set(directory.id, name)
     }
     if (isBlocked) return false
@@ -153,7 +153,12 @@ function readyToGo(rows: Residency, id: InodeId): InodeRow | undefined {
   return row
 }
 
-function removeChild(rows: Residency, draft: Draft, child: InodeRow): void {
+function removeChild(rows: Residency, draft: Draft, child: InodeRow, entry: EntryReference): void {
+  const left = withoutEntry(draft.latest(child), entry)
+  if (left !== undefined) {
+    draft.putInode(left)
+    return
+  }
   const isLarge =
     child.kind === 'directory'
       ? child.childCount > 0

@@ -1,6 +1,6 @@
 /**
  * Syntax of paths, as HDFS has it: absolute; components separated by one slash, not `.` or `..`, without
- * a colon; one slash at the end is allowed; at most 8000 characters and 1000 components. Two reserved
+ * a colon in what is made (the mount makes such names, so they can be looked up); one slash at the end is allowed; at most 8000 characters and 1000 components. Two reserved
  * prefixes: `/.reserved/.inodes/<id>[/…]` starts at an inode (and there `..` leads to its parent),
  * `/.reserved/raw/…` is the path behind it, since nothing here is encrypted.
  *
@@ -13,7 +13,6 @@ import { utf8Length } from './names.ts'
 
 const slash = 0x2f
 const dot = 0x2e
-const colon = 0x3a
 const reservedPrefix = '/.reserved'
 const inodesPrefix = '/.reserved/.inodes/'
 const rawPrefix = '/.reserved/raw'
@@ -43,9 +42,8 @@ export function checkedPath(path: string): string {
       depth += 1
       checkComponent(path, start, index)
       start = index + 1
-    } else if (unit === colon || unit === 0) {
-      const what = unit === 0 ? 'NUL' : '":"'
-      throw new DfsError('INVALID_PATH', `Path "${path}" may not contain ${what}`, { path })
+    } else if (unit === 0) {
+      throw new DfsError('INVALID_PATH', `Path "${path}" may not contain NUL`, { path })
     } else if (unit >= 0xd800 && unit <= 0xdfff) {
       if (unit > 0xdbff || !isLowSurrogate(path.charCodeAt(index + 1))) {
         throw new DfsError('INVALID_PATH', `Path "${path}" is not well-formed Unicode`, { path })
@@ -106,10 +104,21 @@ export function componentsOf(path: string): readonly string[] {
 }
 
 /**
+ * Checks a name that HDFS's clients are about to create in a directory.
+ * @throws {@link DfsError} as {@link checkNewEntry}; INVALID_PATH for names with a colon.
+ */
+export function checkNewName(parent: InodeId, name: string, path: string): void {
+  if (name.includes(':')) {
+    throw new DfsError('INVALID_PATH', `Path "${path}" may not contain ":"`, { path })
+  }
+  checkNewEntry(parent, name, path)
+}
+
+/**
  * Checks a name that is about to be created in a directory.
  * @throws {@link DfsError} NAME_TOO_LONG beyond 255 bytes; INVALID_PATH for `..` and the reserved name in the root.
  */
-export function checkNewName(parent: InodeId, name: string, path: string): void {
+export function checkNewEntry(parent: InodeId, name: string, path: string): void {
   const bytes = utf8Length(name)
   if (bytes > limits.pathComponentBytesMax) {
     throw new DfsError(

@@ -17,6 +17,7 @@ import type { BlockRow, InodeRow } from './changes.ts'
 import { completedIfReplicated } from './commit-block.ts'
 import type { Context } from './context.ts'
 import type { Draft } from './draft.ts'
+import { contentTimes } from './inode-changes.ts'
 import { namenodeHolder } from './lease-manager.ts'
 
 /** How far the release got. */
@@ -98,7 +99,7 @@ export function blocksOnceClosed(context: Context, file: InodeRow): readonly Blo
 export function closeFile(context: Context, draft: Draft, file: InodeRow, growth: number): void {
   const latest = draft.latest(file)
   const length = latest.length + growth
-  draft.putInode({ ...latest, length, mtime: context.wall, lease: undefined })
+  draft.putInode({ ...latest, length, ...contentTimes(context.wall), lease: undefined })
 }
 
 /** Asks the datanodes to agree on `last` under a new stamp; every earlier recovery of it is void from now on. */

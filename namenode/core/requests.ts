@@ -128,6 +128,8 @@ export type ReadRequest =
   | (PathRequest<'getFileInfo'> & {
       /** Reply with the blocks of a file as well (getLocatedFileInfo). */
       readonly needLocation?: boolean | undefined
+      /** A symbolic link at the end itself is meant (getFileLinkInfo). */
+      readonly keepsLastLink?: boolean | undefined
     })
   | (PathRequest<'getListing'> & {
       readonly startAfter: string
@@ -139,6 +141,7 @@ export type ReadRequest =
   | PathRequest<'isFileClosed'>
   /** `access`: bits 4 read, 2 write, 1 execute. */
   | (PathRequest<'checkAccess'> & { readonly access: number })
+  /** A link on the way answers the path with that link resolved. */
   | PathRequest<'getLinkTarget'>
   | PathRequest<'getAclStatus'>
   /** No names: all that the caller may see. */
@@ -234,6 +237,12 @@ export type WriteRequest =
       readonly overwrite: boolean
       readonly toTrash: boolean
     }
+  | (PathRequest<'createSymlink'> & {
+      readonly target: string
+      readonly createParent: boolean
+      /** Of directories made on the way. */
+      readonly directoryMode: number
+    })
   | (PathRequest<'setPermission'> & { readonly mode: number })
   | (PathRequest<'setOwner'> & {
       readonly owner?: string | undefined
@@ -283,7 +292,46 @@ export type WriteRequest =
       readonly locations: readonly ReplicaLocation[]
     }
 
-export type Request = ReadRequest | WriteRequest
+export type Request = ReadRequest | WriteRequest | MountRequest
+
+/** The kinds that `makeNode` makes. */
+export type NodeKind = InodeRow['kind']
+
+/** A time of the mount: milliseconds and the nanoseconds behind them, or the namenode's clock. */
+export type NodeTime = 'now' | { readonly ms: Millis; readonly nanos: number }
+
+/**
+ * Requests of the mount: POSIX's rules where they differ from HDFS's, names that HDFS refuses, and no link that is the
+ * last component is followed.
+ */
+export type MountRequest =
+  | (PathRequest<'makeNode'> & {
+      readonly nodeKind: NodeKind
+      /** Permission bits within 07777. */
+      readonly mode: number
+      /** Of the new inode, unless its directory hands its own down. */
+      readonly group?: string | undefined
+      readonly target?: string | undefined
+      readonly device?: number | undefined
+      readonly replication: number
+      readonly blockSize: number
+    })
+  /** Another name, `path`, for what is at `source`. */
+  | (PathRequest<'link'> & { readonly source: string })
+  | (PathRequest<'removeEntry'> & { readonly isDirectory: boolean })
+  | {
+      readonly kind: 'renameEntry'
+      readonly source: string
+      readonly target: string
+      readonly manner: 'replace' | 'no-replace' | 'exchange'
+    }
+  | (PathRequest<'setAttributes'> & {
+      readonly mode?: number | undefined
+      readonly owner?: string | undefined
+      readonly group?: string | undefined
+      readonly mtime?: NodeTime | undefined
+      readonly atime?: NodeTime | undefined
+    })
 
 /** Reply of each request, by its kind. */
 export interface ReplyByKind {
@@ -316,6 +364,12 @@ export interface ReplyByKind {
   readonly delete: boolean
   readonly rename: boolean
   readonly rename2: undefined
+  readonly createSymlink: undefined
+  readonly makeNode: FileStatusView
+  readonly link: FileStatusView
+  readonly removeEntry: undefined
+  readonly renameEntry: undefined
+  readonly setAttributes: FileStatusView
   readonly setPermission: undefined
   readonly setOwner: undefined
   readonly setTimes: undefined

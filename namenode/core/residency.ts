@@ -137,6 +137,9 @@ export class Residency {
       oldestLoadStartedAt < this.#foldedThrough ? oldestLoadStartedAt : this.#foldedThrough
     this.inodes.evict(inodesMax, through, (row) => {
       this.entries.drop(row.parent, row.name, through)
+      for (const entry of row.otherEntries ?? []) {
+        this.entries.drop(entry.parent, entry.name, through)
+      }
       if (row.kind === 'file') this.blocksByInode.drop(row.id, through)
     })
     this.entries.evict(2 * inodesMax, through)
@@ -149,16 +152,33 @@ export class Residency {
    * @throws {@link RowMiss} when memory cannot tell.
    */
   ancestors(row: InodeRow): InodeRow[] | undefined {
-    const upward: InodeRow[] = []
-    let current = row
-    while (current.id !== rootInodeId) {
-      if (current.parent === orphanageInodeId || current.id === orphanageInodeId) return undefined
-      const parent = this.inode(current.parent)
-      if (parent === undefined) return undefined
-      upward.push(parent)
-      current = parent
+    return this.place(row)?.ancestors
+  }
+
+  /**
+   * Where `row` is: {@link ancestors} and its name in the last of them, of the first entry that leads to it. A deleted
+   * tree keeps its entries until they are reaped, so the primary one may be dead while another lives.
+   * @throws {@link RowMiss} when memory cannot tell.
+   */
+  place(row: InodeRow): { readonly ancestors: InodeRow[]; readonly name: string } | undefined {
+    if (row.id === rootInodeId) return { ancestors: [], name: '' }
+    for (const { parent, name } of [row, ...(row.otherEntries ?? [])]) {
+      const ancestors = this.#chainTo(parent)
+      if (ancestors !== undefined) return { ancestors, name }
     }
-    return upward.reverse()
+    return undefined
+  }
+
+  /** Directories from the root down to `id`; undefined when that is deleted. */
+  #chainTo(id: InodeId): InodeRow[] | undefined {
+    const upward: InodeRow[] = []
+    for (let at = id; ; ) {
+      const row = at === orphanageInodeId ? undefined : this.inode(at)
+      if (row === undefined) return undefined
+      upward.push(row)
+      if (at === rootInodeId) return upward.reverse()
+      at = row.parent
+    }
   }
 
   /** Small directories become resident as a whole; pages of large ones only serve their request. */

@@ -38,6 +38,20 @@ export function ancestorPath({ ancestors }: Resolved, index: number): string {
   return pathOfRows(ancestors.slice(0, index + 1))
 }
 
+/** A path of `row`, whichever of its entries leads to it; undefined when it is deleted. */
+export function livingPath(rows: Residency, row: InodeRow): string | undefined {
+  const place = rows.place(row)
+  if (place === undefined) return undefined
+  const above = pathOfRows(place.ancestors)
+  return place.ancestors.length <= 1 ? `/${place.name}` : `${above}/${place.name}`
+}
+
+/** What a walk does with a symbolic link that is the last component. A link before it always ends the walk. */
+export interface WalkOptions {
+  /** The link itself is meant. */
+  readonly keepsLastLink?: boolean | undefined
+}
+
 /** Path spelled by rows from the root down. */
 export function pathOfRows(rows: readonly InodeRow[]): string {
   return rows.length <= 1
@@ -50,12 +64,16 @@ export function pathOfRows(rows: readonly InodeRow[]): string {
 
 /**
  * The inode at `path`, undefined when it or a directory on the way does not exist. The hot path of reads.
- * @throws {@link DfsError} INVALID_PATH, LIMIT_EXCEEDED, NOT_A_DIRECTORY, PERMISSION_DENIED.
+ * @throws {@link DfsError} INVALID_PATH, LIMIT_EXCEEDED, NOT_A_DIRECTORY, PERMISSION_DENIED, UNRESOLVED_LINK.
  * @throws {@link RowMiss} when memory cannot tell.
  */
-export function lookUp(context: Context, path: string): InodeRow | undefined {
+export function lookUp(
+  context: Context,
+  path: string,
+  options: WalkOptions = {},
+): InodeRow | undefined {
   const checked = checkedPath(path)
-  if (isReserved(checked)) return resolve(context, path).last
+  if (isReserved(checked)) return resolve(context, path, options).last
   const { rows, caller } = context
   let row = rows.inode(rootInodeId)
   let start = 1
@@ -67,6 +85,9 @@ export function lookUp(context: Context, path: string): InodeRow | undefined {
     const slash = checked.indexOf('/', start)
     const end = slash === -1 ? checked.length : slash
     row = rows.child(row.id, checked.slice(start, end))
+    if (row?.kind === 'symlink' && (slash !== -1 || options.keepsLastLink !== true)) {
+      throw unresolved(checked, row, checked.slice(0, start - 1), checked.slice(end))
+    }
     start = end + 1
   }
   return row
@@ -75,7 +96,7 @@ export function lookUp(context: Context, path: string): InodeRow | undefined {
 /**
  * As {@link lookUp}, with everything an operation needs to change the namespace there.
  */
-export function resolve(context: Context, path: string): Resolved {
+export function resolve(context: Context, path: string, options: WalkOptions = {}): Resolved {
   const checked = checkedPath(path)
   const { rows, caller } = context
   const parsed = isReserved(checked)
@@ -93,22 +114,46 @@ export function resolve(context: Context, path: string): Resolved {
       missing,
     }
   }
-  // The chain holds every row from the root to where the walk stands.
-  const chain = start
+  return walk(caller, rows, { path: checked, components: parsed.components, ...start }, options)
+}
+
+interface WalkStart {
+  readonly path: string
+  readonly components: readonly string[]
+  /** Every row from the root to where the walk begins, and the name of the last of them. */
+  readonly chain: InodeRow[]
+  readonly name: string
+}
+
+function walk(
+  caller: Caller,
+  rows: Residency,
+  { path: checked, components, chain, name: startName }: WalkStart,
+  options: WalkOptions,
+): Resolved {
+  const requireFollowed = (row: InodeRow, rest: readonly string[]): void => {
+    if (row.kind !== 'symlink' || (rest.length === 0 && options.keepsLastLink === true)) return
+    const above = chain.slice(0, chain.lastIndexOf(row))
+    const preceding = above.length <= 1 ? '' : pathOfRows(above)
+    throw unresolved(checked, row, preceding, ['', ...rest].join('/'))
+  }
+  let lastName = startName
   for (const [index, row] of chain.entries()) {
     if (index < chain.length - 1) requireTraverse(caller, chain, row)
   }
-  for (const [index, name] of parsed.components.entries()) {
+  for (const [index, name] of components.entries()) {
     const row = chain.at(-1)
     if (row === undefined) break
+    requireFollowed(row, components.slice(index))
     if (name === '..') {
       if (chain.length > 1) chain.pop()
+      lastName = chain.length > 1 ? (chain.at(-1)?.name ?? '') : ''
       continue
     }
     requireTraverse(caller, chain, row)
     const child = rows.child(row.id, name)
     if (child === undefined) {
-      const missing = parsed.components.slice(index)
+      const missing = components.slice(index)
       return {
         path: checked,
         ancestors: chain,
@@ -118,20 +163,39 @@ export function resolve(context: Context, path: string): Resolved {
       }
     }
     chain.push(child)
+    lastName = name
   }
-  const last = chain.pop()
-  const name = last === undefined || last.id === rootInodeId ? '' : last.name
-  return { path: checked, ancestors: chain, name, last, missing: [] }
+  const last = chain.at(-1)
+  if (last !== undefined) requireFollowed(last, [])
+  return { path: checked, ancestors: chain.slice(0, -1), name: lastName, last, missing: [] }
 }
 
 /** Rows from the root to the inode a walk starts at; undefined when that inode is not there. */
-function startOf(rows: Residency, id: InodeId): InodeRow[] | undefined {
+function startOf(
+  rows: Residency,
+  id: InodeId,
+): { readonly chain: InodeRow[]; readonly name: string } | undefined {
   const row = id === orphanageInodeId ? undefined : rows.inode(id)
-  if (row === undefined) return undefined
-  if (id === rootInodeId) return [row]
-  const chain = rows.ancestors(row)
-  chain?.push(row)
-  return chain
+  const place = row && rows.place(row)
+  if (row === undefined || place === undefined) return undefined
+  return { chain: [...place.ancestors, row], name: place.name }
+}
+
+/** HDFS's way of sending a client on: the message is the path with the link in it replaced by its target. */
+function unresolved(path: string, link: InodeRow, preceding: string, remainder: string): DfsError {
+  const target = link.target ?? ''
+  const isUri = /^[a-zA-Z][a-zA-Z0-9+.-]*:\/\//.test(target)
+  const resolved = `${isUri || target.startsWith('/') ? target : `${preceding}/${target}`}${remainder}`
+  return new DfsError('UNRESOLVED_LINK', isUri ? resolved : withoutDots(resolved), { path })
+}
+
+function withoutDots(path: string): string {
+  const kept: string[] = []
+  for (const component of path.split('/')) {
+    if (component === '..') kept.pop()
+    else if (component !== '' && component !== '.') kept.push(component)
+  }
+  return `/${kept.join('/')}`
 }
 
 function requireTraverse(caller: Caller, chain: readonly InodeRow[], row: InodeRow): void {

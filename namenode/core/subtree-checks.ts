@@ -14,7 +14,7 @@ import type { InodeRow } from './changes.ts'
 import type { Context } from './context.ts'
 import { listChildren } from './listing.ts'
 import { access, isSticky, requireAccess, requireNotSticky } from './permissions.ts'
-import { ifResident, pathOfRows } from './resolve.ts'
+import { ifResident, livingPath } from './resolve.ts'
 import { RowMiss } from './row-miss.ts'
 
 const walksMax = 64
@@ -98,6 +98,5 @@ function step(context: Context, frames: Frame[], rootPath: string): void {
 }
 
 function knownPath({ rows }: Context, row: InodeRow): string | undefined {
-  const ancestors = ifResident(() => rows.ancestors(row))
-  return ancestors && pathOfRows([...ancestors, row])
+  return ifResident(() => livingPath(rows, row))
 }

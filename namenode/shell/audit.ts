@@ -57,6 +57,14 @@ const commands: Partial<Record<Request['kind'], string>> = {
   removeXAttr: 'removeXAttr',
   getXAttrs: 'getXAttrs',
   listXAttrs: 'listXAttrs',
+  createSymlink: 'createSymlink',
+  getLinkTarget: 'getLinkTarget',
+  // HDFS has no calls for these: what they are called there where there is something like it.
+  makeNode: 'makeNode',
+  link: 'link',
+  removeEntry: 'delete',
+  renameEntry: 'rename',
+  setAttributes: 'setAttributes',
 }
 
 /** The name under which a successful operation is audited, if it is. */
@@ -76,6 +84,8 @@ export function commandName(kind: Request['kind']): string {
 
 /** Source and target of a request, as HDFS's audit log has them: the sources of a concat are a list in front. */
 export function auditedPaths(request: Request): { source?: string; target?: string } {
+  if (request.kind === 'link') return { source: request.source, target: request.path }
+  if (request.kind === 'createSymlink') return { source: request.path, target: request.target }
   if ('source' in request) return { source: request.source, target: request.target }
   if (request.kind === 'concat') {
     return { source: `[${request.sources.join(', ')}]`, target: request.path }

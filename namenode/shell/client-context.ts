@@ -27,6 +27,15 @@ export function mapReply<T, U>(value: T | Promise<T>, map: (value: T) => U): U |
   return value instanceof Promise ? value.then(map) : map(value)
 }
 
+/** What a repeated call is known by; nothing for a client without an id, which cannot ask again. */
+function idOf({ clientId, callId, retryCount }: RpcCall): Pick<Caller, 'request' | 'isFirstTry'> {
+  if (clientId.length === 0) return {}
+  return {
+    request: { clientId: Buffer.from(clientId).toString('hex'), callId },
+    isFirstTry: retryCount === 0,
+  }
+}
+
 /** What the handlers of the client protocol share: who calls, and how a request gets its reply. */
 export class ClientContext implements ViewSource {
   readonly namenode: Namenode
@@ -87,14 +96,26 @@ export class ClientContext implements ViewSource {
 
   /** Executes a request that must not be executed twice. */
   executeOnce<R extends Request>(call: RpcCall, request: R): ReplyOf<R> | Promise<ReplyOf<R>> {
-    const { clientId, callId, retryCount } = call
-    // A client without an id cannot ask again, so there is nothing to remember.
-    if (clientId.length === 0) return this.execute(call, request)
-    const id = { clientId: Buffer.from(clientId).toString('hex'), callId }
-    const isFirstTry = retryCount === 0
-    return mapReply(this.caller(call), ({ user, groups, isSuperuser, host }) =>
-      this.#run(call, { user, groups, isSuperuser, host, request: id, isFirstTry }, request),
+    return mapReply(this.caller(call), (caller) =>
+      this.#run(call, { ...caller, ...idOf(call) }, request),
     ) as ReplyOf<R> | Promise<ReplyOf<R>>
+  }
+
+  /**
+   * As {@link executeOnce}, or {@link execute} unless `isOnce`, for a caller who says himself which groups he is in
+   * beside those the namenode knows of: with simple authentication he could as well say that he is somebody else.
+   */
+  executeInGroups<R extends Request>(
+    call: RpcCall,
+    groups: readonly string[],
+    request: R,
+    { isOnce }: { readonly isOnce: boolean } = { isOnce: false },
+  ): ReplyOf<R> | Promise<ReplyOf<R>> {
+    return mapReply(this.caller(call), (caller) => {
+      const all = groups.length === 0 ? caller.groups : [...caller.groups, ...groups]
+      const id = isOnce ? idOf(call) : undefined
+      return this.#run(call, { ...caller, ...id, groups: all }, request)
+    }) as ReplyOf<R> | Promise<ReplyOf<R>>
   }
 
   /** @throws {@link DfsError} PERMISSION_DENIED for anybody but a superuser. */

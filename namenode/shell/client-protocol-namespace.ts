@@ -56,9 +56,6 @@ export function namespaceHandlers(
         }),
         () => nothing,
       ),
-    createSymlink: () => {
-      throw new DfsError('UNSUPPORTED_OPERATION', 'Symlinks not supported')
-    },
   }
 }
 

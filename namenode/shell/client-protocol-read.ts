@@ -24,9 +24,6 @@ export function readHandlers(context: ClientContext): RpcHandlers<typeof clientN
   return {
     getFileInfo: ({ src }, call) =>
       mapReply(context.execute(call, { kind: 'getFileInfo', path: pathOf(src) }), status),
-    // Symbolic links are off, so there is no last one to follow.
-    getFileLinkInfo: ({ src }, call) =>
-      mapReply(context.execute(call, { kind: 'getFileInfo', path: pathOf(src) }), status),
     getLocatedFileInfo: ({ src = '' }, call) => locatedFileInfo(context, call, pathOf(src)),
     getListing: ({ src, startAfter, needLocation }, call) =>
       mapReply(
@@ -71,11 +68,6 @@ export function readHandlers(context: ClientContext): RpcHandlers<typeof clientN
           access: fsActionEnum.numberByName[mode],
         }),
         () => nothing,
-      ),
-    getLinkTarget: ({ path }, call) =>
-      mapReply(
-        context.execute(call, { kind: 'getLinkTarget', path: pathOf(path) }),
-        (targetPath) => ({ targetPath }),
       ),
     getContentSummary: async ({ path }, call) => ({
       summary: await summarize(context, call, pathOf(path)),

@@ -2,6 +2,7 @@ import type { clientNamenodeProtocol } from '../../protocol/messages/client-name
 import type { RpcHandlers } from '../../transport/rpc-server.ts'
 import type { ClientContext } from './client-context.ts'
 import { aclHandlers, xattrHandlers } from './client-protocol-attributes.ts'
+import { linkHandlers } from './client-protocol-links.ts'
 import { attributeHandlers, namespaceHandlers } from './client-protocol-namespace.ts'
 import { probeHandlers } from './client-protocol-probes.ts'
 import { readHandlers } from './client-protocol-read.ts'
@@ -17,6 +18,7 @@ import {
 export function clientHandlers(context: ClientContext): RpcHandlers<typeof clientNamenodeProtocol> {
   return {
     ...readHandlers(context),
+    ...linkHandlers(context),
     ...namespaceHandlers(context),
     ...attributeHandlers(context),
     ...aclHandlers(context),

@@ -68,7 +68,7 @@ export class NamespaceAudit {
 
   /** An operation failed; only denials are audited. */
   failed(call: RpcCall, request: Request, error: unknown): void {
-    if (!isDfsError(error, 'PERMISSION_DENIED')) return
+    if (!isDfsError(error, 'PERMISSION_DENIED', 'NOT_PERMITTED')) return
     const command = auditedCommand(request) ?? request.kind
     this.#write(call, request, { isAllowed: false, command, permission: undefined })
   }

@@ -74,8 +74,9 @@ export function wireFileStatus(source: ViewSource, view: FileStatusView): WireFi
     permission: { perm: inode.mode & hdfsModeMask },
     owner: inode.owner,
     group: inode.group,
-    modification_time: inode.mtime,
-    access_time: inode.atime,
+    // HDFS knows no time before 1970.
+    modification_time: Math.max(0, inode.mtime),
+    access_time: Math.max(0, inode.atime),
     symlink: inode.target === undefined ? undefined : Buffer.from(inode.target),
     block_replication: inode.replication,
     blocksize: inode.blockSize,

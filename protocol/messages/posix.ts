@@ -16,6 +16,18 @@ import {
   u32,
   u64,
 } from '../message.ts'
+import {
+  getNodeRequest,
+  getNodeResponse,
+  linkRequest,
+  listNodesRequest,
+  listNodesResponse,
+  makeNodeRequest,
+  nodeResponse,
+  removeEntryRequest,
+  renameEntryRequest,
+  setAttributesRequest,
+} from './posix-nodes.ts'
 import { emptyMessage } from './rpc.ts'
 
 /** A complete block as the caller knows it. */
@@ -43,4 +55,11 @@ export type SpliceRequest = MessageOf<typeof spliceRequest>
 
 export const posixProtocol = service('trefoil.PosixProtocol', {
   splice: method(spliceRequest, emptyMessage, 'at-most-once'),
+  getNode: method(getNodeRequest, getNodeResponse, 'read'),
+  listNodes: method(listNodesRequest, listNodesResponse, 'read'),
+  makeNode: method(makeNodeRequest, nodeResponse, 'at-most-once'),
+  link: method(linkRequest, nodeResponse, 'at-most-once'),
+  removeEntry: method(removeEntryRequest, emptyMessage, 'at-most-once'),
+  renameEntry: method(renameEntryRequest, emptyMessage, 'at-most-once'),
+  setAttributes: method(setAttributesRequest, nodeResponse, 'idempotent'),
 })

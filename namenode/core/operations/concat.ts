@@ -9,7 +9,7 @@ import { limits } from '../../../protocol/limits.ts'
 import type { InodeRow } from '../changes.ts'
 import type { Context } from '../context.ts'
 import { Draft } from '../draft.ts'
-import { unlink } from '../inode-changes.ts'
+import { contentTimes, unlink } from '../inode-changes.ts'
 import type { Plan } from '../outcome.ts'
 import { access, requireAccess } from '../permissions.ts'
 import type { Request } from '../requests.ts'
@@ -31,7 +31,7 @@ export function concat(context: Context, { path, sources }: Concat): Plan<undefi
   const files: InodeRow[] = []
   const seen = new Set<InodeId>()
   for (const source of sources) {
-    const file = checkedSource(context, { path, target, source })
+    const file = checkedSource(context, { path, target, parent, source })
     if (seen.has(file.id)) throw refused(path, 'at least two of the source files are the same')
     seen.add(file.id)
     files.push(file)
@@ -42,11 +42,12 @@ export function concat(context: Context, { path, sources }: Concat): Plan<undefi
 interface Pairing {
   readonly path: string
   readonly target: InodeRow
+  readonly parent: InodeRow
   readonly source: string
 }
 
 /** The file at `source`, which the caller may read and remove and which fits behind `target`. */
-function checkedSource(context: Context, { path, target, source }: Pairing): InodeRow {
+function checkedSource(context: Context, { path, target, parent, source }: Pairing): InodeRow {
   const resolved = resolve(context, source)
   const file = resolved.last
   if (file !== undefined) requireAccess(context.caller, file, access.read, () => source)
@@ -55,7 +56,8 @@ function checkedSource(context: Context, { path, target, source }: Pairing): Ino
   if (row.id === target.id) {
     throw refused(path, `the src file ${source} is the same with the target file ${path}`)
   }
-  if (row.parent !== target.parent) {
+  if (row.nlink > 1) throw refused(path, `source file ${source} has other names (hard links)`)
+  if (row.parent !== parent.id) {
     throw refused(
       path,
       `source file ${source} is not in the same directory with the target ${path}`,
@@ -108,10 +110,10 @@ function move(context: Context, { path, target, parent, files }: Joining): Plan<
       index += 1
     }
     length += file.length
-    unlink(draft, parent, file, context.wall)
+    unlink(draft, parent, file.name, context.wall)
     draft.deleteInode(file)
   }
-  draft.putInode({ ...target, length, mtime: context.wall })
+  draft.putInode({ ...target, length, ...contentTimes(context.wall) })
   return draft.plan(undefined)
 }
 

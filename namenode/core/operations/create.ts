@@ -7,7 +7,7 @@ import { limits } from '../../../protocol/limits.ts'
 import type { InodeRow } from '../changes.ts'
 import type { Context } from '../context.ts'
 import { Draft } from '../draft.ts'
-import { createChild, discard, unlink } from '../inode-changes.ts'
+import { createChild, discard, modeMask, unlink } from '../inode-changes.ts'
 import { fileStatus } from '../located-blocks.ts'
 import type { Plan } from '../outcome.ts'
 import { checkNewName } from '../paths.ts'
@@ -53,7 +53,7 @@ export function create(context: Context, request: Create): Plan<FileStatusView> 
       kind: 'file',
       name,
       owner: context.caller.user,
-      mode: request.mode,
+      mode: request.mode & modeMask,
       unmaskedMode: request.unmaskedMode,
       replication: request.replication,
       blockSize: request.blockSize,
@@ -114,6 +114,6 @@ function replaceExisting(
 ): void {
   const parent = parentOf(resolved)
   if (parent === undefined) return
-  unlink(draft, parent, existing, context.wall)
-  discard(context, draft, existing)
+  unlink(draft, parent, resolved.name, context.wall)
+  discard(context, draft, existing, { parent: parent.id, name: resolved.name })
 }

@@ -18,7 +18,7 @@ export function deletePath(
   context: Context,
   { path, recursive }: Request & { readonly kind: 'delete' },
 ): Plan<boolean> {
-  const resolved = resolve(context, path)
+  const resolved = resolve(context, path, { keepsLastLink: true })
   const { last } = resolved
   requireRemovable(context, resolved)
   const parent = parentOf(resolved)
@@ -33,8 +33,8 @@ export function deletePath(
   }
   requireUnprotected(context, last)
   const draft = new Draft(context.nextIds)
-  unlink(draft, parent, last, context.wall)
-  discard(context, draft, last)
+  unlink(draft, parent, resolved.name, context.wall)
+  discard(context, draft, last, { parent: parent.id, name: resolved.name })
   return draft.plan(true)
 }
 

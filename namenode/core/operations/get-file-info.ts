@@ -1,5 +1,5 @@
 /** getFileInfo, getLocatedFileInfo and the small questions about one inode. */
-import { DfsError } from '../../../protocol/errors.ts'
+import { DfsError, isDfsError } from '../../../protocol/errors.ts'
 import type { InodeRow } from '../changes.ts'
 import type { Context } from '../context.ts'
 import { fileStatus, locatedStatus } from '../located-blocks.ts'
@@ -13,9 +13,9 @@ type Of<Kind extends Request['kind']> = Request & { readonly kind: Kind }
 /** A missing path is no error: the reply is undefined. */
 export function getFileInfo(
   context: Context,
-  { path, needLocation }: Of<'getFileInfo'>,
+  { path, needLocation, keepsLastLink }: Of<'getFileInfo'>,
 ): Plan<FileStatusView | undefined> {
-  const row = lookUp(context, path)
+  const row = lookUp(context, path, { keepsLastLink })
   if (row === undefined) return answer(undefined)
   return answer(needLocation === true ? locatedStatus(context, row) : fileStatus(row))
 }
@@ -40,8 +40,16 @@ export function checkAccess(
   return answer(undefined)
 }
 
+/** Of a path with a link before its last component: the path with the first one resolved, as HDFS has it. */
 export function getLinkTarget(context: Context, { path }: Of<'getLinkTarget'>): Plan<string> {
-  const row = existing(context, path)
+  let row: InodeRow | undefined
+  try {
+    row = lookUp(context, path, { keepsLastLink: true })
+  } catch (error) {
+    if (isDfsError(error, 'UNRESOLVED_LINK')) return answer(error.message)
+    throw error
+  }
+  if (row === undefined) throw missing(path)
   if (row.target === undefined) {
     throw new DfsError('IO_ERROR', `Path "${path}" is not a symbolic link`, { path })
   }
@@ -51,17 +59,28 @@ export function getLinkTarget(context: Context, { path }: Of<'getLinkTarget'>): 
 /** @throws {@link DfsError} FILE_NOT_FOUND. */
 export function existing(context: Context, path: string): InodeRow {
   const row = lookUp(context, path)
-  if (row === undefined) {
-    throw new DfsError('FILE_NOT_FOUND', `File does not exist: ${path}`, { path })
+  if (row === undefined) throw missing(path)
+  return row
+}
+
+function missing(path: string): DfsError {
+  return new DfsError('FILE_NOT_FOUND', `File does not exist: ${path}`, { path })
+}
+
+/**
+ * A file, or what HDFS's clients see as an empty one.
+ * @throws {@link DfsError} FILE_NOT_FOUND; IS_A_DIRECTORY.
+ */
+export function existingFile(context: Context, path: string): InodeRow {
+  const row = existing(context, path)
+  if (row.kind === 'directory') {
+    throw new DfsError('IS_A_DIRECTORY', `Path is not a file: ${path}`, { path })
   }
   return row
 }
 
-/** @throws {@link DfsError} FILE_NOT_FOUND; IS_A_DIRECTORY for what is not a file. */
-export function existingFile(context: Context, path: string): InodeRow {
-  const row = existing(context, path)
-  if (row.kind !== 'file') {
-    throw new DfsError('IS_A_DIRECTORY', `Path is not a file: ${path}`, { path })
-  }
-  return row
+/** @throws {@link DfsError} INVALID_ARGUMENT for special files, which cannot be written through the cluster. */
+export function requireContent({ kind }: InodeRow, path: string): void {
+  if (kind === 'file') return
+  throw new DfsError('INVALID_ARGUMENT', `Cannot write "${path}": it is a ${kind}`, { path })
 }

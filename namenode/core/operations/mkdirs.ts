@@ -3,7 +3,7 @@ import { DfsError } from '../../../protocol/errors.ts'
 import type { InodeRow } from '../changes.ts'
 import type { Context } from '../context.ts'
 import { Draft } from '../draft.ts'
-import { createChild } from '../inode-changes.ts'
+import { createChild, modeMask } from '../inode-changes.ts'
 import { answer, type Plan } from '../outcome.ts'
 import { checkNewName } from '../paths.ts'
 import { access, requireAccess } from '../permissions.ts'
@@ -27,7 +27,8 @@ export function mkdirs(
   requireAncestorWrite(context, resolved)
   if (!request.createParent) requireParent(resolved)
   const draft = new Draft(context.nextIds)
-  const { mode, unmaskedMode } = request
+  const mode = request.mode & modeMask
+  const { unmaskedMode } = request
   const parent = createParents(context, draft, resolved, { mode, unmaskedMode })
   checkNewName(parent.id, name, path)
   const { user } = context.caller

@@ -7,7 +7,7 @@ import { DfsError } from '../../../protocol/errors.ts'
 import type { InodeRow } from '../changes.ts'
 import type { Context } from '../context.ts'
 import { Draft } from '../draft.ts'
-import { discard, link, unlink } from '../inode-changes.ts'
+import { discard, link, unlink, withEntryMoved } from '../inode-changes.ts'
 import { answer, type Plan } from '../outcome.ts'
 import { checkNewName } from '../paths.ts'
 import { requireNotSticky } from '../permissions.ts'
@@ -17,21 +17,25 @@ import { parentOf, type Resolved, resolve } from '../resolve.ts'
 import { requireRemovable } from './delete.ts'
 import { requireAncestorWrite } from './mkdirs.ts'
 
-/** A checked move: `child` of `from` becomes `name` in `to`. */
-interface Move {
+/** A checked move: `child`, so far `oldName` in `from`, becomes `name` in `to`. */
+export interface Move {
   readonly child: InodeRow
   readonly from: InodeRow
   readonly to: InodeRow
   readonly name: string
+  readonly oldName: string
 }
+
+/** Both ends name entries: a link there is moved or replaced itself. */
+const ends = { keepsLastLink: true } as const
 
 /** False when the source is missing or the root, the target exists, lies below the source, or has no parent. */
 export function rename(
   context: Context,
   request: Request & { readonly kind: 'rename' },
 ): Plan<boolean> {
-  const source = resolve(context, request.source)
-  const target = into(context, source, resolve(context, request.target))
+  const source = resolve(context, request.source, ends)
+  const target = into(context, source, resolve(context, request.target, ends))
   requireRemovable(context, source)
   requireAncestorWrite(context, target)
   const from = parentOf(source)
@@ -44,10 +48,8 @@ export function rename(
   requireUnprotected(context, source.last)
   checkNewName(to.id, target.name, target.path)
   return move(context, new Draft(context.nextIds), {
-    child: source.last,
-    from,
-    to,
-    name: target.name,
+    ...{ child: source.last, from, to, name: target.name },
+    oldName: source.name,
   }).plan(true)
 }
 
@@ -56,8 +58,8 @@ export function rename2(
   context: Context,
   request: Request & { readonly kind: 'rename2' },
 ): Plan<undefined> {
-  const source = resolve(context, request.source)
-  const target = resolve(context, request.target)
+  const source = resolve(context, request.source, ends)
+  const target = resolve(context, request.target, ends)
   requireRemovable(context, source)
   if (request.toTrash && source.last !== undefined) {
     context.subtreeChecks.requireDeletable(context, source.last, source.path)
@@ -85,11 +87,13 @@ export function rename2(
   }
   const to = renameParent(target)
   if (target.last !== undefined) {
-    unlink(draft, to, target.last, context.wall)
-    discard(context, draft, target.last)
+    const entry = { parent: to.id, name: target.name }
+    unlink(draft, to, target.name, context.wall)
+    discard(context, draft, target.last, entry)
   }
   checkNewName(to.id, target.name, target.path)
-  return move(context, draft, { child, from, to, name: target.name }).plan(undefined)
+  const names = { name: target.name, oldName: source.name }
+  return move(context, draft, { child, from, to, ...names }).plan(undefined)
 }
 
 /** Moving onto an existing directory means into it, under the source's name. */
@@ -159,10 +163,15 @@ function requireReplaceable(
   requireNotSticky(context.caller, parent, last, () => path)
 }
 
-function move(context: Context, draft: Draft, { child, from, to, name }: Move): Draft {
-  unlink(draft, from, child, context.wall)
-  const moved: InodeRow = { ...draft.latest(child), parent: to.id, name }
-  draft.putInode(moved)
-  link(draft, to, moved, context.wall)
+/** Moves one entry of an inode. */
+export function move(context: Context, draft: Draft, change: Move): Draft {
+  const { child, from, to, name, oldName } = change
+  unlink(draft, from, oldName, context.wall)
+  const [before, after] = [
+    { parent: from.id, name: oldName },
+    { parent: to.id, name },
+  ]
+  draft.putInode({ ...withEntryMoved(draft.latest(child), before, after), ctime: context.wall })
+  link(draft, to, { id: child.id, name }, context.wall)
   return draft
 }

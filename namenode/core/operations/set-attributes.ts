@@ -6,6 +6,7 @@ import { Draft } from '../draft.ts'
 import { modeMask } from '../inode-changes.ts'
 import { answer, type Plan } from '../outcome.ts'
 import { access, requireAccess, requireOwner } from '../permissions.ts'
+import { withoutSetBits } from '../posix-rules.ts'
 import type { Request } from '../requests.ts'
 import { lookUp } from '../resolve.ts'
 import { checkReplication } from './create.ts'
@@ -43,7 +44,10 @@ export function setOwner(
       })
     }
   }
-  return change(context, row, { owner: owner ?? row.owner, group: group ?? row.group })
+  return change(context, row, {
+    ...{ owner: owner ?? row.owner, group: group ?? row.group },
+    mode: withoutSetBits(row, row.mode),
+  })
 }
 
 /** An absent time stays as it is. */
@@ -53,7 +57,10 @@ export function setTimes(
 ): Plan<undefined> {
   const row = existing(context, path)
   requireAccess(context.caller, row, access.write, () => path)
-  return change(context, row, { mtime: mtime ?? row.mtime, atime: atime ?? row.atime })
+  return change(context, row, {
+    ...(mtime !== undefined && { mtime, mtimeNanos: undefined }),
+    ...(atime !== undefined && { atime, atimeNanos: undefined }),
+  })
 }
 
 /** False for directories and missing paths. */
@@ -76,6 +83,6 @@ export function setReplication(
 
 function change(context: Context, row: InodeRow, fields: Partial<InodeRow>): Plan<undefined> {
   const draft = new Draft(context.nextIds)
-  draft.putInode({ ...row, ...fields })
+  draft.putInode({ ...row, ...fields, ctime: context.wall })
   return draft.plan(undefined)
 }

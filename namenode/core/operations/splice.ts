@@ -12,7 +12,7 @@ import { limits } from '../../../protocol/limits.ts'
 import type { BlockRow, InodeRow } from '../changes.ts'
 import type { Context } from '../context.ts'
 import { Draft } from '../draft.ts'
-import { unlink } from '../inode-changes.ts'
+import { contentTimes, unlink } from '../inode-changes.ts'
 import { isSameBlock } from '../lease-checks.ts'
 import type { Plan } from '../outcome.ts'
 import { access, requireAccess } from '../permissions.ts'
@@ -26,6 +26,7 @@ type Splice = Request & { readonly kind: 'splice' }
 interface Source {
   readonly file: InodeRow
   readonly parent: InodeRow
+  readonly name: string
 }
 
 /**
@@ -48,11 +49,11 @@ export function splice(context: Context, request: Splice): Plan<undefined> {
   const draft = new Draft(context.nextIds)
   exchange(draft, { target, before, after })
   if (source !== undefined) {
-    unlink(draft, source.parent, source.file, context.wall)
+    unlink(draft, source.parent, source.name, context.wall)
     draft.deleteInode(source.file)
   }
   const length = after.reduce((sum, block) => sum + block.length, 0)
-  draft.putInode({ ...draft.latest(target), length, mtime: context.wall })
+  draft.putInode({ ...draft.latest(target), length, ...contentTimes(context.wall) })
   return draft.plan(undefined)
 }
 
@@ -93,7 +94,8 @@ function sourceOf(context: Context, request: Splice, target: InodeRow): Source {
   requireRemovable(context, resolved)
   if (file.id === target.id) throw refused(request, 'a file cannot take its own blocks')
   if (file.lease !== undefined) throw refused(request, `"${path}" is under construction`)
-  return { file, parent }
+  if (file.nlink > 1) throw refused(request, `"${path}" has other names (hard links)`)
+  return { file, parent, name: resolved.name }
 }
 
 /** The blocks as the edits leave them; their own `inode` and `index` are still those from before. */

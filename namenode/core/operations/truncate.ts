@@ -12,11 +12,12 @@ import { DfsError } from '../../../protocol/errors.ts'
 import type { BlockRow, InodeRow } from '../changes.ts'
 import type { Context } from '../context.ts'
 import { Draft } from '../draft.ts'
+import { contentTimes } from '../inode-changes.ts'
 import { answer, type Plan } from '../outcome.ts'
 import { access, requireAccess } from '../permissions.ts'
 import { blocksOnceClosed, startRecovery } from '../release-lease.ts'
 import type { Request } from '../requests.ts'
-import { existingFile } from './get-file-info.ts'
+import { existingFile, requireContent } from './get-file-info.ts'
 import { takeOverFrom } from './recover-lease.ts'
 
 type Truncate = Request & { readonly kind: 'truncate' }
@@ -29,6 +30,7 @@ export function truncate(context: Context, request: Truncate): Plan<boolean> {
   const { path, clientName, newLength } = request
   const row = existingFile(context, path)
   requireAccess(context.caller, row, access.write, () => path)
+  requireContent(row, path)
   if (isUnderWay(context, row, newLength)) return answer(false)
   const draft = new Draft(context.nextIds)
   const attempt = { attempt: 'TRUNCATE_FILE', path, clientName, file: row } as const
@@ -74,7 +76,7 @@ function cut(context: Context, draft: Draft, { request, file, rows }: Cut): Plan
     keptCount -= 1
   }
   const cutBlock = end > newLength ? rows[keptCount - 1] : undefined
-  const changed = { ...file, length: end, mtime: context.wall }
+  const changed = { ...file, length: end, ...contentTimes(context.wall) }
   if (cutBlock === undefined) {
     draft.putInode(changed)
     return draft.plan(true)
