@@ -8,6 +8,7 @@ import type { FsServerDefaults } from '../protocol/messages/hdfs.ts'
 import { type Settings, withSettings } from '../protocol/settings.ts'
 import { RpcClient } from '../transport/rpc-client.ts'
 import * as admin from './admin.ts'
+import { FileAttributes } from './attributes.ts'
 import type { BlockLocation } from './block-location.ts'
 import type { ClientContext } from './context.ts'
 import { defaultReadPlanLimits, Suspects } from './core/read-plan.ts'
@@ -99,6 +100,8 @@ export class DfsClient implements AsyncDisposable {
   readonly #context: ClientContext
   /** What operators ask beyond HDFS's protocols; only our own namenode answers it. */
   readonly operator: Operator
+  /** Access control lists and extended attributes. */
+  readonly attributes: FileAttributes
   #defaults: { readonly value: FsServerDefaults; readonly until: number } | undefined
 
   /** Connects with the first verb. */
@@ -111,6 +114,7 @@ export class DfsClient implements AsyncDisposable {
     this.#home = `/user/${this.user}`
     this.#context = this.#createContext(settings, options)
     this.operator = new Operator(this.#context)
+    this.attributes = new FileAttributes(this.#context, (path, action) => this.#on(path, action))
   }
 
   /** This user's trash; `rm` does not use it, `trash.moveIn` does. */

@@ -1,5 +1,5 @@
 import type { MessageOf } from '../protocol/message.ts'
-import type { hdfsFileStatus } from '../protocol/messages/hdfs.ts'
+import { fileStatusFlags, type hdfsFileStatus } from '../protocol/messages/hdfs.ts'
 import { baseName } from './path.ts'
 
 /** What an entry of the namespace is. */
@@ -37,6 +37,8 @@ export class FileStatus {
   readonly inode: number
   /** Entries of a directory; 0 for a file, -1 when the server does not say. */
   readonly childCount: number
+  /** It has entries in an access or default ACL that `mode` does not show. */
+  readonly hasAcl: boolean
   /** Where a symlink leads. */
   readonly target: string | undefined
 
@@ -54,6 +56,7 @@ export class FileStatus {
     this.blockSize = wire.blocksize
     this.inode = wire.fileId
     this.childCount = wire.childrenNum
+    this.hasAcl = (wire.flags & fileStatusFlags.HAS_ACL) !== 0
     this.target = wire.symlink === undefined ? undefined : textOf(wire.symlink)
   }
 

@@ -6,8 +6,23 @@ export type {
   DatanodeStatus,
   SafeModeAction,
 } from './admin.ts'
+export {
+  type AclStatus,
+  effectiveAclText,
+  FileAttributes,
+  type SetXattrOptions,
+} from './attributes.ts'
 export type { BlockLocation, ReplicaHolder } from './block-location.ts'
+export { aclEntryText, parseAclSpec } from './core/acl-spec.ts'
 export type { RetryPolicy } from './core/retry.ts'
+export {
+  decodeXattrValue,
+  encodeXattrValue,
+  parseXattrName,
+  type XAttrEncoding,
+  xattrEncodings,
+  xattrName,
+} from './core/xattr-text.ts'
 export type { FileContent, ReadFileOptions, WriteFileOptions } from './data.ts'
 export { DfsClient, type DfsClientOptions, type ReaddirOptions } from './dfs-client.ts'
 export { DfsFsError } from './errors.ts'

@@ -23,6 +23,8 @@ export interface MkdirOptions extends VerbOptions {
   readonly recursive?: boolean | undefined
   /** Permission bits before the umask, 0o777 by default. */
   readonly mode?: number | undefined
+  /** Bits that a new directory does not get unless its parent has a default ACL; by default those of the settings. */
+  readonly umask?: number | undefined
 }
 
 /** Options of `rm`. */
@@ -188,12 +190,12 @@ async function* entries(
 export async function mkdir(
   context: ClientContext,
   path: string,
-  { recursive = false, mode = 0o777, signal }: MkdirOptions = {},
+  { recursive = false, mode = 0o777, signal, ...options }: MkdirOptions = {},
 ): Promise<void> {
   if (!recursive && (await find(context, path, { signal })) !== undefined) {
     throw new DfsError('FILE_EXISTS', `Path exists already: ${path}`, { path })
   }
-  const umask = Number.parseInt(context.settings['fs.permissions.umask-mode'], 8)
+  const umask = options.umask ?? Number.parseInt(context.settings['fs.permissions.umask-mode'], 8)
   const { result } = await context.namenode.call(
     'mkdirs',
     {

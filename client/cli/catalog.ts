@@ -55,6 +55,22 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
   },
   chmod: { summary: 'change permissions', load: () => import('./commands/chmod.ts') },
   chown: { summary: 'change owner and group', load: () => import('./commands/chown.ts') },
+  getfacl: {
+    summary: 'show access control lists',
+    load: () => import('./commands/getfacl.ts'),
+  },
+  setfacl: {
+    summary: 'change access control lists',
+    load: () => import('./commands/setfacl.ts'),
+  },
+  getfattr: {
+    summary: 'show extended attributes',
+    load: () => import('./commands/getfattr.ts'),
+  },
+  setfattr: {
+    summary: 'set and remove extended attributes',
+    load: () => import('./commands/setfattr.ts'),
+  },
   setrep: {
     summary: 'change the replication of files',
     load: () => import('./commands/setrep.ts'),

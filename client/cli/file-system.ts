@@ -29,6 +29,7 @@ export interface FileSystem
     | 'blockStats'
     | 'safeMode'
     | 'operator'
+    | 'attributes'
     | 'serverDefaults'
     | 'close'
   > {

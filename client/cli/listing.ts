@@ -49,7 +49,7 @@ export interface LineStyle {
 /** Lines of HDFS's `ls`: permissions, replication, owner, group, bytes, time, path. */
 export function listingLines(statuses: readonly FileStatus[], style: LineStyle): string[] {
   const rows = statuses.map((status) => ({
-    mode: modeColumn(status),
+    mode: `${modeColumn(status)}${status.hasAcl ? '+' : ' '}`,
     replication: status.isDirectory() ? '-' : String(status.replication),
     owner: status.owner,
     group: status.group,
@@ -65,7 +65,7 @@ export function listingLines(statuses: readonly FileStatus[], style: LineStyle):
   const sizeWidth = widest(10, (row) => row.size)
   return rows.map((row) =>
     [
-      `${row.mode} ${row.replication.padStart(replicationWidth)}`,
+      `${row.mode}${row.replication.padStart(replicationWidth)}`,
       row.owner.padEnd(ownerWidth),
       row.group.padEnd(groupWidth),
       row.size.padStart(sizeWidth),

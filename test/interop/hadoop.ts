@@ -74,6 +74,31 @@ for (const version of hadoopVersions) {
     succeeds('-chmod', '600', '/h/a/b/moved.txt')
     t.match(succeeds('-ls', '/h/a/b'), /^-rw-------/m)
     succeeds('-touchz', '/h/empty')
+    succeeds('-setfacl', '-m', 'user:bob:rw-,default:user:bob:rwx,mask::r--', '/h/a')
+    succeeds('-mkdir', '/h/a/below')
+    // What HDFS 3.5.0 itself has after the same commands.
+    t.equal(
+      succeeds('-getfacl', '/h/a').replaceAll(/^# (owner|group): .*\n/gm, ''),
+      '# file: /h/a\nuser::rwx\nuser:bob:rw-\t#effective:r--\ngroup::r-x\t#effective:r--\n' +
+        'mask::r--\nother::r-x\ndefault:user::rwx\ndefault:user:bob:rwx\ndefault:group::r-x\n' +
+        'default:mask::rwx\ndefault:other::r-x\n\n',
+    )
+    t.match(succeeds('-getfacl', '/h/a/below'), /^user:bob:rwx$/m)
+    t.match(succeeds('-ls', '/h'), /^drwxr--r-x\+ .*\/h\/a$/m)
+    t.match(shell('-setfacl', '-m', 'default:user:bob:rwx', '/h/empty'), {
+      ...{ status: 1, stderr: /only directories may have a default ACL/ },
+    })
+    succeeds('-setfacl', '-b', '/h/a')
+    succeeds('-setfattr', '-n', 'user.origin', '-v', 'crawler 7', '/h/empty')
+    succeeds('-setfattr', '-n', 'trusted.raw', '-v', '0x00ff', '/h/empty')
+    t.equal(
+      succeeds('-getfattr', '-d', '-e', 'hex', '/h/empty'),
+      '# file: /h/empty\nuser.origin=0x637261776c65722037\ntrusted.raw=0x00ff\n',
+    )
+    succeeds('-cp', '-ptopax', '/h/empty', '/h/copied')
+    t.match(succeeds('-getfattr', '-n', 'user.origin', '/h/copied'), /="crawler 7"/)
+    succeeds('-setfattr', '-x', 'user.origin', '/h/empty')
+    t.match(shell('-getfattr', '-n', 'user.origin', '/h/empty'), { status: 1 })
     succeeds('-setrep', '2', '/h/a/b/moved.txt')
     succeeds('-checksum', '/h/a/b/moved.txt')
     succeeds('-put', bulk, '/h/bulk')

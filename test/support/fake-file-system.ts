@@ -1,11 +1,13 @@
 import { Readable, Writable } from 'node:stream'
 import type { FileSystem } from '../../client/cli/file-system.ts'
 import {
+  type AclStatus,
   type BlockLocation,
   type BlockStats,
   type ContentSummary,
   type DatanodeStatus,
   DfsFsError,
+  type FileAttributes,
   FileStatus,
   type FollowOptions,
   LocatedFileStatus,
@@ -14,6 +16,16 @@ import {
 } from '../../client/index.ts'
 import { DfsError, type ErrorCode } from '../../protocol/errors.ts'
 import { FakeOperator } from './fake-operator.ts'
+
+const changes = [
+  'setAcl',
+  'modifyAcl',
+  'removeAclEntries',
+  'removeAcl',
+  'removeDefaultAcl',
+  'setXattr',
+  'removeXattr',
+]
 
 interface FakeInode {
   readonly kind: 'file' | 'directory'
@@ -59,10 +71,30 @@ export class FakeFileSystem implements FileSystem {
   followed: Readable | undefined
   readonly fakeOperator = new FakeOperator()
   readonly operator = this.fakeOperator.operator
+  /** Calls of attributes, with the rest of their parameters; answers are those of {@link acl} and {@link xattrs}. */
+  readonly attributeCalls: unknown[][] = []
+  readonly xattrs = new Map<string, Buffer>()
+  acl: AclStatus = { owner: 'alice', group: 'staff', mode: 0o640, entries: [] }
+  readonly attributes = this.#fakeAttributes()
   /** Racks of the live datanodes; others are on /default-rack. */
   liveRacks: string[] = []
   /** Minutes; 0 is a cluster without trash. */
   trashInterval = 0
+
+  #fakeAttributes(): FileAttributes {
+    const log =
+      (name: string) =>
+      (...parameters: unknown[]): Promise<void> => {
+        this.attributeCalls.push([name, ...parameters])
+        return Promise.resolve()
+      }
+    const fake = {
+      getAcl: (path: string) => this.stat(path).then(() => this.acl),
+      getXattrs: (path: string) => this.stat(path).then(() => this.xattrs),
+      ...Object.fromEntries(changes.map((name) => [name, log(name)])),
+    }
+    return fake as unknown as FileAttributes
+  }
 
   constructor() {
     this.addDirectory('/')

@@ -123,8 +123,6 @@ export const create: Operation = async (exchange) => {
   const temporary = `${path.slice(0, path.lastIndexOf('/'))}/${temporaryName('.webhdfs-')}`
   const target = client.createWriteStream(temporary, {
     ...options,
-    // HDFS's servers apply no umask to what a WebHDFS client asks for.
-    umask: 0,
     givesChunksAway: true,
   })
   await opened(target)
@@ -148,6 +146,7 @@ function createOptions({ parameters }: Exchange): {
   overwrite: boolean
   createParent: boolean
   mode: number
+  umask: number
   blockSize: number | undefined
   replication: number | undefined
 } {
@@ -156,11 +155,14 @@ function createOptions({ parameters }: Exchange): {
     throw refused('Cannot create with createflag APPEND: use op=APPEND')
   }
   parameters.integer('buffersize', { min: 1 })
-  parameters.permission('unmaskedpermission')
+  const permission = parameters.permission('permission') ?? 0o644
+  const unmasked = parameters.permission('unmaskedpermission') ?? permission
   return {
     overwrite: parameters.boolean('overwrite', false) || flags.has('OVERWRITE'),
     createParent: parameters.boolean('createparent', true),
-    mode: parameters.permission('permission') ?? 0o644,
+    // HDFS's servers apply no umask to what a WebHDFS client asks for.
+    mode: unmasked,
+    umask: unmasked & ~permission,
     blockSize: parameters.long('blocksize', { min: 1 }),
     replication: parameters.short('replication', { min: 1 }),
   }

@@ -1,4 +1,5 @@
 import { DfsError } from '../../../protocol/errors.ts'
+import * as attributes from './attributes.ts'
 import * as change from './change.ts'
 import * as data from './data.ts'
 import { forNewBlock, withBlockAtOffset, withLastBlock } from './datanode-choice.ts'
@@ -42,9 +43,9 @@ export const operations: Operations = {
     GETDELEGATIONTOKEN: read.getDelegationToken,
     GET_BLOCK_LOCATIONS: read.getBlockLocations,
     GETFILEBLOCKLOCATIONS: read.getFileBlockLocations,
-    GETACLSTATUS: read.getAclStatus,
-    GETXATTRS: unsupported,
-    LISTXATTRS: read.listXAttrs,
+    GETACLSTATUS: attributes.getAclStatus,
+    GETXATTRS: attributes.getXAttrs,
+    LISTXATTRS: attributes.listXAttrs,
     CHECKACCESS: read.checkAccess,
     GETALLSTORAGEPOLICY: read.getAllStoragePolicy,
     GETSTORAGEPOLICY: read.getStoragePolicy,
@@ -70,13 +71,13 @@ export const operations: Operations = {
     SETTIMES: change.setTimes,
     RENEWDELEGATIONTOKEN: unsupported,
     CANCELDELEGATIONTOKEN: unsupported,
-    MODIFYACLENTRIES: unsupported,
-    REMOVEACLENTRIES: unsupported,
-    REMOVEDEFAULTACL: unsupported,
-    REMOVEACL: unsupported,
-    SETACL: unsupported,
-    SETXATTR: unsupported,
-    REMOVEXATTR: unsupported,
+    MODIFYACLENTRIES: attributes.modifyAclEntries,
+    REMOVEACLENTRIES: attributes.removeAclEntries,
+    REMOVEDEFAULTACL: attributes.removeDefaultAcl,
+    REMOVEACL: attributes.removeAcl,
+    SETACL: attributes.setAcl,
+    SETXATTR: attributes.setXAttr,
+    REMOVEXATTR: attributes.removeXAttr,
     ALLOWSNAPSHOT: unsupported,
     DISALLOWSNAPSHOT: unsupported,
     CREATESNAPSHOT: unsupported,

@@ -23,12 +23,14 @@ const userPattern = /^[A-Za-z_][A-Za-z0-9._-]*[$]?$/
  */
 export class Parameters {
   readonly #values = new Map<string, string>()
+  readonly #pairs: [name: string, value: string][] = []
 
   /** @param query what follows the question mark of a URL */
   constructor(query: string) {
     for (const [name, value] of new URLSearchParams(query)) {
       const key = name.toLowerCase()
       if (!this.#values.has(key)) this.#values.set(key, value)
+      this.#pairs.push([key, value])
     }
   }
 
@@ -36,6 +38,13 @@ export class Parameters {
   text(name: string): string | undefined {
     const value = this.#values.get(name)
     return value === '' ? undefined : value
+  }
+
+  /** Every value of a parameter that may be given more than once. */
+  texts(name: string): string[] {
+    return this.#pairs
+      .filter(([key, value]) => key === name && value !== '')
+      .map(([, value]) => value)
   }
 
   /** A text that the operation cannot do without. */

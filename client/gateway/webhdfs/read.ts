@@ -173,20 +173,6 @@ export const getFileBlockLocations: Operation = async (exchange) => {
   answerJson(exchange, { BlockLocations: { BlockLocation: blocks.map(views.blockLocationView) } })
 }
 
-export const getAclStatus: Operation = async (exchange) => {
-  const { client, path } = exchange
-  const reply = await client.callNamenode('getAclStatus', { src: path })
-  answerJson(exchange, { AclStatus: views.aclStatusView(reply) })
-}
-
-export const listXAttrs: Operation = async (exchange) => {
-  const { client, path } = exchange
-  const { xAttrs } = await client.callNamenode('listXAttrs', { src: path })
-  const names = xAttrs.map(({ namespace, name }) => `${namespace.toLowerCase()}.${name}`)
-  // A list inside a text: so HDFS has it, and its clients.
-  answerJson(exchange, { XAttrNames: JSON.stringify(names) })
-}
-
 const rights = new Map([
   ['---', 'NONE'],
   ['--x', 'EXECUTE'],

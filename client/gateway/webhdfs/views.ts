@@ -1,5 +1,6 @@
 /** What the namenode answers, in the JSON of org.apache.hadoop.hdfs.web.JsonUtil. */
-import type { NamenodeReply } from '../../index.ts'
+import { fileStatusFlags } from '../../../protocol/messages/hdfs.ts'
+import { aclEntryText, type NamenodeReply } from '../../index.ts'
 import type { Json } from './json.ts'
 
 type WireStatus = NonNullable<NamenodeReply<'getFileInfo'>['fs']>
@@ -27,6 +28,7 @@ export function textOf(bytes: Uint8Array): string {
 export function fileStatusView(status: WireStatus): View {
   return {
     accessTime: status.access_time,
+    aclBit: (status.flags & fileStatusFlags.HAS_ACL) === 0 ? undefined : true,
     blockSize: status.blocksize,
     childrenNum: status.childrenNum,
     fileId: status.fileId,
@@ -181,24 +183,9 @@ export function storagePolicyView(policy: WirePolicy): View {
   }
 }
 
-const actionText = {
-  NONE: '---',
-  EXECUTE: '--x',
-  WRITE: '-w-',
-  WRITE_EXECUTE: '-wx',
-  READ: 'r--',
-  READ_EXECUTE: 'r-x',
-  READ_WRITE: 'rw-',
-  PERM_ALL: 'rwx',
-} as const
-
 export function aclStatusView({ result }: NamenodeReply<'getAclStatus'>): View {
-  const entries = result.entries.map(({ scope, type, name = '', permissions }) => {
-    const prefix = scope === 'DEFAULT' ? 'default:' : ''
-    return `${prefix}${type.toLowerCase()}:${name}:${actionText[permissions]}`
-  })
   return {
-    entries,
+    entries: result.entries.map(aclEntryText),
     group: result.group,
     owner: result.owner,
     permission: result.permission?.perm.toString(8),

@@ -1,4 +1,5 @@
 /** modifyAclEntries, removeAclEntries, removeDefaultAcl, removeAcl and setAcl: mode and ACL of one row change. */
+import { DfsError, isDfsError } from '../../../protocol/errors.ts'
 import {
   type AclFields,
   aclFields,
@@ -27,11 +28,21 @@ export function changeAcl(context: Context, request: AclChange): Plan<undefined>
   const { path } = request
   const row = existing(context, path)
   requireOwner(context.caller, row, () => path)
-  const fields = fieldsAfter(row, request)
+  const fields = namingPath(path, () => fieldsAfter(row, request))
   if (fields.mode === row.mode && fields.acl?.text === row.acl?.text) return answer(undefined)
   const draft = new Draft(context.nextIds)
   draft.putInode({ ...row, ...fields, ctime: context.wall })
   return draft.plan(undefined)
+}
+
+/** HDFS says behind a refusal which path it was about, and tools show its message alone. */
+function namingPath<T>(path: string, action: () => T): T {
+  try {
+    return action()
+  } catch (error) {
+    if (!isDfsError(error, 'ACL_INVALID')) throw error
+    throw new DfsError('ACL_INVALID', `${error.message} Path: ${path}`, { path, cause: error })
+  }
 }
 
 function fieldsAfter(row: InodeRow, request: AclChange): AclFields {

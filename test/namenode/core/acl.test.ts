@@ -290,6 +290,9 @@ eachWay('ACLs: calls, owners, inheritance and denials', (t, world) => {
   refused(t, 'PERMISSION_DENIED', /bob is not the owner of inode=\/d/, () =>
     world.run(modify('/d', 'user:bob:rwx'), bob),
   )
+  refused(t, 'ACL_INVALID', /entries are required\. Path: \/d$/, () =>
+    world.run({ kind: 'setAcl', path: '/d', entries: entries('user:bob:rwx') }),
+  )
   refused(t, 'FILE_NOT_FOUND', /\/missing/, () => world.run(modify('/missing', 'user:bob:rwx')))
   refused(t, 'PERMISSION_DENIED', /access=EXECUTE, inode="\/d":alice:supergroup:drwxr-x---$/, () =>
     world.run(create('/d/f'), bob),
