@@ -29,17 +29,27 @@ export interface ReopenRequest {
 }
 
 /**
+ * Checks that the replica's stamp fits the request. One that the network held back does not: it must be refused before
+ * anything is done, since the pipeline it would stop is a newer one.
+ *
+ * @throws {@link DfsError} REPLICA_NOT_FOUND when it does not fit
+ */
+export function requireStampToResume(replica: ReplicaInfo, request: ReopenRequest): void {
+  const { generationStamp, newStamp } = request
+  const stamp = replica.generationStamp
+  if (stamp >= generationStamp && stamp <= newStamp) return
+  throw refusal(request, `its stamp is ${stamp}, need ${generationStamp} to ${newStamp}`)
+}
+
+/**
  * Returns the length at which the replica goes on; what was received beyond it is cut off.
  *
  * @throws {@link DfsError} REPLICA_NOT_FOUND when stamp or length do not fit the request
  */
 export function lengthToResume(replica: ReplicaInfo, request: ReopenRequest): number {
-  const { blockId, generationStamp, newStamp, lengthMin, lengthMax, event } = request
-  const refuse = (reason: string): DfsError =>
-    new DfsError('REPLICA_NOT_FOUND', `Cannot ${event} block ${blockId}: ${reason}`, { blockId })
-  if (replica.generationStamp < generationStamp || replica.generationStamp > newStamp) {
-    throw refuse(`its stamp is ${replica.generationStamp}, need ${generationStamp} to ${newStamp}`)
-  }
+  requireStampToResume(replica, request)
+  const { lengthMin, lengthMax, event } = request
+  const refuse = (reason: string): DfsError => refusal(request, reason)
   if (event !== 'resume') {
     if (replica.length === lengthMin) return lengthMin
     throw refuse(`its length is ${replica.length}, need ${lengthMin}`)
@@ -51,6 +61,12 @@ export function lengthToResume(replica: ReplicaInfo, request: ReopenRequest): nu
     )
   }
   return replica.visibleLength
+}
+
+function refusal({ event, blockId }: ReopenRequest, reason: string): DfsError {
+  return new DfsError('REPLICA_NOT_FOUND', `Cannot ${event} block ${blockId}: ${reason}`, {
+    blockId,
+  })
 }
 
 /**

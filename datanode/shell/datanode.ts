@@ -14,6 +14,7 @@ import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import type { NamenodeSession } from '../core/namenode-session.ts'
 import type { Job, OrderPlan } from '../core/order-plan.ts'
 import type { TransferOrder } from '../core/orders.ts'
+import { type ReplicaInfo, reportedState } from '../core/replica.ts'
 import type { SessionAction, SessionEvent, SessionRequest } from '../core/session-events.ts'
 import { failureReason, type NamenodeLink } from './namenode-link.ts'
 import type { RecoveryWorker } from './recovery-worker.ts'
@@ -200,11 +201,25 @@ export class Datanode {
     await transfer(order, this.#abort.signal)
   }
 
+  /** Tells the namenode which replica is here: it believes in another version, and would go on ordering the same. */
+  #tellOf(replica: ReplicaInfo): void {
+    const { storage, blockId, generationStamp, length, digest } = replica
+    const state = reportedState(replica)
+    if (state === undefined) return
+    const kind = state === 'finalized' ? 'received' : 'receiving'
+    const event = { kind, storage, blockId, generationStamp, length, digest } as const
+    this.#dispatch({ kind: 'replica', event })
+  }
+
   #jobFailed(job: Job, error: DfsError, logger: Logger): void {
     const { blockId, generationStamp } = job.kind === 'invalidate' ? job : job.order.block
     logger.warn('order-failed', { order: job.kind, blockId, error: error.message })
     if (job.kind === 'recover' || error.code !== 'REPLICA_NOT_FOUND') return
-    if (this.#parts.store.find(blockId) !== undefined) return
+    const found = this.#parts.store.find(blockId)
+    if (found !== undefined) {
+      this.#tellOf(found)
+      return
+    }
     // The namenode believes in a replica that is not here: whichever storage it thinks of, it is gone.
     for (const { uuid } of this.#parts.store.storages()) {
       const event = { kind: 'deleted', storage: uuid, blockId, generationStamp, length: 0 } as const

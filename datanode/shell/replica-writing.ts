@@ -2,7 +2,7 @@ import { defined } from '../../base/assert.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId, GenerationStamp } from '../../protocol/ids.ts'
 import type { CopyUrgency } from '../core/copy-pace.ts'
-import { lengthToResume, type ReopenRequest } from '../core/replica-rules.ts'
+import { lengthToResume, type ReopenRequest, requireStampToResume } from '../core/replica-rules.ts'
 import type { MetaLayout } from '../format/block-meta.ts'
 import { MetaBuilder } from '../format/meta-builder.ts'
 import { requireIntact } from './intact-replica.ts'
@@ -63,46 +63,62 @@ export function reopenReplica(
   shelf: ReplicaShelf,
   request: ReopenRequest,
 ): Promise<ReplicaWriter | undefined> {
-  const { blockId, event, newStamp } = request
+  const { blockId, event } = request
   return shelf.mutex.run(blockId, async () => {
-    const { map } = shelf
-    map.check(blockId, event)
+    shelf.map.check(blockId, event)
+    requireStampToResume(shelf.require(blockId), request)
     await shelf.stopWriter(blockId)
-    const replica = shelf.require(blockId)
-    map.check(blockId, event)
-    const length = lengthToResume(replica, request)
-    const volume = shelf.volumeOf(replica.storage)
-    let digest: bigint | undefined
     try {
-      if (length < replica.length) {
-        const cut = { length: replica.length, newLength: length }
-        await cutReplica(shelf.filesOf(replica), blockId, cut)
-        map.setLength(blockId, length)
-      }
-      // Not only an append's first attempt: one that comes after it may be the first that gets here.
-      await requireIntact(shelf, replica)
-      const target = event === 'close' ? 'finalized' : 'rbw'
-      // Its writer was stopped, which syncs nothing: what is final must be durable and whole (D8).
-      if (event === 'close') digest = await sealReplica(shelf.filesOf(replica), blockId, length)
-      await shelf.relocate(replica, target, newStamp)
-      shelf.requireWorking(volume)
+      return await reopenStopped(shelf, request)
     } catch (error) {
-      throw volume.judge(error, `reopen block ${blockId}`)
+      // Nobody writes it any more, and its pipeline may go on without it.
+      const left = shelf.map.find(blockId)
+      if (left !== undefined) shelf.noticeLater(left)
+      throw error
     }
-    map.restamp(blockId, newStamp)
-    map.move(blockId, event)
-    if (digest !== undefined) map.setDigest(blockId, digest)
-    if (event === 'close') {
-      shelf.notify('received', replica)
-      return undefined
-    }
-    const files = shelf.filesOf(replica)
-    const meta = await resumeMeta(files, blockId, length).catch((error: unknown) => {
-      throw volume.judge(error, `reopen block ${blockId}`)
-    })
-    if (event !== 'resume') shelf.notify('receiving', replica)
-    return shelf.startWriter({ volume, files, blockId, meta, isNew: false, expectedBytes: 0 })
   })
+}
+
+async function reopenStopped(
+  shelf: ReplicaShelf,
+  request: ReopenRequest,
+): Promise<ReplicaWriter | undefined> {
+  const { blockId, event, newStamp } = request
+  const { map } = shelf
+  const replica = shelf.require(blockId)
+  map.check(blockId, event)
+  const length = lengthToResume(replica, request)
+  const volume = shelf.volumeOf(replica.storage)
+  let digest: bigint | undefined
+  try {
+    if (length < replica.length) {
+      const cut = { length: replica.length, newLength: length }
+      await cutReplica(shelf.filesOf(replica), blockId, cut)
+      map.setLength(blockId, length)
+    }
+    // Not only an append's first attempt: one that comes after it may be the first that gets here.
+    await requireIntact(shelf, replica)
+    const target = event === 'close' ? 'finalized' : 'rbw'
+    // Its writer was stopped, which syncs nothing: what is final must be durable and whole (D8).
+    if (event === 'close') digest = await sealReplica(shelf.filesOf(replica), blockId, length)
+    await shelf.relocate(replica, target, newStamp)
+    shelf.requireWorking(volume)
+  } catch (error) {
+    throw volume.judge(error, `reopen block ${blockId}`)
+  }
+  map.restamp(blockId, newStamp)
+  map.move(blockId, event)
+  if (digest !== undefined) map.setDigest(blockId, digest)
+  if (event === 'close') {
+    shelf.notify('received', replica)
+    return undefined
+  }
+  const files = shelf.filesOf(replica)
+  const meta = await resumeMeta(files, blockId, length).catch((error: unknown) => {
+    throw volume.judge(error, `reopen block ${blockId}`)
+  })
+  if (event !== 'resume') shelf.notify('receiving', replica)
+  return shelf.startWriter({ volume, files, blockId, meta, isNew: false, expectedBytes: 0 })
 }
 
 /**

@@ -46,6 +46,7 @@ class ScriptedNamenode {
   readonly registrations: DatanodeRegistration[] = []
   readonly heartbeats: Called<'sendHeartbeat'>[] = []
   readonly reports: Called<'blockReport'>[] = []
+  readonly events: Called<'blockReceivedAndDeleted'>['blocks'][number]['blocks'][number][] = []
   readonly #waiters: { readonly method: string; readonly resolve: () => void }[] = []
 
   constructor(port = 0) {
@@ -86,7 +87,8 @@ class ScriptedNamenode {
           wanted: isDigests ? wanted : [],
         }
       },
-      blockReceivedAndDeleted: () => {
+      blockReceivedAndDeleted: ({ blocks }) => {
+        this.events.push(...blocks.flatMap(({ blocks: events }) => events))
         this.#called('blockReceivedAndDeleted')
         return {}
       },
@@ -179,6 +181,18 @@ async function start(
   return datanode
 }
 
+/** A data directory with finalized replicas of 100 bytes, stamp 1001. */
+async function directoryWith(t: Test, blockIds: readonly number[]): Promise<string> {
+  const directory = join(t.testdir(), 'data')
+  const identity = { clusterId: 'CID-1', namespaceId: 7, blockPoolId: 'BP-1' }
+  const store = await startDataServer([directory], {}, { identity })
+  for (const id of blockIds) {
+    await writeWholeBlock([store], { blockId: id, data: patternBytes(100, id), poolId: 'BP-1' })
+  }
+  await store.close()
+  return directory
+}
+
 /** Datanodes of the test that runs; they stop before tap removes their directories. */
 const running = new Set<RunningDatanode>()
 
@@ -256,16 +270,7 @@ datanodeTest(
     const { blockBuffers, replicaBuckets } = namenodeCapabilities
     namenode.capabilities = blockBuffers + replicaBuckets
     namenode.wantedBuckets = [5]
-    const directory = join(t.testdir(), 'data')
-    const store = await startDataServer(
-      [directory],
-      {},
-      { identity: { clusterId: 'CID-1', namespaceId: 7, blockPoolId: 'BP-1' } },
-    )
-    for (const id of [1, 2, 5 * blocksPerBucket]) {
-      await writeWholeBlock([store], { blockId: id, data: patternBytes(100, id), poolId: 'BP-1' })
-    }
-    await store.close()
+    const directory = await directoryWith(t, [1, 2, 5 * blocksPerBucket])
     const first = namenode.next('blockReport')
     await start(t, namenode, { directory })
     await first
@@ -486,6 +491,32 @@ datanodeTest('InterDatanodeProtocol says when there is nothing to recover', asyn
     { code: 'REPLICA_NOT_FOUND' },
   )
 })
+
+datanodeTest(
+  'an order about another version of a replica is answered with what is here',
+  async (t) => {
+    const namenode = await namenodeFor(t)
+    const reported = namenode.next('blockReport')
+    await start(t, namenode, { directory: await directoryWith(t, [1]) })
+    await reported
+    namenode.commands.push({
+      cmdType: 'BlockCommand',
+      blkCmd: {
+        action: 'INVALIDATE',
+        blockPoolId: 'BP-1',
+        blocks: [1, 2].map((id) => ({ blockId: id, genStamp: 1000, numBytes: 100n })),
+      },
+    })
+    while (namenode.events.length < 2) await namenode.next('sendHeartbeat')
+    t.match(
+      namenode.events.toSorted((one, other) => one.block.blockId - other.block.blockId),
+      [
+        { block: { blockId: 1, genStamp: 1001, numBytes: 100 }, status: 'RECEIVED' },
+        { block: { blockId: 2 }, status: 'DELETED' },
+      ],
+    )
+  },
+)
 
 datanodeTest(
   'a recovery of which nothing is left anywhere asks the namenode to drop the block',

@@ -516,6 +516,20 @@ t.test('a replica taken over while its pipeline is set up is not written to', as
   t.match(at(servers).store.find(blockId(4712)), { generationStamp: 1002, length: data.length })
 })
 
+t.test('a set-up that the network held back leaves the newer pipeline alone', async (t) => {
+  const servers = await startDatanodes(t, 2)
+  const stage = 'PIPELINE_SETUP_STREAMING_RECOVERY' as const
+  await setUp(t, servers, { blockId: 1 })
+  const recovery = { blockId: 1, stage, min: 0, max: 100 }
+  const newer = await setUp(t, servers, { ...recovery, newStamp: 1003 })
+  if (newer === undefined) throw new Error('the newer pipeline stands')
+  for (const server of servers) {
+    t.equal(await setUp(t, [server], { ...recovery, newStamp: 1002 }), undefined, 'refused')
+  }
+  await finish(newer, patternBytes(1000), 0)
+  for (const server of servers) t.ok(await holds(t, server, 1003, patternBytes(1000)))
+})
+
 t.test('only whoever runs a datanode may stop it or evict its writers', async (t) => {
   const done: string[] = []
   const server = new RpcServer({

@@ -250,6 +250,22 @@ t.test(
   },
 )
 
+t.test('a deletion is ordered anew for the version that its datanode says it has', (t) => {
+  const world = new BlockWorld({ datanodes: 3 })
+  const node = world.at(0)
+  const row = world.block(1, 2, [1, 2])
+  world.event(node, 'receiving', 1, { stamp: 900, length: 0 })
+  const orders = (): unknown => world.heartbeat(node)
+  t.match(orders(), [{ kind: 'invalidate', blocks: [{ id: 1, generationStamp: 900 }] }])
+  t.same(orders(), [])
+  world.event(node, 'receiving', 1, { stamp: 950, length: 500 })
+  t.match(orders(), [{ kind: 'invalidate', blocks: [{ id: 1, generationStamp: 950 }] }])
+  world.event(node, 'deleted', 1, { stamp: 950 })
+  t.match(world.manager.replicaCounts(row.id), { live: 2, corrupt: 0 })
+  world.manager.invariants()
+  t.end()
+})
+
 t.test('replicas reported before their rows are known wait for them', (t) => {
   const world = new BlockWorld({ datanodes: 3, isLoading: true })
   const { manager } = world
