@@ -52,7 +52,7 @@ export type RecoveryDecision =
 export interface RecoveryQuestion {
   /** The namenode's stamp of the block. */
   readonly generationStamp: GenerationStamp
-  /** Length the file is to be cut to; absent except for a truncate. */
+  /** Length the block must have then; absent except for a truncate and a block that was committed. */
   readonly truncateLength?: number | undefined
   /** One answer for each location, in the order of the locations. */
   readonly answers: readonly RecoveryAnswer[]

@@ -52,7 +52,7 @@ export interface RecoverOrder {
   /** The new generation stamp; a recovery with a smaller one loses. */
   readonly recoveryStamp: GenerationStamp
   readonly locations: readonly DatanodeInfo[]
-  /** Only for a truncate. */
+  /** For a truncate, or a block that was committed. */
   readonly truncateLength?: number | undefined
 }
 

@@ -83,7 +83,7 @@ export interface BlockRow {
   /** Bytes; for a block under construction the length the namenode was last told. */
   readonly length: number
   readonly state: BlockState
-  /** Bytes the block is being cut to; only while a truncate has it under recovery. */
+  /** Bytes a recovery must end with; only while a truncate has the block under recovery, or it was committed before. */
   readonly truncateLength?: number | undefined
   /**
    * Bytes the block had when append reopened it, until it is committed again: they were acknowledged as

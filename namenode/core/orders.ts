@@ -34,7 +34,7 @@ export type DatanodeOrder =
       readonly block: BlockReference
       readonly recoveryStamp: GenerationStamp
       readonly locations: readonly ReplicaLocation[]
-      /** A truncate wants exactly this length. */
+      /** A truncate, or a block that was committed, wants exactly this length. */
       readonly truncateLength?: number | undefined
     }
   /** The namenode does not know the datanode (any more): register and report everything. */

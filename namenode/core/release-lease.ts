@@ -5,11 +5,15 @@
  *
  *     all blocks complete                        → close
  *     last committed, every block has a replica  → close
- *     last committed otherwise                   → wait for the replicas
+ *     last committed otherwise, and its replicas
+ *     may still be reported                      → wait for them
  *     no datanode with the last can be asked:
  *       it is empty, and none can have it        → drop it, close
  *       otherwise                                → wait for one that has it
  *     otherwise                                  → new stamp, under recovery, ask the datanodes
+ *
+ * A committed block is final for its writer, who saw every byte acknowledged: it is recovered at exactly its length, like
+ * a truncate, or not at all (N23). HDFS waits for its replicas for ever.
  */
 
 import type { BlockId, ClientName } from '../../protocol/ids.ts'
@@ -44,7 +48,7 @@ export function releaseLease(
   }
   const earlier = known.slice(0, -1)
   const areEarlierComplete = earlier.every((row) => row.state === 'complete')
-  if (last === undefined || last.state === 'committed' || !areEarlierComplete) {
+  if (last === undefined || !areEarlierComplete || isAwaited(context, last)) {
     putChanged(draft, file, { before: rows, after: known })
     return postpone(context, draft, file, newHolder)
   }
@@ -61,6 +65,15 @@ export function releaseLease(
   return 'recovering'
 }
 
+/**
+ * A report of a final replica may still come: it was asked for a moment ago, or its datanode is not back after a start.
+ */
+function isAwaited({ leases, blocks, now }: Context, { id, state }: BlockRow): boolean {
+  if (state !== 'committed') return false
+  const waiting = leases.recovery(id)
+  return waiting === undefined || now < waiting.overdueAt || blocks.mayBeReportedLater(id)
+}
+
 /** True unless nothing of the block was acknowledged, as far as is known, and no datanode can have any of it. */
 function mayBeHeld({ blocks }: Context, { id, length }: BlockRow): boolean {
   return length > 0 || blocks.expectedLocations(id).length > 0 || blocks.mayBeReportedLater(id)
@@ -73,7 +86,10 @@ export function isRecovering({ leases, blocks, now }: Context, id: BlockId): boo
   return !recovery.isOrdered || blocks.isRecoveryLed(id)
 }
 
-/** Nobody can be asked yet: a client that took the lease over only polls, so `tick` looks again for it. */
+/**
+ * Nobody can be asked yet: a client that took the lease over only polls, so `tick` looks again for it. Of a committed block the
+ * first time counts, since its reports have that long to come.
+ */
 function postpone(
   context: Context,
   draft: Draft,
@@ -82,7 +98,10 @@ function postpone(
 ): Release {
   reassign(context, draft, file, newHolder)
   const last = context.rows.blocks(file.id).at(-1)
-  if (newHolder !== undefined && last !== undefined) {
+  if (last === undefined) return 'waiting-for-replicas'
+  const isCommitted = last.state === 'committed'
+  const isFirst = context.leases.recovery(last.id) === undefined
+  if (isCommitted ? isFirst : newHolder !== undefined) {
     const { id: block, inode } = last
     draft.effects.push({ kind: 'recovery.postponed', block, inode, at: context.now })
   }
@@ -100,6 +119,11 @@ export function closeFile(context: Context, draft: Draft, file: InodeRow, growth
   const latest = draft.latest(file)
   const length = latest.length + growth
   draft.putInode({ ...latest, length, ...contentTimes(context.wall), lease: undefined })
+  const last = context.rows.blocks(file.id).at(-1)
+  // Else what was postponed would be done to whoever opens the file next.
+  if (last !== undefined && context.leases.recovery(last.id) !== undefined) {
+    draft.effects.push({ kind: 'recovery.finished', block: last.id })
+  }
 }
 
 /** Asks the datanodes to agree on `last` under a new stamp; every earlier recovery of it is void from now on. */
@@ -110,9 +134,14 @@ export function startRecovery(
   last: BlockRow,
 ): void {
   const recoveryStamp = draft.allocateGenerationStamp()
-  const block: BlockRow = { ...last, state: 'under-recovery' }
+  const block: BlockRow = { ...last, ...bounds(last), state: 'under-recovery' }
   if (last.state !== 'under-recovery') draft.putBlock(file, block)
   draft.effects.push({ kind: 'recovery.started', block, recoveryStamp, at: context.now })
+}
+
+/** What limits the length of a block that is about to be recovered, beside what its row says already. */
+function bounds({ state, length }: BlockRow): Partial<BlockRow> {
+  return state === 'committed' && length > 0 ? { truncateLength: length } : {}
 }
 
 /** Passes the lease on to a client that asked for the file, or to the namenode. */

@@ -75,7 +75,7 @@ function requirePossible(block: BlockRow, request: Synchronization): void {
   if (truncateLength !== undefined && length !== truncateLength) {
     throw new DfsError(
       'IO_ERROR',
-      `Cannot end the truncate of block ${id} at ${length} bytes: it must have ${truncateLength}`,
+      `Cannot end the recovery of block ${id} at ${length} bytes: it must have ${truncateLength}`,
       { blockId: id },
     )
   }

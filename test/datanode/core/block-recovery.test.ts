@@ -166,6 +166,13 @@ t.test(
   },
 )
 
+t.test('a committed block is recovered by whatever has all its bytes', async (t) => {
+  const [short, exact, long] = [found('rbw', 900), found('rwr', 1000), found('rwr', 1100)]
+  t.same(choose([short, exact, long], 1000), update(1000, 1, 2))
+  t.same(choose([short, found('finalized', 1000, 1007), absent], 1000), update(1000, 1))
+  t.match(choose([short, failed], 1000), { kind: 'abort' }, 'nothing shorter is taken')
+})
+
 t.test('no choice loses acknowledged bytes, whatever the replicas answer', async (t) => {
   const acknowledged = 1000
   const answersOf: readonly RecoveryAnswer[] = [

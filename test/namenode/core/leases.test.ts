@@ -353,6 +353,86 @@ eachWay('a block whose replicas may yet be reported is not given up', (t, world)
   t.strictSame(world.blocks.deleted, [block.id])
 })
 
+/** A file whose writer committed its block of 7 bytes, of which no datanode reports a final replica; length 0 for none. */
+function committedFile(world: NamespaceWorld, path: string, length = 7): BlockId {
+  world.run(create(path))
+  const { block } = world.run(addBlock(path))
+  world.blocks.isReplicating = false
+  const last = { ...block, length }
+  const complete = { kind: 'complete', path, clientName: writer, last, isLastTry: true } as const
+  if (world.run(complete)) throw new Error('the file must stay open')
+  return block.id
+}
+
+eachWay('a committed block that nobody reports is recovered at its length', (t, world) => {
+  const id = committedFile(world, '/f')
+  const recover = { kind: 'recoverLease', path: '/f', clientName: other } as const
+  t.equal(world.run(recover), false, 'reports have a moment to come')
+  t.equal(lastState(world, id), 'committed')
+  for (let second = 0; second < 2; second += 1) {
+    world.pass(1000)
+    t.equal(world.run(recover), false, 'asking again does not make it longer')
+  }
+  world.pass(1000)
+  world.settle()
+  t.equal(lastState(world, id), 'under-recovery', 'the poller need not ask again')
+  t.match(world.blocks.recoveries, [{ block: { id, truncateLength: 7 } }])
+  for (const wrong of [{ newLength: 6 }, { newLength: 8 }, { newLength: 0, deleteBlock: true }]) {
+    t.equal(
+      code(() => commitSynchronization(world, id, wrong)),
+      'IO_ERROR',
+    )
+  }
+  commitSynchronization(world, id, { newLength: 7 })
+  t.match(inodeOf(world, '/f'), { lease: undefined, length: 7 })
+  t.equal(lastState(world, id), 'complete')
+})
+
+eachWay('a committed block waits for whom it may still come from', (t, world) => {
+  const id = committedFile(world, '/f')
+  const recover = { kind: 'recoverLease', path: '/f', clientName: other } as const
+  world.run(recover)
+  world.blocks.isStarting = true
+  world.pass(4000)
+  t.equal(world.run(recover), false, 'datanodes are still to come back after a start')
+  t.equal(lastState(world, id), 'committed')
+  world.blocks.isStarting = false
+  const locations = world.blocks.expected.get(id) ?? []
+  world.blocks.expected.delete(id)
+  t.equal(world.run(recover), false, 'nobody has it')
+  t.equal(lastState(world, id), 'committed')
+  world.blocks.expected.set(id, locations)
+  world.blocks.isReplicating = true
+  t.equal(world.run(recover), true, 'one that has it came back')
+  t.match(inodeOf(world, '/f'), { lease: undefined, length: 7 })
+  t.equal(world.blocks.recoveries.length, 0)
+})
+
+eachWay('a committed block without bytes may be recovered or dropped', (t, world) => {
+  const id = committedFile(world, '/f', 0)
+  const recover = { kind: 'recoverLease', path: '/f', clientName: other } as const
+  world.run(recover)
+  world.pass(3000)
+  world.run(recover)
+  t.match(world.blocks.recoveries, [{ block: { id, truncateLength: undefined } }])
+  commitSynchronization(world, id, { newLength: 0, deleteBlock: true })
+  t.match(inodeOf(world, '/f'), { lease: undefined, length: 0 })
+})
+
+eachWay('a file that closed while its recovery waited is let alone', (t, world) => {
+  const id = committedFile(world, '/f')
+  const recover = { kind: 'recoverLease', path: '/f', clientName: other } as const
+  world.run(recover)
+  world.blocks.isReplicating = true
+  t.equal(world.run(recover), true)
+  const append = { kind: 'append', path: '/f', clientName: writer, newBlock: false } as const
+  world.run(append)
+  world.pass(4000)
+  world.settle()
+  t.equal(lastState(world, id), 'under-construction', 'its new writer goes on')
+  t.equal(inodeOf(world, '/f')?.lease?.holder, writer)
+})
+
 eachWay('tick() closes files past the hard limit at their last consistent length', (t, world) => {
   world.run(create('/empty'))
   const flushed = openFile(world, '/flushed')
