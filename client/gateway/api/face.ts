@@ -4,7 +4,9 @@ import type { Authentication, Caller } from '../authentication.ts'
 import { answerError, HttpError } from '../http-error.ts'
 import { EventStreams, type StreamTimes } from './event-stream.ts'
 import { restoreFromTrash, sendFileMap, sendTrash } from './file-verbs.ts'
-import { nodeOf, nodesOf, observe, repairOf } from './observe.ts'
+import { changeBalance, sendBalance, sendHistory, sendLog, workOf } from './jobs.ts'
+import { nodeOf, nodesOf, observe, overviewOf, repairOf } from './observe.ts'
+import { optionalAnswer } from './optional-answer.ts'
 import { addSession } from './session.ts'
 import { ClusterWatch } from './watch.ts'
 
@@ -37,17 +39,20 @@ type Handler = (caller: Caller, request: express.Request, response: express.Resp
  *     GET  /api/v1/nodes               every datanode
  *     GET  /api/v1/nodes/UUID          one, with what keeps its drain from being done
  *     POST /api/v1/nodes/UUID/drain    also `maintain` (`{"durationMs":…}`) and `resume`
- *     GET  /api/v1/repair              whether repair waits
+ *     GET  /api/v1/repair              whether repair waits, which blocks wait for it, what is being copied
  *     POST /api/v1/repair/resume       it goes on without the datanodes that vanished
+ *     GET  /api/v1/jobs/balance        what balancing does (`?thresholdPercent=` would do); POST changes it
+ *     GET  /api/v1/history             the last hour in samples (`?afterMs=`)
+ *     GET  /api/v1/log                 what happened, newest first (`?kind=&level=&text=&before=&after=&limit=`)
  *     GET  /api/v1/blocks?path=PATH    where the blocks of a file are
  *     GET  /api/v1/trash               what the caller deleted
  *     POST /api/v1/trash/restore       `{"path":…,"from":CHECKPOINT}` puts it back
- *     GET  /api/v1/events              the first two as server-sent events, with every change
+ *     GET  /api/v1/events              all of the cluster as server-sent events, with every change
  */
 export function apiFace(options: ApiOptions): express.Router {
   const { authentication, observer, cluster } = options
   const watch = new ClusterWatch({
-    observe: () => observe(observer, cluster),
+    observe: (historyAfterMs) => observe(observer, cluster, historyAfterMs),
     periodMs: options.watchPeriodMs ?? watchPeriodMs,
   })
   const streams = new EventStreams(watch, options.streamTimes ?? streamTimes)
@@ -69,7 +74,7 @@ export function apiFace(options: ApiOptions): express.Router {
   router.get(
     '/overview',
     as(async ({ client }, _request, response) => {
-      response.json((await observe(client, cluster)).overview)
+      response.json((await overviewOf(client, cluster)).overview)
     }),
   )
   router.get(
@@ -83,6 +88,10 @@ export function apiFace(options: ApiOptions): express.Router {
   addSession(router, authentication)
   addNodes(router, as)
   addRepair(router, as)
+  router.get('/jobs/balance', as(sendBalance))
+  router.post('/jobs/balance', as(changeBalance))
+  router.get('/history', as(sendHistory))
+  router.get('/log', as(sendLog))
   router.get('/blocks', as(sendFileMap))
   router.get('/trash', as(sendTrash))
   router.post('/trash/restore', as(restoreFromTrash))
@@ -133,7 +142,8 @@ function addRepair(router: express.Router, as: Wrap): void {
   router.get(
     '/repair',
     as(async ({ client }, _request, response) => {
-      response.json(await repairOf(client))
+      const [guard, work] = await Promise.all([repairOf(client), optionalAnswer(workOf(client))])
+      response.json({ ...guard, work: work ?? null })
     }),
   )
   router.post(

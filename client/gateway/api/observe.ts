@@ -1,24 +1,56 @@
 import type { DatanodeStatus, DfsClient, NodeStatus } from '../../index.ts'
 import { healthOf } from './health.ts'
+import { balanceOf, historyView, workOf } from './jobs.ts'
 import { optionalAnswer } from './optional-answer.ts'
 import type {
   AdminState,
+  BalanceView,
+  HistoryView,
   Liveness,
   NodeCounts,
   NodeDetailView,
   NodeView,
   OverviewView,
   RepairView,
+  RepairWorkView,
 } from './views.ts'
 
 /** A cluster at one moment. */
 export interface Observation {
   readonly overview: OverviewView
   readonly nodes: readonly NodeView[]
+  /** null, like the rest, where the namenode does not know the operator protocol. */
+  readonly balance: BalanceView | null
+  readonly work: RepairWorkView | null
+  /** Samples taken since the time asked for. */
+  readonly history: HistoryView | null
+  readonly newestEvent: number | null
 }
 
-/** Asks the namenode for all that the overview and the list of datanodes show. */
-export async function observe(client: DfsClient, cluster: string): Promise<Observation> {
+/** Asks the namenode for all that a page shows of the cluster. @param historyAfterMs later samples only */
+export async function observe(
+  client: DfsClient,
+  cluster: string,
+  historyAfterMs: number,
+): Promise<Observation> {
+  const [{ overview, nodes }, balance, work, history] = await Promise.all([
+    overviewOf(client, cluster),
+    optionalAnswer(balanceOf(client)),
+    optionalAnswer(workOf(client)),
+    optionalAnswer(client.operator.history(historyAfterMs)),
+  ])
+  return {
+    ...{ overview, nodes, balance: balance ?? null, work: work ?? null },
+    history: history === undefined ? null : historyView(history, historyAfterMs === 0),
+    newestEvent: history?.newestEvent ?? null,
+  }
+}
+
+/** How the cluster is, and its datanodes. */
+export async function overviewOf(
+  client: DfsClient,
+  cluster: string,
+): Promise<Pick<Observation, 'overview' | 'nodes'>> {
   const [space, blocks, isSafeMode, repair, nodes] = await Promise.all([
     client.statfs(),
     client.blockStats(),
@@ -113,6 +145,7 @@ export function nodeView(report: NodeStatus, status: DatanodeStatus | undefined)
     failedDisks: Math.max(report.failedStorages, status?.failedVolumes ?? 0),
     lastHeartbeatMs: silentMs === undefined ? null : Date.now() - silentMs,
     softwareVersion: status?.softwareVersion ?? null,
+    unverifiedHours: hoursOf(status?.oldestUnverifiedMs),
     expiresAtMs: report.expiresAtMs ?? null,
     drain:
       left === undefined
@@ -142,10 +175,15 @@ export function plainView(status: DatanodeStatus, isDead: boolean): NodeView {
     failedDisks: status.failedVolumes,
     lastHeartbeatMs: status.lastContactMs,
     softwareVersion: status.softwareVersion ?? null,
+    unverifiedHours: hoursOf(status.oldestUnverifiedMs),
     expiresAtMs: null,
     drain: null,
     obstacle: null,
   }
+}
+
+function hoursOf(ms: number | undefined): number | null {
+  return ms === undefined ? null : Math.floor(ms / 3_600_000)
 }
 
 function countNodes(nodes: readonly NodeView[]): NodeCounts {

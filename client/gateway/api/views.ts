@@ -115,6 +115,8 @@ export interface NodeView {
   /** null before the first heartbeat. */
   readonly lastHeartbeatMs: number | null
   readonly softwareVersion: string | null
+  /** Age of the byte that its scrubber did not verify for longest, in whole hours; null when it does not say. */
+  readonly unverifiedHours: number | null
   /** When a maintenance ends by itself. */
   readonly expiresAtMs: number | null
   readonly drain: DrainView | null
@@ -140,6 +142,96 @@ export interface NodesEvent {
   readonly isWhole: boolean
   readonly nodes: readonly NodeView[]
   readonly removed: readonly string[]
+}
+
+/** Bytes that balancing is going to move from one datanode to another, by name. */
+export interface FlowView {
+  readonly source: string
+  readonly target: string
+  readonly bytes: number
+}
+
+/** `GET /api/v1/jobs/balance`, and the `balance` event: what balancing does; its event is null where the namenode has none. */
+export interface BalanceView {
+  readonly isEnabled: boolean
+  readonly thresholdPercent: number
+  readonly bytesPerSecond: number
+  readonly movingBlocks: number
+  readonly movingBytes: number
+  /** Since the namenode's start. */
+  readonly movedBlocks: number
+  readonly movedBytes: number
+  /** Why it waits. */
+  readonly waitsFor: string | null
+  /** What is left to be moved, in all and the first of it. */
+  readonly plannedBytes: number
+  readonly flowCount: number
+  readonly flows: readonly FlowView[]
+}
+
+/** A replica on its way. */
+export interface CopyView {
+  readonly blockId: number
+  readonly source: string
+  readonly target: string
+  readonly bytes: number
+  readonly sinceMs: number
+  readonly isSent: boolean
+}
+
+/** The `work` event, and part of `GET /api/v1/repair`: what repair is about. */
+export interface RepairWorkView {
+  /** Blocks that wait, most endangered first. */
+  readonly queues: readonly { readonly danger: string; readonly blocks: number }[]
+  /** The first of `copiesUnderWay`. */
+  readonly copies: readonly CopyView[]
+  readonly copiesUnderWay: number
+}
+
+/** The cluster at `atMs`; counts are of the `spanMs` before it. */
+export interface SampleView {
+  readonly atMs: number
+  readonly spanMs: number
+  readonly calls: number
+  readonly callP50Micros: number | null
+  readonly callP99Micros: number | null
+  readonly syncP99Micros: number | null
+  readonly receivedBytes: number
+  readonly sentBytes: number
+  readonly copiedBlocks: number
+  readonly copiedBytes: number
+  readonly endangeredBlocks: number
+  readonly lowRedundancyBlocks: number
+  readonly usedBytes: number
+  readonly liveDatanodes: number
+}
+
+/** `GET /api/v1/history`, and the `history` event: everything after connecting (`isWhole`), then what is new. */
+export interface HistoryView {
+  readonly isWhole: boolean
+  readonly periodMs: number
+  readonly spanMs: number
+  /** Oldest first; none of times when the namenode did not run. */
+  readonly samples: readonly SampleView[]
+}
+
+/** Something that happened. */
+export interface LogEntryView {
+  readonly id: number
+  readonly atMs: number
+  readonly kind: 'audit' | 'cluster' | 'operator'
+  readonly level: 'info' | 'warning' | 'danger'
+  readonly text: string
+  readonly user: string | null
+}
+
+/** `GET /api/v1/log`, the newest first; `newest` is also the `log` event. */
+export interface LogView {
+  readonly entries: readonly LogEntryView[]
+  readonly hasMore: boolean
+  readonly newest: number
+  /** The caller may not see lines of the audit log. */
+  readonly isWithoutAudit: boolean
 }
 
 /** The `trouble` event: the namenode does not answer. */

@@ -1,9 +1,12 @@
 import type { Observation } from './observe.ts'
-import type { NodesEvent, NodeView, OverviewView } from './views.ts'
+import type { HistoryView, NodesEvent, NodeView, SampleView } from './views.ts'
+
+/** Parts that are told as a whole when anything of them changed. */
+const plainParts = ['overview', 'balance', 'work', 'log'] as const
 
 /** One event of the stream: its name and its data, as text. */
 export interface WatchEvent {
-  readonly name: 'overview' | 'nodes' | 'trouble'
+  readonly name: (typeof plainParts)[number] | 'nodes' | 'history' | 'trouble'
   readonly text: string
 }
 
@@ -12,7 +15,8 @@ export type Listener = (events: readonly WatchEvent[]) => void
 
 /** Parameters of {@link ClusterWatch}. */
 export interface WatchOptions {
-  readonly observe: () => Promise<Observation>
+  /** Looks at the cluster; samples of its history only when taken later than `historyAfterMs`. */
+  readonly observe: (historyAfterMs: number) => Promise<Observation>
   /** Between the end of one observation and the next. */
   readonly periodMs: number
 }
@@ -29,9 +33,10 @@ export class ClusterWatch {
   readonly #listeners = new Set<Listener>()
   #timer: NodeJS.Timeout | undefined
   #isLooking = false
-  #overviewText = ''
-  #overview: OverviewView | undefined
+  #hasSeen = false
+  readonly #texts = new Map<(typeof plainParts)[number], string>()
   readonly #nodes = new Map<string, NodeView>()
+  #history: HistoryView | undefined
 
   constructor(options: WatchOptions) {
     this.#options = options
@@ -52,10 +57,12 @@ export class ClusterWatch {
 
   /** Everything as it was seen last, for a listener that begins or has missed something. */
   snapshot(): WatchEvent[] {
-    if (this.#overview === undefined) return []
+    if (!this.#hasSeen) return []
+    const history = this.#history
     return [
-      { name: 'overview', text: this.#overviewText },
+      ...[...this.#texts].map(([name, text]) => ({ name, text })),
       nodesEvent({ isWhole: true, nodes: [...this.#nodes.values()], removed: [] }),
+      ...(history === undefined ? [] : [historyEvent({ ...history, isWhole: true })]),
     ]
   }
 
@@ -63,7 +70,7 @@ export class ClusterWatch {
     if (this.#isLooking) return
     this.#isLooking = true
     try {
-      this.#tell(this.#changes(await this.#options.observe()))
+      this.#tell(this.#changes(await this.#options.observe(this.#lastSampleMs())))
     } catch (error) {
       this.#forget()
       const message = error instanceof Error ? error.message : String(error)
@@ -83,13 +90,20 @@ export class ClusterWatch {
     for (const listener of [...this.#listeners]) listener(events)
   }
 
-  #changes({ overview, nodes }: Observation): WatchEvent[] {
+  #lastSampleMs(): number {
+    return this.#history?.samples.at(-1)?.atMs ?? 0
+  }
+
+  #changes({ nodes, history, newestEvent, ...parts }: Observation): WatchEvent[] {
     const events: WatchEvent[] = []
-    const isWhole = this.#overview === undefined
-    const text = JSON.stringify(overview)
-    if (text !== this.#overviewText) events.push({ name: 'overview', text })
-    this.#overview = overview
-    this.#overviewText = text
+    const isWhole = !this.#hasSeen
+    this.#hasSeen = true
+    for (const name of plainParts) {
+      const text = JSON.stringify(name === 'log' ? { newest: newestEvent } : parts[name])
+      if (text !== this.#texts.get(name)) events.push({ name, text })
+      this.#texts.set(name, text)
+    }
+    if (history !== null) events.push(...this.#addHistory(history))
     const current = new Set(nodes.map(({ uuid }) => uuid))
     const removed = [...this.#nodes.keys()].filter((uuid) => !current.has(uuid))
     const changed = nodes.filter((node) => isNews(this.#nodes.get(node.uuid), node))
@@ -101,11 +115,28 @@ export class ClusterWatch {
     return events
   }
 
-  #forget(): void {
-    this.#overview = undefined
-    this.#overviewText = ''
-    this.#nodes.clear()
+  #addHistory(news: HistoryView): WatchEvent[] {
+    if (this.#history !== undefined && news.samples.length === 0) return []
+    this.#history = joined(this.#history?.samples ?? [], news)
+    return [historyEvent(news)]
   }
+
+  #forget(): void {
+    this.#hasSeen = false
+    this.#texts.clear()
+    this.#nodes.clear()
+    this.#history = undefined
+  }
+}
+
+function joined(known: readonly SampleView[], news: HistoryView): HistoryView {
+  const samples = [...known, ...news.samples]
+  const oldestMs = (samples.at(-1)?.atMs ?? 0) - news.spanMs
+  return { ...news, samples: samples.filter(({ atMs }) => atMs > oldestMs) }
+}
+
+function historyEvent(history: HistoryView): WatchEvent {
+  return { name: 'history', text: JSON.stringify(history) }
 }
 
 function nodesEvent(event: Omit<NodesEvent, 'nowMs'>): WatchEvent {

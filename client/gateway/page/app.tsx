@@ -3,8 +3,10 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import type { SessionCaller } from '../api/views.ts'
 import { onRefusal } from './api.ts'
 import { followCluster, useCluster } from './cluster.ts'
+import { Events } from './events.tsx'
 import { Files } from './files.tsx'
 import { moment } from './format.ts'
+import { Jobs } from './jobs.tsx'
 import { Nodes } from './nodes.tsx'
 import { Overview } from './overview.tsx'
 import { Repair } from './repair.tsx'
@@ -25,8 +27,10 @@ const areas: Readonly<Record<string, Area>> = {
   overview: { title: 'Overview', render: () => <Overview />, isOfCluster: true },
   nodes: { title: 'Nodes', render: () => <Nodes />, isOfCluster: true },
   repair: { title: 'Repair', render: () => <Repair />, isOfCluster: true },
+  jobs: { title: 'Jobs', render: () => <Jobs />, isOfCluster: true },
   files: { title: 'Files', render: (rest) => <Files path={rest} /> },
   trash: { title: 'Trash', render: () => <Trash /> },
+  events: { title: 'Events', render: () => <Events />, isOfCluster: true },
 }
 
 /** The whole page: navigation, one area, and who is looking. */

@@ -1,11 +1,25 @@
 import { useEffect, useState } from 'preact/hooks'
-import type { NodesEvent, NodeView, OverviewView, TroubleEvent } from '../api/views.ts'
+import type {
+  BalanceView,
+  HistoryView,
+  NodesEvent,
+  NodeView,
+  OverviewView,
+  RepairWorkView,
+  TroubleEvent,
+} from '../api/views.ts'
 import { createStore } from './store.ts'
 
 /** The cluster as the event stream has told it so far. */
 export interface ClusterState {
   readonly overview: OverviewView | undefined
   readonly nodes: readonly NodeView[]
+  /** null where the namenode does not tell, undefined until it was asked; so are the next three. */
+  readonly balance: BalanceView | null | undefined
+  readonly work: RepairWorkView | null | undefined
+  readonly newestEvent: number | null | undefined
+  /** undefined where the namenode keeps none, too. */
+  readonly history: HistoryView | undefined
   readonly connection: 'connecting' | 'live' | 'lost'
   /** Why nothing new is known, in the gateway's words. */
   readonly trouble: string | undefined
@@ -16,6 +30,7 @@ export interface ClusterState {
 const unknown: ClusterState = {
   overview: undefined,
   nodes: [],
+  ...{ balance: undefined, work: undefined, newestEvent: undefined, history: undefined },
   connection: 'connecting',
   trouble: undefined,
   clockOffsetMs: 0,
@@ -29,6 +44,11 @@ export const useCluster = store.use
 /** Puts a node's new state in place before the stream tells it, for the answer to a button. */
 export function noteNode(node: NodeView): void {
   update({ nodes: merged([node], []) })
+}
+
+/** Puts the new state of balancing in place before the stream tells it. */
+export function noteBalance(balance: BalanceView): void {
+  update({ balance })
 }
 
 /** Renders again every few seconds, for "12 s ago". */
@@ -81,6 +101,10 @@ function connected(onClosed: () => void): EventSource {
     const clockOffsetMs = nowMs - Date.now()
     update({ nodes: isWhole ? nodes : merged(nodes, removed), clockOffsetMs })
   })
+  on('balance', (data) => update({ balance: data as BalanceView | null }))
+  on('work', (data) => update({ work: data as RepairWorkView | null }))
+  on('log', (data) => update({ newestEvent: (data as { newest: number | null }).newest }))
+  on('history', (data) => update({ history: joined(store.get().history, data as HistoryView) }))
   on('trouble', (data) => {
     const { message } = data as TroubleEvent
     update({ trouble: message })
@@ -90,6 +114,13 @@ function connected(onClosed: () => void): EventSource {
     if (source.readyState === EventSource.CLOSED) onClosed()
   }
   return source
+}
+
+function joined(known: HistoryView | undefined, news: HistoryView): HistoryView {
+  if (known === undefined || news.isWhole) return news
+  const samples = [...known.samples, ...news.samples]
+  const oldestMs = (samples.at(-1)?.atMs ?? 0) - news.spanMs
+  return { ...news, samples: samples.filter(({ atMs }) => atMs > oldestMs) }
 }
 
 function merged(changed: readonly NodeView[], removed: readonly string[]): NodeView[] {

@@ -13,7 +13,8 @@ type Verb = 'drain' | 'maintain' | 'resume'
 /** Rows shown before the visitor asks for more: a thousand at once would be slow to draw. */
 const rowsPerStep = 100
 
-const adminWords = {
+/** What was asked of a datanode, in words. */
+export const adminWords = {
   normal: 'in service',
   draining: 'draining',
   drained: 'drained',
@@ -115,6 +116,9 @@ function NodeCard({
         <Fact name="Replicas" value={replicas.toLocaleString('en')} />
         <Fact name="Active transfers" value={String(node.activeTransfers)} />
         <Fact name="Disks" value={disks(node)} isBad={node.failedDisks > 0} />
+        {node.unverifiedHours !== null && (
+          <Fact name="Verified within" value={duration((node.unverifiedHours + 1) * 3_600_000)} />
+        )}
       </dl>
       <Progress node={node} />
       <div class="buttons">
@@ -154,11 +158,12 @@ function disks({ disks: count, failedDisks }: NodeView): string {
   return failedDisks === 0 ? String(count) : `${failedDisks} of ${count} failed`
 }
 
-function Progress({
+/** How far a drain or the entering of maintenance is; nothing for a datanode in service. */
+export function Progress({
   node: { name, drain, obstacle, expiresAtMs, adminState },
 }: {
-  node: NodeView
-}) {
+  readonly node: NodeView
+}): JSX.Element {
   const isUnderWay = adminState === 'draining' || adminState === 'entering-maintenance'
   const done = drain === null ? 0 : drain.blocksAtStart - drain.blocks
   return (

@@ -1,17 +1,20 @@
 import type { ComponentChildren, JSX } from 'preact'
 import type { OverviewView } from '../api/views.ts'
+import { Charts } from './charts.tsx'
 import { useCluster } from './cluster.ts'
-import { counted, moment, percent, size } from './format.ts'
+import { counted, duration, moment, percent, size } from './format.ts'
+import { repairPace } from './pace.ts'
 
 const levelWords = { good: 'Healthy', warning: 'Needs a look', danger: 'In danger' } as const
 
 /** Area: how the cluster is, at a glance. */
 export function Overview(): JSX.Element {
-  const { overview } = useCluster()
+  const { overview, history } = useCluster()
   return (
     <>
       <h1>Overview</h1>
       {overview === undefined ? <p>Asking the namenode…</p> : <Facts overview={overview} />}
+      {history !== undefined && <Charts history={history} />}
     </>
   )
 }
@@ -70,6 +73,7 @@ function Facts({ overview }: { readonly overview: OverviewView }) {
               ['To be deleted', blocks.pendingDeletion, 'plain'],
             ]}
           />
+          <Pace blocks={blocks.lowRedundancy} />
           {repair.pausedAtMs !== null && (
             <p class="note">
               Since {moment(repair.pausedAtMs)}: {counted(repair.lost.length, 'datanode')} vanished
@@ -78,6 +82,18 @@ function Facts({ overview }: { readonly overview: OverviewView }) {
         </Card>
       </div>
     </>
+  )
+}
+
+/** How fast repair is, and until when at that. */
+function Pace({ blocks }: { readonly blocks: number }) {
+  const pace = repairPace(useCluster().history, blocks)
+  if (pace === undefined) return null
+  return (
+    <p class="note">
+      {counted(Math.round(pace.blocksPerMinute), 'block')} and {size(pace.bytesPerMinute)} a minute
+      {pace.etaMs !== undefined && `, done in about ${duration(pace.etaMs)}`}
+    </p>
   )
 }
 

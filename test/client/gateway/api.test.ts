@@ -2,12 +2,17 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { healthOf } from '../../../client/gateway/api/health.ts'
+import type { Observation } from '../../../client/gateway/api/observe.ts'
 import type {
+  BalanceView,
   FileMapView,
+  HistoryView,
+  LogView,
   NodeDetailView,
   NodesEvent,
   NodeView,
   OverviewView,
+  SampleView,
   TrashView,
 } from '../../../client/gateway/api/views.ts'
 import { ClusterWatch } from '../../../client/gateway/api/watch.ts'
@@ -52,40 +57,64 @@ const node: NodeView = {
   ...{ uuid: 'u1', name: 'a:1', rack: '/r', liveness: 'live', adminState: 'normal' },
   ...{ isUnsteady: false, capacity: 1, used: 0, remaining: 1, replicas: 0, activeTransfers: 0 },
   ...{ disks: 1, failedDisks: 0, lastHeartbeatMs: 1_000, softwareVersion: '1' },
-  ...{ expiresAtMs: null, drain: null, obstacle: null },
+  ...{ expiresAtMs: null, drain: null, obstacle: null, unverifiedHours: null },
 }
 const overview: OverviewView = { ...well, health: healthOf(well) }
 
-t.test('a watch tells what changed, and asks only while somebody listens', async (t) => {
-  const answers = [
-    [node],
-    [{ ...node, lastHeartbeatMs: 4_000 }],
-    [{ ...node, lastHeartbeatMs: 14_000 }],
-    [{ ...node, lastHeartbeatMs: 14_000, replicas: 5 }],
-    [],
-  ]
-  let asked = 0
+const sample: SampleView = {
+  ...{ atMs: 1_000, spanMs: 5_000, calls: 1, callP50Micros: 1, callP99Micros: 1 },
+  ...{ syncP99Micros: null, receivedBytes: 0, sentBytes: 0, copiedBlocks: 0, copiedBytes: 0 },
+  ...{ endangeredBlocks: 0, lowRedundancyBlocks: 0, usedBytes: 0, liveDatanodes: 1 },
+}
+const history = { isWhole: true, periodMs: 5_000, spanMs: 3_600_000, samples: [sample] }
+const observation: Observation = {
+  ...{ overview, nodes: [node], balance: null, work: null, history, newestEvent: 7 },
+}
+const noNews = { ...history, isWhole: false, samples: [] }
+
+/** What a watch tells of these observations, until they end. */
+async function told(answers: readonly Partial<Observation>[]): Promise<{
+  readonly seen: { readonly name: string; readonly data: Record<string, unknown> }[]
+  readonly askedAfterMs: number[]
+  readonly watch: ClusterWatch
+  readonly snapshots: string[][]
+}> {
+  const askedAfterMs: number[] = []
+  const snapshots: string[][] = []
   const watch = new ClusterWatch({
-    observe: () => {
-      const nodes = answers[asked]
-      asked += 1
-      if (nodes === undefined) return Promise.reject(new Error('nobody there'))
-      return Promise.resolve({ overview, nodes })
+    observe: (afterMs) => {
+      const answer = answers[askedAfterMs.length]
+      askedAfterMs.push(afterMs)
+      if (answer === undefined) return Promise.reject(new Error('nobody there'))
+      return Promise.resolve({ ...observation, ...answer })
     },
     periodMs: 1,
   })
-  const seen: { name: string; data: Partial<NodesEvent> & { message?: string } }[] = []
+  const seen: { name: string; data: Record<string, unknown> }[] = []
   await new Promise<void>((resolve) => {
     const stop = watch.subscribe((events) => {
       for (const { name, text } of events) {
-        seen.push({ name, data: JSON.parse(text) as NodesEvent })
+        seen.push({ name, data: JSON.parse(text) as Record<string, unknown> })
       }
+      snapshots.push(watch.snapshot().map(({ name, text }) => `${name} ${text}`))
       if (!events.some(({ name }) => name === 'trouble')) return
       stop()
       resolve()
     })
   })
-  t.match(seen, [
+  return { seen, askedAfterMs, watch, snapshots }
+}
+
+t.test('a watch tells what changed, and asks only while somebody listens', async (t) => {
+  const { seen, askedAfterMs, watch } = await told([
+    {},
+    { nodes: [{ ...node, lastHeartbeatMs: 4_000 }], history: noNews },
+    { nodes: [{ ...node, lastHeartbeatMs: 14_000 }], history: noNews },
+    { nodes: [{ ...node, lastHeartbeatMs: 14_000, replicas: 5 }], history: noNews },
+    { nodes: [], history: noNews },
+  ])
+  const news = seen.filter(({ name }) => !['balance', 'work', 'log', 'history'].includes(name))
+  t.match(news, [
     { name: 'overview' },
     { name: 'nodes', data: { isWhole: true, nodes: [{ uuid: 'u1' }] } },
     { name: 'nodes', data: { isWhole: false, nodes: [{ lastHeartbeatMs: 14_000, replicas: 0 }] } },
@@ -93,11 +122,36 @@ t.test('a watch tells what changed, and asks only while somebody listens', async
     { name: 'nodes', data: { nodes: [], removed: ['u1'] } },
     { name: 'trouble', data: { message: 'nobody there' } },
   ])
-  t.equal(seen.length, 6, 'the second heartbeat was no news')
-  const askedThen = asked
+  t.equal(news.length, 6, 'the second heartbeat was no news')
+  const askedThen = askedAfterMs.length
   await delay(20)
-  t.equal(asked, askedThen, 'without listeners the namenode is left alone')
+  t.equal(askedAfterMs.length, askedThen, 'without listeners the namenode is left alone')
   t.same(watch.snapshot(), [])
+})
+
+t.test('a watch tells jobs, the log and new samples when there are any', async (t) => {
+  const balance = { isEnabled: true } as BalanceView
+  const late = { ...sample, atMs: 3_605_000 }
+  const { seen, askedAfterMs, snapshots } = await told([
+    {},
+    { history: noNews },
+    { history: noNews, balance, newestEvent: 8 },
+    { history: { ...noNews, samples: [late] }, balance, newestEvent: 8 },
+  ])
+  const news = seen.filter(({ name }) => !['overview', 'nodes', 'trouble'].includes(name))
+  t.match(news, [
+    { name: 'balance', data: null },
+    { name: 'work', data: null },
+    { name: 'log', data: { newest: 7 } },
+    { name: 'history', data: { isWhole: true, samples: [{ atMs: 1_000 }] } },
+    { name: 'balance', data: { isEnabled: true } },
+    { name: 'log', data: { newest: 8 } },
+    { name: 'history', data: { isWhole: false, samples: [{ atMs: 3_605_000 }] } },
+  ])
+  t.equal(news.length, 7)
+  t.same(askedAfterMs, [0, 1_000, 1_000, 1_000, 3_605_000])
+  const last = snapshots.at(-2)?.find((text) => text.startsWith('history')) ?? ''
+  t.match(last, /"isWhole":true,.*"samples":\[\{"atMs":3605000/, 'what is an hour old is gone')
 })
 
 /** Reads events of a stream until `isEnough`. */
@@ -208,6 +262,56 @@ t.test('the API of a real cluster', async (t) => {
     t.match(await get('/repair'), { isPaused: false, lost: [] })
   })
 
+  t.test('balancing is started, planned and stopped', async (t) => {
+    const started = await post('/jobs/balance', { isEnabled: true, thresholdPercent: 5 })
+    t.match(await started.json(), { isEnabled: true, thresholdPercent: 5, flows: [] })
+    t.match(await get<BalanceView>('/jobs/balance?thresholdPercent=2'), { thresholdPercent: 2 })
+    const rate = await post('/jobs/balance', { isEnabled: false, bytesPerSecond: 1_000_000 })
+    t.match(await rate.json(), { isEnabled: false, thresholdPercent: 5, bytesPerSecond: 1_000_000 })
+    for (const bad of [
+      { isEnabled: 'yes' },
+      { thresholdPercent: 0 },
+      { thresholdPercent: 1.5 },
+      { bytesPerSecond: 0 },
+      { bytesPerSecond: -1 },
+      { speed: 7 },
+    ]) {
+      const refused = await post('/jobs/balance', bad)
+      t.equal(refused.status, 400, JSON.stringify(bad))
+    }
+    t.equal((await fetch(`${api}/jobs/balance?thresholdPercent=x`)).status, 400)
+  })
+
+  t.test('what happened is listed, filtered and told to the stream', async (t) => {
+    const { entries, newest } = await get<LogView>('/log?kind=operator&text=balancing')
+    t.match(entries[0], { kind: 'operator', level: 'info', text: /^Balancing is off/ })
+    t.equal(entries[0]?.user, cluster.user)
+    const audit = await get<LogView>('/log?kind=audit&kind=cluster&level=info&limit=1')
+    t.equal(audit.entries.length, 1)
+    t.same((await get<LogView>(`/log?after=${newest}&limit=0`)).entries, [])
+    await readEvents(`${api}/events`, (name, data) => {
+      return name === 'log' && (data as { newest: number }).newest >= newest
+    })
+    for (const bad of ['kind=x', 'level=INFO', 'kind=toString', 'limit=-1', 'text=a&text=b']) {
+      t.equal((await fetch(`${api}/log?${bad}`)).status, 400, bad)
+    }
+  })
+
+  t.test('the last hour is told in samples', async (t) => {
+    let history = await get<HistoryView>('/history')
+    while (history.samples.length === 0) {
+      await delay(100)
+      history = await get<HistoryView>('/history')
+    }
+    t.match(history, { isWhole: true, periodMs: 5_000, spanMs: 3_600_000 })
+    t.ok((history.samples[0]?.calls ?? 0) > 0)
+    t.equal(history.samples[0]?.liveDatanodes, 3)
+    const last = history.samples.at(-1)?.atMs ?? 0
+    t.equal((await get<HistoryView>(`/history?afterMs=${last + 60_000}`)).samples.length, 0)
+    const { work } = await get<{ work: { queues: unknown[]; copies: unknown[] } }>('/repair')
+    t.equal(work.queues.length, 7)
+  })
+
   t.test('a file is drawn block by block, deleted and restored', async (t) => {
     const client = cluster.client()
     await client.mkdir('/drawn')
@@ -275,7 +379,15 @@ t.test('the API of a real cluster', async (t) => {
     while ((await status('/blocks?path=/part/mine')) !== 200) await delay(50)
     t.equal(await status('/blocks?path=/other'), 403)
     t.equal(await status('/trash'), 200)
-    for (const path of ['/overview', '/nodes', '/repair', '/events']) {
+    for (const path of [
+      '/overview',
+      '/nodes',
+      '/repair',
+      '/events',
+      '/jobs/balance',
+      '/history',
+      '/log',
+    ]) {
       t.equal(await status(path), 403, path)
       t.equal((await fetch(`${api}${path}`)).status, 401, `${path} without a token`)
     }

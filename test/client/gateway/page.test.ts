@@ -29,6 +29,8 @@ t.test('the page', { skip, timeout: 120_000 }, async (t) => {
     if (message.type() === 'error') problems.push(message.text())
   })
 
+  const areas = ['Overview', 'Nodes', 'Repair', 'Jobs', 'Files', 'Trash', 'Events']
+
   t.test('Overview says in one sentence that all is well', async (t) => {
     await page.goto(site)
     await page.getByText('Everything is well: 3 datanodes live').waitFor()
@@ -61,6 +63,50 @@ t.test('the page', { skip, timeout: 120_000 }, async (t) => {
     await page.getByRole('button', { name: 'Resume' }).press('Enter')
     await page.getByRole('button', { name: 'Resume', exact: true }).press('Enter')
     await page.getByText(/^drain(ing|ed)$/).waitFor({ state: 'detached' })
+  })
+
+  t.test('balancing is stopped, and started with a look at the plan', async (t) => {
+    await page.getByRole('link', { name: 'Jobs' }).click()
+    await page.getByRole('button', { name: 'Stop balancing' }).click()
+    await page.getByRole('button', { name: 'Stop', exact: true }).click()
+    await page.getByText('Would keep every datanode within').waitFor()
+    t.same(await accessibilityViolations(page), [])
+    await page.getByRole('button', { name: 'Start balancing' }).click()
+    t.same(await accessibilityViolations(page), [])
+    await page.getByLabel('Threshold in %').fill('3')
+    await page.getByRole('button', { name: 'What would move?' }).click()
+    await page.getByText('Nothing: every datanode is within that.').waitFor()
+    await page.getByRole('button', { name: 'Start', exact: true }).click()
+    await page.getByText('Keeps every datanode within 3 %').waitFor()
+  })
+
+  t.test('events are listed, filtered, and come by themselves', async (t) => {
+    await page.getByRole('link', { name: 'Events' }).click()
+    await page.getByText('Balancing is on, within 3 %').waitFor()
+    await page.getByText(/^Asked for datanode .* to be drained$/).waitFor()
+    await page.getByLabel('Kind').selectOption('audit')
+    await page.getByText('Balancing is on').waitFor({ state: 'detached' })
+    await page.getByLabel('Words').fill('/just/now')
+    await page.getByText('Nothing of that happened lately.').waitFor()
+    const client = cluster.client()
+    await client.mkdir('/just/now', { recursive: true })
+    await client.close()
+    await page.getByText(/^mkdirs \/just\/now/).waitFor()
+    t.same(await accessibilityViolations(page), [])
+  })
+
+  t.test('the last hour is drawn, and told in words', async (t) => {
+    await page.getByRole('link', { name: 'Overview' }).click()
+    const chart = page.getByRole('img', { name: /^Latency of the namenode over the last hour/ })
+    await chart.waitFor()
+    t.match(
+      await chart.getAttribute('aria-label'),
+      /calls, 99 of 100 within now .*, at most .* [µm]s/,
+    )
+    await chart.locator('canvas').waitFor()
+    t.equal(await page.locator('.chart canvas').count(), 5)
+    t.same(await accessibilityViolations(page), [])
+    await page.getByRole('link', { name: 'Nodes' }).click()
   })
 
   t.test('a filter leaves the datanodes that match', async (t) => {
@@ -148,7 +194,7 @@ t.test('the page', { skip, timeout: 120_000 }, async (t) => {
 
   t.test('on a phone nothing is wider than the screen', async (t) => {
     await page.setViewportSize({ width: 360, height: 740 })
-    for (const area of ['Overview', 'Nodes', 'Repair', 'Files', 'Trash']) {
+    for (const area of areas) {
       await page.getByRole('link', { name: area, exact: true }).click()
       await page.getByRole('heading', { level: 1, name: area }).waitFor()
       t.equal(await page.evaluate('document.documentElement.scrollWidth'), 360, area)
