@@ -303,8 +303,11 @@ export class FileWriter {
       return
     }
     const { fs } = await namenode.call('getFileInfo', { src }, options)
-    if (fs?.fileId === this.#file.fileId && (await this.#hasLease())) {
-      await namenode.call('delete', { src, recursive: false }, options)
+    const { fileId } = this.#file
+    if (fs?.fileId === fileId && (await this.#hasLease())) {
+      // Asked for first because HDFS's namenode skips the condition; without that a late call deletes what another wrote.
+      const onlyHeld = { leaseHolder: clientName, fileId }
+      await namenode.call('delete', { src, recursive: false, ...onlyHeld }, options)
     }
   }
 

@@ -228,7 +228,11 @@ export type WriteRequest =
       readonly locations: readonly ReplicaLocation[]
     }
   | (PathRequest<'recoverLease'> & { readonly clientName: ClientName })
-  | (PathRequest<'delete'> & { readonly recursive: boolean })
+  | (PathRequest<'delete'> & {
+      readonly recursive: boolean
+      /** Only this file, and only while this client has its lease: what a writer gives up may be another's by now. */
+      readonly onlyHeld?: { readonly inodeId: InodeId; readonly by: ClientName } | undefined
+    })
   | { readonly kind: 'rename'; readonly source: string; readonly target: string }
   | {
       readonly kind: 'rename2'

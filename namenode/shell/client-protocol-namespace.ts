@@ -1,5 +1,6 @@
 import { millis } from '../../base/brand.ts'
 import { DfsError } from '../../protocol/errors.ts'
+import { clientName, inodeId } from '../../protocol/ids.ts'
 import type { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
 import type { RpcHandlers } from '../../transport/rpc-server.ts'
 import { type ClientContext, mapReply } from './client-context.ts'
@@ -26,11 +27,16 @@ export function namespaceHandlers(
         }),
         (result) => ({ result }),
       ),
-    delete: ({ src, recursive }, call) =>
-      mapReply(
-        context.executeOnce(call, { kind: 'delete', path: pathOf(src), recursive }),
+    delete: ({ src, recursive, leaseHolder, fileId }, call) => {
+      const isConditional = leaseHolder !== undefined && fileId !== undefined
+      const onlyHeld = isConditional
+        ? { by: clientName(leaseHolder), inodeId: inodeId(fileId) }
+        : undefined
+      return mapReply(
+        context.executeOnce(call, { kind: 'delete', path: pathOf(src), recursive, onlyHeld }),
         (result) => ({ result }),
-      ),
+      )
+    },
     rename: ({ src, dst }, call) =>
       mapReply(
         context.executeOnce(call, { kind: 'rename', source: pathOf(src), target: pathOf(dst) }),

@@ -110,6 +110,9 @@ export type MkdirsResponse = MessageOf<typeof mkdirsResponse>
 export const deleteRequest = message('DeleteRequest', {
   src: required(1, str),
   recursive: required(2, bool),
+  /** Ours: only the file of this id, and only while this client has its lease. HDFS skips both. */
+  leaseHolder: optional(1000, str),
+  fileId: optional(1001, u64),
 })
 export type DeleteRequest = MessageOf<typeof deleteRequest>
 

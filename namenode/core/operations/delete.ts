@@ -13,16 +13,18 @@ import { requireUnprotected } from '../protected-directories.ts'
 import type { Request } from '../requests.ts'
 import { ancestorPath, parentOf, type Resolved, resolve } from '../resolve.ts'
 
-/** False when the path does not exist, and for the root. */
+/** False when the path does not exist, for the root, and for a file that is not held as `onlyHeld` says. */
 export function deletePath(
   context: Context,
-  { path, recursive }: Request & { readonly kind: 'delete' },
+  { path, recursive, onlyHeld }: Request & { readonly kind: 'delete' },
 ): Plan<boolean> {
   const resolved = resolve(context, path, { keepsLastLink: true })
   const { last } = resolved
   requireRemovable(context, resolved)
   const parent = parentOf(resolved)
   if (last === undefined || parent === undefined) return answer(false)
+  const isOther = last.id !== onlyHeld?.inodeId || last.lease?.holder !== onlyHeld.by
+  if (onlyHeld !== undefined && isOther) return answer(false)
   if (last.kind === 'directory' && last.childCount > 0) {
     if (!recursive) {
       throw new DfsError('DIRECTORY_NOT_EMPTY', `${resolved.path} is non empty`, {

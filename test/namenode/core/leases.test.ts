@@ -433,6 +433,26 @@ eachWay('a file that closed while its recovery waited is let alone', (t, world) 
   t.equal(inodeOf(world, '/f')?.lease?.holder, writer)
 })
 
+eachWay('delete() of a file that is given up only hits the file its writer has', (t, world) => {
+  openFile(world, '/f')
+  const file = inodeOf(world, '/f')
+  if (file === undefined) throw new Error('the file is there')
+  const onlyHeld = { inodeId: file.id, by: writer }
+  const give = { kind: 'delete', path: '/f', recursive: false, onlyHeld } as const
+  t.equal(world.run({ ...give, onlyHeld: { ...onlyHeld, by: other } }), false)
+  t.equal(world.run({ ...give, onlyHeld: { ...onlyHeld, inodeId: inodeId(1) } }), false)
+  world.run({ kind: 'recoverLease', path: '/f', clientName: other })
+  t.equal(world.run(give), false, 'another client has recovered it meanwhile')
+  t.ok(inodeOf(world, '/f'))
+  openFile(world, '/g')
+  const second = inodeOf(world, '/g')
+  if (second === undefined) throw new Error('the file is there')
+  const held = { inodeId: second.id, by: writer }
+  t.equal(world.run({ ...give, path: '/g', onlyHeld: held }), true)
+  t.equal(inodeOf(world, '/g'), undefined)
+  t.equal(world.run({ ...give, path: '/g', onlyHeld: held }), false, 'there is none any more')
+})
+
 eachWay('tick() closes files past the hard limit at their last consistent length', (t, world) => {
   world.run(create('/empty'))
   const flushed = openFile(world, '/flushed')
