@@ -70,11 +70,16 @@ export class Downstream {
   #watch: TimerHandle | undefined
   readonly #acks = new DelimitedDecoder(pipelineAck)
   #listener: DownstreamListener | undefined
+  #failure: Error | undefined
   #isOver = false
 
   private constructor(socket: Socket, options: DownstreamOptions) {
     this.#socket = socket
     this.#options = options
+    // The peer may reset at any time, also while nobody listens yet or any more.
+    socket.on('error', (error) => {
+      this.#failure = error
+    })
   }
 
   /**
@@ -113,17 +118,13 @@ export class Downstream {
   listen(listener: DownstreamListener): void {
     this.#listener = listener
     const socket = this.#socket
-    let failure: Error | undefined
     socket.on('data', (bytes: Buffer) => this.#take(bytes))
     socket.on('drain', () => this.#listener?.onDrain())
     socket.on('end', () => this.#lose(undefined))
-    socket.on('error', (error) => {
-      failure = error
-    })
-    socket.on('close', () => this.#lose(failure))
+    socket.on('close', () => this.#lose(this.#failure))
     const { timers, ackTimeoutMs } = this.#options
     this.#watch = timers.every(Math.ceil(ackTimeoutMs / 32), () => this.#checkSilence())
-    if (socket.destroyed) queueMicrotask(() => this.#lose(undefined))
+    if (socket.destroyed) queueMicrotask(() => this.#lose(this.#failure))
     else socket.resume()
   }
 

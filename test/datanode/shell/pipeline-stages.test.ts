@@ -359,7 +359,7 @@ t.test('an append with other chunks than the replica has is stored in those it h
 /** A datanode further down that answers set-ups, and acknowledges as it is told. */
 class ScriptedDatanode {
   readonly packets: number[] = []
-  readonly #server = createServer((socket) => this.#serve(socket))
+  readonly #server = createServer({ allowHalfOpen: true }, (socket) => this.#serve(socket))
   #socket: Socket | undefined
   #wake: (() => void) | undefined
   #mayJoin: Promise<void> = Promise.resolve()
@@ -397,6 +397,11 @@ class ScriptedDatanode {
         this.#wake = resolve
       })
     }
+  }
+
+  /** Answers the connection with a reset, as a machine does that has forgotten it. */
+  reset(): void {
+    this.#socket?.resetAndDestroy()
   }
 
   ack(seqno: number, reply: readonly Status[], more: Partial<PipelineAck> = {}): void {
@@ -514,6 +519,21 @@ t.test('a replica taken over while its pipeline is set up is not written to', as
   const data = patternBytes(100_000)
   await finish(newer, data, 0)
   t.match(at(servers).store.find(blockId(4712)), { generationStamp: 1002, length: data.length })
+})
+
+t.test('a next node that resets the connection between two steps ends nothing else', async (t) => {
+  const servers = await startDatanodes(t, 1)
+  const data = patternBytes(1000)
+  await writeWholeBlock(servers, { blockId: 1, data })
+  const behind = await ScriptedDatanode.start(t)
+  const closing = connection(t, at(servers))
+  const stage = 'PIPELINE_CLOSE_RECOVERY' as const
+  const lengths = { min: 1000, max: 1000, newStamp: 1002 }
+  closing.startWrite({ blockId: 1, stage, ...lengths, targets: [behind.info] })
+  t.equal((await closing.response())?.status, 'SUCCESS')
+  behind.reset()
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  t.ok(await holds(t, at(servers), 1002, data), 'the datanode goes on')
 })
 
 t.test('a set-up that the network held back leaves the newer pipeline alone', async (t) => {
