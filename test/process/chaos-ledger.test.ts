@@ -2,7 +2,7 @@
 import t from 'tap'
 import { expectedBytes } from './chaos/content.ts'
 import { type LedgerLine, promisesOf } from './chaos/ledger.ts'
-import { judge } from './chaos/verdict.ts'
+import { judge, mayLackItsEnd } from './chaos/verdict.ts'
 
 type Bare<T> = T extends unknown ? Omit<T, 'atMs' | 'path'> : never
 
@@ -46,6 +46,21 @@ t.test('a file that was begun may be absent, or any beginning of what was writte
   t.equal(verdict(begun, first(100)), undefined)
   t.equal(verdict(begun, first(101)), 'corrupt')
   t.equal(verdict(begun, joined(50, 80)), 'corrupt')
+})
+
+t.test('only a file with flushed bytes that met a danger may lack its end', async (t) => {
+  const lacking = (lines: readonly Bare<LedgerLine>[], isFlushHeld: boolean): boolean => {
+    const [promise] = promisesOf(lines.map((line) => ({ ...line, path: '/f', atMs: 1 })))
+    if (promise === undefined) throw new Error('no file was begun')
+    return mayLackItsEnd({ ...promise, isFlushHeld })
+  }
+  const synced: Bare<LedgerLine>[] = [...closed.slice(0, 1), { kind: 'synced', length: 40 }]
+  const flushed: Bare<LedgerLine>[] = [...synced, { kind: 'flushed', length: 60 }]
+  t.equal(lacking(flushed, false), true)
+  t.equal(lacking(flushed, true), false, 'power was not lost since')
+  t.equal(lacking(synced, false), false, 'everything was synced')
+  t.equal(lacking([...flushed, { kind: 'closed', length: 60 }], false), false)
+  t.equal(lacking(closed.slice(0, 1), false), false, 'nothing was acknowledged')
 })
 
 t.test('flushed bytes may be lost in a danger, synced ones never', async (t) => {

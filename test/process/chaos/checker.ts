@@ -3,7 +3,7 @@
  * compares files with what was promised of them.
  */
 import { DfsClient, DfsFsError } from '../../../client/index.ts'
-import { type CheckedFile, type Finding, type FoundFile, judge } from './verdict.ts'
+import { type CheckedFile, type Finding, type FoundFile, judge, mayLackItsEnd } from './verdict.ts'
 
 export type Question =
   | { readonly kind: 'live' }
@@ -35,12 +35,12 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** Content of the file under the first of its names; undefined when there is none. */
-async function find(paths: readonly string[]): Promise<FoundFile[]> {
+/** Content of the file under each of its names; of one whose end may be nowhere, what must be there. */
+async function find(file: CheckedFile): Promise<FoundFile[]> {
   const found: FoundFile[] = []
-  for (const path of paths) {
+  for (const path of file.paths) {
     try {
-      found.push({ path, content: await client.readFile(path) })
+      found.push({ path, content: await client.readFile(path).catch(() => mustRead(file, path)) })
     } catch (error) {
       if (!isMissing(error)) throw error
     }
@@ -48,22 +48,28 @@ async function find(paths: readonly string[]): Promise<FoundFile[]> {
   return found
 }
 
+async function mustRead(file: CheckedFile, path: string): Promise<Buffer> {
+  if (!mayLackItsEnd(file)) return client.readFile(path)
+  return client.readFile(path, { end: file.syncedLength - 1 })
+}
+
 async function check(file: CheckedFile): Promise<Finding | undefined> {
   try {
-    return judge(file, await find(file.paths))
+    return judge(file, await find(file))
   } catch (error) {
     return { kind: 'unreadable', path: file.paths.join(' or '), detail: messageOf(error) }
   }
 }
 
-/** Has files closed whose writers are gone; a finding for each that stays open. */
-async function closeFile({ paths }: CheckedFile): Promise<Finding | undefined> {
-  for (const path of paths) {
+/** Has files closed whose writers are gone; a finding for each that stays open and need not. */
+async function closeFile(file: CheckedFile): Promise<Finding | undefined> {
+  for (const path of file.paths) {
     const signal = AbortSignal.timeout(closeMsMax)
     try {
       await client.recoverLease(path, { wait: true, signal })
     } catch (error) {
-      if (!isMissing(error)) return { kind: 'open', path, detail: messageOf(error) }
+      if (isMissing(error) || mayLackItsEnd(file)) continue
+      return { kind: 'open', path, detail: messageOf(error) }
     }
   }
   return undefined

@@ -20,6 +20,15 @@ export interface FoundFile {
   readonly content: Buffer
 }
 
+/**
+ * Whether the end of a file may be nowhere any more: it was only flushed, and power was lost since. The namenode cannot know
+ * that nothing of it was synced, so the file stays open then (N17).
+ */
+export function mayLackItsEnd(file: CheckedFile): boolean {
+  const { isFlushHeld, isClosed, syncedLength, flushedLength } = file
+  return !isFlushHeld && !isClosed && flushedLength > syncedLength
+}
+
 /** Compares what was found under the names of a file with what may be there; undefined when it is right. */
 export function judge(file: CheckedFile, found: readonly FoundFile[]): Finding | undefined {
   const path = file.paths.join(' or ')
