@@ -135,10 +135,7 @@ export class ReplicaLedger {
   removed(id: BlockId, storage: StorageRecord, stamp?: GenerationStamp): boolean {
     const at = this.map.find(id)
     if (at === undefined) return false
-    const isOlder =
-      stamp !== undefined &&
-      stamp < this.map.generationStamp(at) &&
-      this.map.replicaOn(at, storage.index) !== undefined
+    const isOlder = stamp !== undefined && stamp < this.#heldStamp(at, storage)
     if (isOlder || !this.#drop(at, storage)) return false
     this.#removeIfForgotten(at)
     return true
@@ -261,6 +258,16 @@ export class ReplicaLedger {
       return replica.generationStamp < known.generationStamp
     }
     return known.state === 'finalized' && replica.state !== 'finalized'
+  }
+
+  /** Stamp of the replica that a storage is known to hold; 0 without one. */
+  #heldStamp(at: Slot, storage: StorageRecord): number {
+    if (this.map.replicaOn(at, storage.index) !== undefined) return this.map.generationStamp(at)
+    const id = this.map.id(at)
+    const isHere = (replica: { readonly storage: StorageRecord }): boolean =>
+      replica.storage === storage
+    const open = this.open.find(id)?.replicas.find(isHere)
+    return open?.generationStamp ?? this.corrupt.on(id, storage)?.generationStamp ?? 0
   }
 
   /** Judges one replica and files it. */

@@ -250,6 +250,19 @@ t.test(
   },
 )
 
+t.test('that an older version is deleted takes no newer replica away', (t) => {
+  const world = new BlockWorld({ datanodes: 1 })
+  const node = world.at(0)
+  const row = world.block(1, 1, [0])
+  world.manager.blockPut(blockRow(1, 'under-construction', { stamp: 1003, length: 1000 }), 1)
+  world.event(node, 'received', 1, { stamp: 1003, length: 1500 })
+  t.same(world.event(node, 'deleted', 1, { stamp: 1002 }), [])
+  t.equal(world.manager.finalizedReplicaCount(row.id, stamp(1003), 1500), 1)
+  t.same(world.event(node, 'deleted', 1, { stamp: 1003 }), [row.id])
+  t.equal(world.manager.finalizedReplicaCount(row.id, stamp(1003), 1500), 0)
+  t.end()
+})
+
 t.test('a deletion is ordered anew for the version that its datanode says it has', (t) => {
   const world = new BlockWorld({ datanodes: 3 })
   const node = world.at(0)
