@@ -1,4 +1,6 @@
 /** The public API of the SDK, `import { DfsClient } from 'trefoil'`. Nothing else of `client/` may be imported from outside. */
+
+export type { AclEntry } from '../protocol/messages/hdfs.ts'
 export type {
   BlockStats,
   ClusterSpace,
@@ -13,7 +15,7 @@ export {
   type SetXattrOptions,
 } from './attributes.ts'
 export type { BlockLocation, ReplicaHolder } from './block-location.ts'
-export { aclEntryText, parseAclSpec } from './core/acl-spec.ts'
+export { aclEntryText, fsActions, parseAclSpec } from './core/acl-spec.ts'
 export type { RetryPolicy } from './core/retry.ts'
 export {
   decodeXattrValue,

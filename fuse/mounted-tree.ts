@@ -5,6 +5,7 @@ import { MountError } from './errno.ts'
 import type { Identities } from './identity.ts'
 import { defaultMountSettings } from './mount-settings.ts'
 import { NodeTable } from './node-table.ts'
+import { NodeXattrs, type XattrSource } from './node-xattrs.ts'
 import { OpenDirectories } from './open-directories.ts'
 import { OpenInodes } from './open-inodes.ts'
 import { SpoolMemory } from './spool.ts'
@@ -13,7 +14,10 @@ import { UserClients } from './user-clients.ts'
 /** O_ACCMODE of open(2), which Node does not name. */
 const accessModeMask = 0o3
 const permissionMask = 0o7777
+const setBits = 0o6000
 const unknownUser = 0xffffffff
+/** The kernel asks for the ACL of what it has just looked up, again and again; so long its absence is not asked for. */
+const aclFreshMs = 1000
 const copyBytes = 1024 * 1024
 /** What one call copies: a caller that is killed waits no longer than for this. */
 const copyRangeBytesMax = 16 * copyBytes
@@ -40,6 +44,12 @@ export interface Changes {
   readonly mtimeMs?: number | 'now'
 }
 
+/** Permission bits of something new, and those that its maker does not want unless a default ACL says otherwise. */
+export interface NewMode {
+  readonly mode: number
+  readonly umask: number
+}
+
 /** An entry of a directory as READDIR tells it. */
 export interface TreeEntry {
   readonly name: string
@@ -58,14 +68,16 @@ export class MountedTree {
   readonly #nodes = new NodeTable()
   readonly #files: OpenInodes
   readonly #directories = new OpenDirectories()
+  readonly #xattrs: NodeXattrs
 
   constructor({ uri, user, identities, isForOneUser = false, ...more }: TreeOptions) {
     const { cacheBytes = defaultMountSettings.cacheBytes } = more
-    // The kernel has applied the caller's umask already.
+    // Umasks are the callers'; each call brings what is left to apply of one.
     const settings = { 'fs.permissions.umask-mode': '000' }
     const create = (name?: string): DfsClient =>
       new DfsClient({ uri, settings, ...(name === undefined ? {} : { user: name }) })
     this.#identities = identities
+    this.#xattrs = new NodeXattrs(identities)
     this.#clientOfMount = create(user)
     const { user: own } = this.#clientOfMount
     this.#clients = new UserClients(create, (uid) => (isForOneUser ? own : identities.userOf(uid)))
@@ -117,17 +129,27 @@ export class MountedTree {
     return this.getattr(uid, node)
   }
 
-  async mkdir(uid: number, parent: number, name: string, mode: number): Promise<NodeAttributes> {
+  async mkdir(
+    uid: number,
+    parent: number,
+    name: string,
+    { mode, umask }: NewMode,
+  ): Promise<NodeAttributes> {
     const path = this.#nodes.childPath(parent, name)
     const status = await this.#clients.run(uid, async (client) => {
-      await client.mkdir(path, { mode: mode & permissionMask })
+      await client.mkdir(path, { mode: mode & permissionMask, umask })
       return client.lstat(path)
     })
     return this.#remember(status, parent, name)
   }
 
   /** An empty file; other kinds of nodes are refused with EPERM. */
-  async mknod(uid: number, parent: number, name: string, mode: number): Promise<NodeAttributes> {
+  async mknod(
+    uid: number,
+    parent: number,
+    name: string,
+    { mode, umask }: NewMode,
+  ): Promise<NodeAttributes> {
     if ((mode & constants.S_IFMT) !== constants.S_IFREG && (mode & constants.S_IFMT) !== 0) {
       throw new MountError(
         'EPERM',
@@ -136,10 +158,50 @@ export class MountedTree {
     }
     const path = this.#nodes.childPath(parent, name)
     const status = await this.#clients.run(uid, async (client) => {
-      await client.writeFile(path, '', { mode: mode & permissionMask, flags: 'wx' })
+      await client.writeFile(path, '', { mode: mode & permissionMask, umask, flags: 'wx' })
       return client.lstat(path)
     })
     return this.#remember(status, parent, name)
+  }
+
+  /** Takes set-user-id and set-group-id bits away, whoever writes: the kernel says when that must be. */
+  async dropSetBits(node: number): Promise<void> {
+    const { mode = 0 } = this.#nodes.get(node)
+    if ((mode & setBits) === 0) return
+    await this.#clientOfMount.chmod(this.#nodes.pathOf(node), mode & ~setBits)
+  }
+
+  /** getxattr(2). */
+  getxattr(uid: number, node: number, name: string): Promise<Buffer> {
+    return this.#withXattrs(uid, node, (source) => this.#xattrs.get(source, name))
+  }
+
+  /** listxattr(2). */
+  listxattr(uid: number, node: number): Promise<string[]> {
+    return this.#withXattrs(uid, node, (source) => this.#xattrs.list(source))
+  }
+
+  /** setxattr(2); `flags` are its own. */
+  setxattr(
+    uid: number,
+    node: number,
+    {
+      name,
+      value,
+      flags,
+    }: { readonly name: string; readonly value: Buffer; readonly flags: number },
+  ): Promise<void> {
+    return this.#withXattrs(
+      uid,
+      node,
+      (source) => this.#xattrs.set(source, name, value, flags),
+      true,
+    )
+  }
+
+  /** removexattr(2). */
+  removexattr(uid: number, node: number, name: string): Promise<void> {
+    return this.#withXattrs(uid, node, (source) => this.#xattrs.remove(source, name), true)
   }
 
   async unlink(uid: number, parent: number, name: string): Promise<void> {
@@ -204,15 +266,13 @@ export class MountedTree {
   /** Makes a file and opens it; one that exists is opened unless `flags` has O_EXCL. */
   async create(
     uid: number,
-    entry: { readonly parent: number; readonly name: string; readonly mode: number },
+    entry: NewMode & { readonly parent: number; readonly name: string },
     flags: number,
   ): Promise<{ readonly attributes: NodeAttributes; readonly handle: number }> {
-    const attributes = await this.mknod(
-      uid,
-      entry.parent,
-      entry.name,
-      entry.mode & permissionMask,
-    ).catch((error: unknown) => {
+    const attributes = await this.mknod(uid, entry.parent, entry.name, {
+      mode: entry.mode & permissionMask,
+      umask: entry.umask,
+    }).catch((error: unknown) => {
       const isThere = error instanceof DfsFsError && error.code === 'EEXIST'
       if (!isThere || (flags & constants.O_EXCL) !== 0) throw error
       return this.lookup(uid, entry.parent, entry.name)
@@ -372,7 +432,28 @@ export class MountedTree {
     return this.#attributes(status, this.#nodes.remember(status.inode, parent, name).id)
   }
 
+  #withXattrs<T>(
+    uid: number,
+    node: number,
+    action: (source: XattrSource) => Promise<T>,
+    isChange = false,
+  ): Promise<T> {
+    const known = this.#nodes.get(node)
+    const { acl } = known
+    const isFresh = acl !== undefined && performance.now() - acl.seenAtMs < aclFreshMs
+    if (isChange) delete known.acl
+    const path = this.#nodes.pathOf(node)
+    const hasAcl = isFresh ? acl.isThere : undefined
+    return this.#clients.run(uid, (client) => action({ client, path, hasAcl }))
+  }
+
   #attributes(status: FileStatus, node: number): NodeAttributes {
+    const acl = { isThere: status.hasAcl, seenAtMs: performance.now() }
+    const known = this.#nodes.find(node)
+    if (known !== undefined) {
+      known.acl = acl
+      known.mode = status.mode
+    }
     const attributes = attributesOf(status, node, this.#identities)
     const open = this.#files.of(node)
     const unpublished = open?.unpublished

@@ -134,12 +134,12 @@ class PathHandlers {
       },
       mknod: (path, mode, _device, done) =>
         answer(
-          this.#make(path, ({ parent, name }) => tree.mknod(uid, parent, name, mode)),
+          this.#make(path, ({ parent, name }) => tree.mknod(uid, parent, name, { mode, umask: 0 })),
           done,
         ),
       mkdir: (path, mode, done) =>
         answer(
-          this.#make(path, ({ parent, name }) => tree.mkdir(uid, parent, name, mode)),
+          this.#make(path, ({ parent, name }) => tree.mkdir(uid, parent, name, { mode, umask: 0 })),
           done,
         ),
       unlink: (path, done) =>
@@ -243,7 +243,7 @@ class PathHandlers {
 
   async #create(path: string, mode: number): Promise<number> {
     const { attributes, handle } = await this.#paths.within(path, ({ parent, name }) =>
-      this.#tree.create(this.#uid, { parent, name, mode }, readWrite),
+      this.#tree.create(this.#uid, { parent, name, mode, umask: 0 }, readWrite),
     )
     this.#nodeByHandle.set(handle, attributes.node)
     return handle

@@ -11,6 +11,10 @@ export interface Node {
   name: string
   /** Times the kernel was told of it and has not forgotten. */
   lookups: number
+  /** Permission bits when it was last seen. */
+  mode?: number
+  /** Whether the inode had entries in an ACL, and when that was seen, in the milliseconds of `performance.now()`. */
+  acl?: { readonly isThere: boolean; readonly seenAtMs: number }
 }
 
 /**
@@ -39,6 +43,10 @@ export class NodeTable {
     const node = this.#byId.get(id)
     if (node === undefined) throw new MountError('ESTALE', `No inode has the number ${id}`)
     return node
+  }
+
+  find(id: number): Node | undefined {
+    return this.#byId.get(id)
   }
 
   /** Notes where an inode was seen, and that the kernel is told of it. */

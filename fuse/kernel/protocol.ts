@@ -1,8 +1,8 @@
-/** Numbers of FUSE's kernel protocol, version 7.31 as `include/uapi/linux/fuse.h` has it. All integers are in the machine's order: little endian. */
+/** Numbers of FUSE's kernel protocol, version 7.33 as `include/uapi/linux/fuse.h` has it. All integers are in the machine's order: little endian. */
 
 export const protocolMajor = 7
 /** Newer kernels speak what this minor version says. */
-export const protocolMinor = 31
+export const protocolMinor = 33
 export const rootNodeId = 1
 /** Largest payload of a read or write request. */
 export const transferBytesMax = 1024 * 1024
@@ -27,6 +27,10 @@ export const opcodes = {
   statfs: 17,
   release: 18,
   fsync: 20,
+  setxattr: 21,
+  getxattr: 22,
+  listxattr: 23,
+  removexattr: 24,
   flush: 25,
   init: 26,
   opendir: 27,
@@ -54,6 +58,7 @@ export const setattrBits = {
   handle: 1 << 6,
   atimeNow: 1 << 7,
   mtimeNow: 1 << 8,
+  killSetBits: 1 << 11,
 } as const
 
 /** Bits of the INIT request and reply. */
@@ -61,12 +66,18 @@ export const initBits = {
   asyncRead: 1 << 0,
   atomicTruncate: 1 << 3,
   bigWrites: 1 << 5,
+  /** The umask comes with what is made, unapplied. */
+  dontMask: 1 << 6,
   autoInvalidateData: 1 << 12,
   readdirplus: 1 << 13,
   readdirplusAuto: 1 << 14,
   asyncDirectIo: 1 << 15,
   parallelDirectoryOperations: 1 << 18,
+  /** The kernel asks for access control lists and checks rights by them. */
+  posixAcl: 1 << 20,
   maxPages: 1 << 22,
+  /** Set-user-id bits go when the requests say so; without it the kernel asks for security.capability before every write. */
+  handleKillprivV2: 1 << 28,
 } as const
 
 /** What this program asks of a kernel that offers it. */
@@ -74,6 +85,10 @@ export const wantedInitBits = Object.values(initBits).reduce((bits, bit) => bits
 
 /** Bit of `fuse_write_in.write_flags`: pages of a mapping or the like, at any offset, through any handle of the file. */
 export const writeCache = 1
+/** Another one: the writer may not keep set-user-id and set-group-id bits. */
+export const writeKillSetBits = 1 << 2
+/** Bit of `fuse_open_in.open_flags`: opening with O_TRUNC takes set-user-id and set-group-id bits away. */
+export const openKillSetBits = 1
 
 /** Bits of `fuse_fallocate_in.mode`, as fallocate(2) has them; without any, a file is made long enough. */
 export const fallocateBits = {

@@ -1,4 +1,5 @@
 import type { NodeAttributes } from '../attributes.ts'
+import { MountError } from '../errno.ts'
 import {
   initBits,
   protocolMajor,
@@ -87,6 +88,20 @@ export function writeReply(size: number): Buffer {
   const reply = Buffer.alloc(8)
   reply.writeUInt32LE(size, 0)
   return reply
+}
+
+/**
+ * Answer of GETXATTR and LISTXATTR: `fuse_getxattr_out` with the length when `size` is 0, else the bytes.
+ * @throws MountError ERANGE when they are more than `size`
+ */
+export function xattrReply(bytes: Buffer, size: number): Buffer {
+  if (size === 0) {
+    const reply = Buffer.alloc(8)
+    reply.writeUInt32LE(bytes.length, 0)
+    return reply
+  }
+  if (bytes.length <= size) return bytes
+  throw new MountError('ERANGE', `${bytes.length} bytes do not fit into ${size}`)
 }
 
 /** `fuse_kstatfs`, in units of `blockSize`. */

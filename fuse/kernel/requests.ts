@@ -1,4 +1,4 @@
-import { opcodes, setattrBits, writeCache } from './protocol.ts'
+import { opcodes, openKillSetBits, setattrBits, writeCache, writeKillSetBits } from './protocol.ts'
 
 /** What every request begins with: `fuse_in_header`, 40 bytes. */
 export interface RequestHeader {
@@ -40,8 +40,26 @@ export type RequestBody =
       readonly kind: 'getattr' | 'statfs' | 'destroy' | 'symlink' | 'link' | 'fsyncdir'
     }
   | { readonly kind: 'interrupt'; readonly unique: bigint }
-  | { readonly kind: 'setattr'; readonly changes: AttributeChanges }
-  | { readonly kind: 'mkdir' | 'mknod'; readonly name: string; readonly mode: number }
+  | {
+      readonly kind: 'setattr'
+      readonly changes: AttributeChanges
+      readonly killsSetBits: boolean
+    }
+  | {
+      readonly kind: 'mkdir' | 'mknod'
+      readonly name: string
+      readonly mode: number
+      readonly umask: number
+    }
+  | {
+      readonly kind: 'setxattr'
+      readonly name: string
+      readonly value: Buffer
+      readonly flags: number
+    }
+  | { readonly kind: 'getxattr'; readonly name: string; readonly size: number }
+  | { readonly kind: 'listxattr'; readonly size: number }
+  | { readonly kind: 'removexattr'; readonly name: string }
   | {
       readonly kind: 'rename'
       readonly name: string
@@ -49,12 +67,17 @@ export type RequestBody =
       readonly newName: string
       readonly flags: number
     }
-  | { readonly kind: 'open' | 'opendir'; readonly flags: number }
+  | {
+      readonly kind: 'open' | 'opendir'
+      readonly flags: number
+      readonly killsSetBits: boolean
+    }
   | {
       readonly kind: 'create'
       readonly name: string
       readonly flags: number
       readonly mode: number
+      readonly umask: number
     }
   | {
       readonly kind: 'read' | 'readdir' | 'readdirplus'
@@ -69,6 +92,7 @@ export type RequestBody =
       readonly bytes: Buffer
       /** The offset counts whatever the handle was opened with. */
       readonly isFromCache: boolean
+      readonly killsSetBits: boolean
     }
   | {
       readonly kind: 'fallocate'
@@ -205,7 +229,11 @@ const named =
   (fields) => ({ kind, name: fields.name(0) })
 const opened =
   (kind: 'open' | 'opendir'): Decode =>
-  (fields) => ({ kind, flags: fields.u32(0) })
+  (fields) => ({
+    kind,
+    flags: fields.u32(0),
+    killsSetBits: (fields.u32(4) & openKillSetBits) !== 0,
+  })
 const handled =
   (kind: 'flush' | 'fsync' | 'release' | 'releasedir'): Decode =>
   (fields) => ({ kind, handle: fields.u64(0) })
@@ -239,8 +267,28 @@ const decoders = new Map<number, Decode>([
   [opcodes.setattr, setattr],
   [opcodes.symlink, plain('symlink')],
   [opcodes.link, plain('link')],
-  [opcodes.mknod, (fields) => ({ kind: 'mknod', mode: fields.u32(0), name: fields.name(16) })],
-  [opcodes.mkdir, (fields) => ({ kind: 'mkdir', mode: fields.u32(0), name: fields.name(8) })],
+  [
+    opcodes.mknod,
+    (fields) => ({
+      kind: 'mknod',
+      mode: fields.u32(0),
+      umask: fields.u32(8),
+      name: fields.name(16),
+    }),
+  ],
+  [
+    opcodes.mkdir,
+    (fields) => ({
+      kind: 'mkdir',
+      mode: fields.u32(0),
+      umask: fields.u32(4),
+      name: fields.name(8),
+    }),
+  ],
+  [opcodes.setxattr, setxattr],
+  [opcodes.getxattr, (fields) => ({ kind: 'getxattr', size: fields.u32(0), name: fields.name(8) })],
+  [opcodes.listxattr, (fields) => ({ kind: 'listxattr', size: fields.u32(0) })],
+  [opcodes.removexattr, (fields) => ({ kind: 'removexattr', name: fields.name(0) })],
   [opcodes.unlink, named('unlink')],
   [opcodes.rmdir, named('rmdir')],
   [opcodes.rename, (fields) => rename(fields, 8, 0)],
@@ -253,6 +301,7 @@ const decoders = new Map<number, Decode>([
       kind: 'create',
       flags: fields.u32(0),
       mode: fields.u32(4),
+      umask: fields.u32(8),
       name: fields.name(16),
     }),
   ],
@@ -267,6 +316,7 @@ const decoders = new Map<number, Decode>([
       offset: fields.u64(8),
       bytes: fields.bytes(40, fields.u32(16)),
       isFromCache: (fields.u32(20) & writeCache) !== 0,
+      killsSetBits: (fields.u32(20) & writeKillSetBits) !== 0,
     }),
   ],
   [
@@ -303,6 +353,13 @@ function rename(fields: Fields, namesAt: number, flags: number): RequestBody {
   return { kind: 'rename', newParent: fields.u64(0), name, newName, flags }
 }
 
+function setxattr(fields: Fields): RequestBody {
+  const size = fields.u32(0)
+  const name = fields.name(8)
+  const value = fields.bytes(8 + Buffer.byteLength(name) + 1, size)
+  return { kind: 'setxattr', flags: fields.u32(4), name, value: Buffer.from(value) }
+}
+
 function batchForget(fields: Fields): RequestBody {
   const count = fields.u32(0)
   fields.bytes(8, count * 16)
@@ -319,6 +376,7 @@ function setattr(fields: Fields): RequestBody {
   fields.bytes(0, 88)
   return {
     kind: 'setattr',
+    killsSetBits: has(setattrBits.killSetBits),
     changes: {
       ...(has(setattrBits.size) ? { size: fields.u64(16) } : {}),
       ...(has(setattrBits.atime)

@@ -14,6 +14,7 @@ import {
   statfsReply,
   type Validity,
   writeReply,
+  xattrReply,
 } from './replies.ts'
 import {
   BadRequest,
@@ -81,6 +82,7 @@ export class KernelSession {
   async #answer(header: RequestHeader, body: RequestBody): Promise<Buffer | undefined> {
     const { uid, node } = header
     const tree = this.#tree
+    if ('killsSetBits' in body && body.killsSetBits) await tree.dropSetBits(node)
     switch (body.kind) {
       case 'init':
         if (body.major !== protocolMajor)
@@ -99,9 +101,21 @@ export class KernelSession {
       case 'setattr':
         return attributesReply(await tree.setattr(uid, node, body.changes), this.#validity)
       case 'mkdir':
-        return entryReply(await tree.mkdir(uid, node, body.name, body.mode), this.#validity)
+        return entryReply(await tree.mkdir(uid, node, body.name, body), this.#validity)
       case 'mknod':
-        return entryReply(await tree.mknod(uid, node, body.name, body.mode), this.#validity)
+        return entryReply(await tree.mknod(uid, node, body.name, body), this.#validity)
+      case 'getxattr':
+        return xattrReply(await tree.getxattr(uid, node, body.name), body.size)
+      case 'listxattr': {
+        const names = await tree.listxattr(uid, node)
+        return xattrReply(Buffer.from(names.map((name) => `${name}\0`).join('')), body.size)
+      }
+      case 'setxattr':
+        await tree.setxattr(uid, node, body)
+        return noBytes
+      case 'removexattr':
+        await tree.removexattr(uid, node, body.name)
+        return noBytes
       case 'unlink':
         await tree.unlink(uid, node, body.name)
         return noBytes
@@ -113,8 +127,8 @@ export class KernelSession {
       case 'open':
         return openReply(await tree.open(uid, node, body.flags))
       case 'create': {
-        const { name, mode, flags } = body
-        const made = await tree.create(uid, { parent: node, name, mode }, flags)
+        const { name, mode, umask, flags } = body
+        const made = await tree.create(uid, { parent: node, name, mode, umask }, flags)
         return createReply(made.attributes, made.handle, this.#validity)
       }
       case 'read': {

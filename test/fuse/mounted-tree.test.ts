@@ -31,7 +31,11 @@ t.test('a tree of a cluster', async (t) => {
     await cluster.stop()
   })
   const make = async (name: string, content: string): Promise<{ node: number; handle: number }> => {
-    const made = await tree.create(uid, { parent: root, name, mode: 0o644 }, O_RDWR | O_CREAT)
+    const made = await tree.create(
+      uid,
+      { parent: root, name, mode: 0o644, umask: 0 },
+      O_RDWR | O_CREAT,
+    )
     if (content !== '') await tree.write(made.handle, Buffer.from(content), 0)
     return { node: made.attributes.node, handle: made.handle }
   }
@@ -72,11 +76,19 @@ t.test('a tree of a cluster', async (t) => {
   t.test('names that exist, and kinds that differ', async (t) => {
     const { handle } = await make('one', '1')
     await tree.release(handle)
-    await tree.mkdir(uid, root, 'directory', 0o755)
+    await tree.mkdir(uid, root, 'directory', { mode: 0o755, umask: 0 })
     const at = (name: string): { parent: number; name: string } => ({ parent: root, name })
-    await refused(t, 'EEXIST', tree.create(uid, { ...at('one'), mode: 0o644 }, O_RDWR | O_EXCL))
-    await refused(t, 'EEXIST', tree.mkdir(uid, root, 'directory', 0o755))
-    await refused(t, 'EPERM', tree.mknod(uid, root, 'pipe', constants.S_IFIFO | 0o644))
+    await refused(
+      t,
+      'EEXIST',
+      tree.create(uid, { ...at('one'), mode: 0o644, umask: 0 }, O_RDWR | O_EXCL),
+    )
+    await refused(t, 'EEXIST', tree.mkdir(uid, root, 'directory', { mode: 0o755, umask: 0 }))
+    await refused(
+      t,
+      'EPERM',
+      tree.mknod(uid, root, 'pipe', { mode: constants.S_IFIFO | 0o644, umask: 0 }),
+    )
     await refused(t, 'EISDIR', tree.rename(uid, at('one'), at('directory'), false))
     await refused(t, 'ENOTDIR', tree.rename(uid, at('directory'), at('one'), false))
     await refused(t, 'EEXIST', tree.rename(uid, at('one'), at('directory'), true))
@@ -108,7 +120,7 @@ t.test('a tree of a cluster', async (t) => {
       })
       try {
         const { node: parent } = await theirs.lookup(uid, root, 'shared')
-        const entry = { parent, name: 'object', mode: 0o444 }
+        const entry = { parent, name: 'object', mode: 0o444, umask: 0 }
         const { handle } = await theirs.create(uid, entry, O_RDWR | O_CREAT)
         await theirs.write(handle, Buffer.from('abc'), 0)
         await theirs.release(handle)

@@ -1,7 +1,13 @@
 /** The kernel's requests and our replies, by bytes laid out as `include/uapi/linux/fuse.h` has them. */
 import fc from 'fast-check'
 import t from 'tap'
-import { opcodes, setattrBits, writeCache } from '../../../fuse/kernel/protocol.ts'
+import {
+  opcodes,
+  openKillSetBits,
+  setattrBits,
+  writeCache,
+  writeKillSetBits,
+} from '../../../fuse/kernel/protocol.ts'
 import {
   attributesReply,
   createReply,
@@ -10,6 +16,7 @@ import {
   initReply,
   replyHeader,
   statfsReply,
+  xattrReply,
 } from '../../../fuse/kernel/replies.ts'
 import { BadRequest, decodeRequest, type RequestBody } from '../../../fuse/kernel/requests.ts'
 
@@ -64,8 +71,28 @@ t.test('requests are decoded field by field', async (t) => {
     kind: 'create',
     flags: 0x8042,
     mode: 0o100644,
+    umask: 0o22,
     name: 'f',
   })
+  t.same(bodyOf(opcodes.mkdir, u32(0o777, 0o27), Buffer.from('d\0')), {
+    ...{ kind: 'mkdir', mode: 0o777, umask: 0o27, name: 'd' },
+  })
+  t.same(bodyOf(opcodes.mknod, u32(0o100666, 0, 0o27, 0), Buffer.from('n\0')), {
+    ...{ kind: 'mknod', mode: 0o100666, umask: 0o27, name: 'n' },
+  })
+  const attribute = Buffer.from('user.ü\0\0\xff', 'utf8')
+  t.same(bodyOf(opcodes.setxattr, u32(attribute.length - 8, 1), attribute), {
+    kind: 'setxattr',
+    ...{ name: 'user.ü', flags: 1, value: attribute.subarray(8) },
+  })
+  t.same(bodyOf(opcodes.getxattr, u32(7, 0), Buffer.from('user.a\0')), {
+    ...{ kind: 'getxattr', size: 7, name: 'user.a' },
+  })
+  t.same(bodyOf(opcodes.listxattr, u32(7, 0)), { kind: 'listxattr', size: 7 })
+  t.same(bodyOf(opcodes.removexattr, Buffer.from('user.a\0')), {
+    ...{ kind: 'removexattr', name: 'user.a' },
+  })
+  t.match(bodyOf(opcodes.open, u32(2, openKillSetBits)), { flags: 2, killsSetBits: true })
   t.same(bodyOf(opcodes.read, u64(11, 2 ** 40), u32(4096, 0), u64(0), u32(0, 0)), {
     kind: 'read',
     handle: 11,
@@ -78,12 +105,16 @@ t.test('requests are decoded field by field', async (t) => {
     offset: 12,
     bytes: Buffer.from('abc'),
     isFromCache: false,
+    killsSetBits: false,
   })
   t.match(
     bodyOf(opcodes.write, u64(11, 12), u32(0, writeCache), u64(0), u32(0, 0)),
-    { isFromCache: true },
+    { isFromCache: true, killsSetBits: false },
     'pages of a mapping are placed',
   )
+  t.match(bodyOf(opcodes.write, u64(11, 12), u32(0, writeKillSetBits), u64(0), u32(0, 0)), {
+    killsSetBits: true,
+  })
   t.same(bodyOf(opcodes.fallocate, u64(11, 12, 13), u32(3, 0)), {
     ...{ kind: 'fallocate', handle: 11, offset: 12, length: 13, mode: 3 },
   })
@@ -104,13 +135,17 @@ t.test('setattr takes what its bits name, times before 1970 too', async (t) => {
     u32(500_000_000, 123_999_999, 0, 0o104755, 0, 8, 9, 0),
   ]
   const { mode, uid, gid, size, atime, mtime, atimeNow } = setattrBits
-  t.same(bodyOf(opcodes.setattr, ...fields(0)), { kind: 'setattr', changes: {} })
+  t.same(bodyOf(opcodes.setattr, ...fields(0)), {
+    ...{ kind: 'setattr', changes: {}, killsSetBits: false },
+  })
   t.same(bodyOf(opcodes.setattr, ...fields(mode | uid | gid | size | atime | mtime)), {
     kind: 'setattr',
+    killsSetBits: false,
     changes: { mode: 0o4755, uid: 8, gid: 9, size: 77, atimeMs: -1500, mtimeMs: 1_600_000_000_123 },
   })
   t.same(bodyOf(opcodes.setattr, ...fields(atime | atimeNow)), {
     kind: 'setattr',
+    killsSetBits: false,
     changes: { atimeMs: 'now' },
   })
 })
@@ -138,7 +173,18 @@ t.test('what is no request is refused, with its number where that is known', asy
       .message,
     /cut off/,
   )
+  t.match(
+    refused(request(opcodes.setxattr, u32(9, 0), Buffer.from('user.a\0abc'))).message,
+    /cut off/,
+  )
   t.match(refused(request(opcodes.batchForget, u32(0xffff, 0), u64(1, 1))).message, /cut off/)
+})
+
+t.test('attributes are told by length first, and refused where they do not fit', async (t) => {
+  const bytes = Buffer.from('value')
+  t.same(xattrReply(bytes, 0), u32(5, 0))
+  t.same(xattrReply(bytes, 5), bytes)
+  t.throws(() => xattrReply(bytes, 4), { code: 'ERANGE' })
 })
 
 t.test('no bytes make the decoder fail in another way', async () => {
@@ -186,7 +232,7 @@ t.test('replies are laid out as the kernel reads them', async (t) => {
   t.same(statfs, Buffer.concat([u64(10, 3, 3, 0, 0), u32(4096, 255, 4096, 0, 0, 0, 0, 0, 0, 0)]))
   const init = initReply({ minor: 45, flags: 0xffffffff, maxReadahead: 131_072 })
   t.equal(init.length, 64)
-  t.equal(init.readUInt32LE(4), 31, 'a newer kernel is asked for the version we know')
+  t.equal(init.readUInt32LE(4), 33, 'a newer kernel is asked for the version we know')
   t.equal(
     init.readUInt32LE(12) & (1 << 16),
     0,
