@@ -21,6 +21,8 @@ export interface OpenOptions {
   readonly signal?: AbortSignal | undefined
   /** First byte that will be read: the blocks before it are not asked for. */
   readonly from?: number | undefined
+  /** Bytes from there whose blocks are asked for at once; others when they are needed. */
+  readonly span?: number | undefined
 }
 
 /** Bytes of locations that are asked for at least; HDFS's clients ask for ten blocks. */
@@ -62,9 +64,9 @@ export class LocatedFile {
   static async open(
     context: ClientContext,
     path: string,
-    { signal, from = 0 }: OpenOptions = {},
+    { signal, from = 0, span = locationSpanBytes }: OpenOptions = {},
   ): Promise<LocatedFile> {
-    const wanted = { offset: from, length: locationSpanBytes, signal }
+    const wanted = { offset: from, length: span, signal }
     const locations = await locate(context, path, wanted)
     const { lastBlock, fileLength, underConstruction: isOpen } = locations
     const blocks = locations.blocks.map((located) => placed(located))

@@ -34,7 +34,7 @@ export interface RewriteOptions extends VerbOptions {
 const attemptsMax = 25
 const pausePerAttemptMs = 10
 /** Small changes cut large blocks down to that; of very large files to more, so that their blocks stay few. */
-const unitBytesMin = 1024 * 1024
+const unitBytesMin = 256 * 1024
 const unitsPerFileMax = limits.blocksPerFileMax / 2
 const copyBytes = 1024 * 1024
 
@@ -92,7 +92,9 @@ class Rewrite {
     const first = Math.min(changed.ranges[0]?.start ?? options.length, options.length)
     const from = Math.max(0, Math.min(first, status.size - 1))
     const { signal } = options
-    const reader = await FileReader.open(this.#context, path, { from, signal })
+    const last = options.length < status.size ? status.size : (changed.ranges.at(-1)?.end ?? 0)
+    const span = Math.max(1, last - from)
+    const reader = await FileReader.open(this.#context, path, { from, span, signal })
     const { length: lengthBefore, isOpen } = reader.file
     if (isOpen) {
       throw new DfsError(

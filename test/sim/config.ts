@@ -31,6 +31,7 @@ export const operationKinds = [
   'append',
   'truncate',
   'concat',
+  'splice',
   'fight',
   'read',
   'delete',
@@ -83,6 +84,7 @@ export interface SimConfig {
 const mebibyte = 1024 * 1024
 /** Keeps the draw of drains apart from the others. */
 const drainSalt = 3
+const spliceSalt = 0x5b11ce
 const balanceSalt = 11
 const damageSalt = 17
 /** So much that no datanode ever differs from the average. */
@@ -110,7 +112,7 @@ const faultWeights: Weights<FaultKind> = {
   'jump-clock': 3,
   'crash-client': 8,
 }
-const operationWeights: Weights<OperationKind> = {
+const operationWeights: Weights<Exclude<OperationKind, 'splice'>> = {
   write: 30,
   append: 12,
   truncate: 6,
@@ -145,7 +147,7 @@ function drawWithEndlessDisks(seed: number): SimConfig {
     datanodes,
     clients: between(1, isBig ? 3 : 2),
     operationsPerClient: isBig ? between(10, 30) : between(4, 12),
-    operations: varied(prng, operationWeights),
+    operations: { ...varied(prng, operationWeights), splice: drawSplices(seed) },
     thinkMsMax: between(1, 600),
     replication: between(2, 3),
     blockBytes: mebibyte,
@@ -190,6 +192,12 @@ function drawWithEndlessDisks(seed: number): SimConfig {
 function drawDrains(seed: number): number {
   const prng = new Prng(seed + drainSalt)
   return prng.chance(1, 4) ? 2_000 + prng.below(10_000) : 0
+}
+
+/** In every fourth cluster blocks are exchanged. Drawn apart, too. */
+function drawSplices(seed: number): number {
+  const prng = new Prng(seed + spliceSalt)
+  return prng.chance(1, 4) ? 4 + prng.below(20) : 0
 }
 
 /** In every fourth cluster a few blocks more than elsewhere are too many for a datanode. Drawn apart, too. */

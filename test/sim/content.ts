@@ -71,6 +71,18 @@ export function beginningOf(content: Content, length: number): Content {
   return blocks
 }
 
+/** What is behind the first `length` bytes of a content. */
+export function restOf(content: Content, length: number): Content {
+  const blocks: (readonly Stretch[])[] = []
+  let left = length
+  for (const block of content) {
+    const cut = Math.min(left, lengthOf(block))
+    if (cut < lengthOf(block)) blocks.push(sliceOf(block, cut, lengthOf(block)))
+    left -= cut
+  }
+  return blocks
+}
+
 /** Bytes of one origin without a gap, wherever the borders of blocks and packets are. */
 interface Run {
   readonly source: number

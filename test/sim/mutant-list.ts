@@ -193,6 +193,20 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'splice: exchange without comparing',
+    file: 'namenode/core/operations/splice.ts',
+    search: '  return removed.every((block, at) => isSameBlock(before[index + at], block))',
+    replace: '  return index + removed.length <= before.length',
+    seed: 152,
+  },
+  {
+    name: 'splice: let the places of blocks that are gone stay taken',
+    file: 'namenode/core/operations/splice.ts',
+    search: 'index: isFreeing ? end : noPlace',
+    replace: 'index: isFreeing ? noPlace : noPlace',
+    seed: 38,
+  },
+  {
     name: 'rename: overwrite though it may not',
     file: 'namenode/core/operations/rename.ts',
     search: '  if (!overwrite) {',

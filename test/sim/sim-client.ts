@@ -2,7 +2,7 @@ import { Prng } from '../../base/prng.ts'
 import { Suspects } from '../../client/core/read-plan.ts'
 import { decideCallRetry, type RetryPolicy } from '../../client/core/retry.ts'
 import { DfsError, isDfsError } from '../../protocol/errors.ts'
-import type { EncodableRequestOf, MethodsOf, ResponseOf } from '../../protocol/message.ts'
+import type { EncodableRequestOf, MethodsOf, ResponseOf, Service } from '../../protocol/message.ts'
 import { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
 import { LostCall, type Peer, type StreamEnd } from './network.ts'
 import type { PipelineMessage } from './pipeline-messages.ts'
@@ -12,7 +12,7 @@ import { simUser } from './sim-namenode.ts'
 import { SimRpcClient } from './sim-rpc.ts'
 
 type Protocol = typeof clientNamenodeProtocol
-type MethodName = Extract<keyof MethodsOf<Protocol>, string>
+type MethodName = keyof MethodsOf<Protocol> & string
 
 const patience: RetryPolicy = { totalMs: 60_000, firstDelayMs: 50, delayMsMax: 2_000 }
 const suspectMs = 10_000
@@ -20,7 +20,7 @@ const leaseRenewalMs = 3_000
 /** After an operation of unknown outcome: by then every stray request has arrived or is dead. */
 export const strayPauseMs = 15_000
 /** Calls that the namenode may do twice: repeatable ones, and those that changed nothing the first time. */
-const forgotten: ReadonlySet<MethodName> = new Set([
+const forgotten: ReadonlySet<string> = new Set<MethodName>([
   'mkdirs',
   'delete',
   'truncate',
@@ -74,17 +74,26 @@ export class SimClient {
   }
 
   /** Calls the namenode. @throws {@link DfsError} its error; OUTCOME_UNKNOWN when the call may have happened nevertheless */
-  async call<N extends MethodName>(
+  call<N extends MethodName>(
     method: N,
     request: EncodableRequestOf<Protocol, N>,
   ): Promise<ResponseOf<Protocol, N>> {
+    return this.callService(clientNamenodeProtocol, method, request)
+  }
+
+  /** As {@link call}, of a method of another protocol. */
+  async callService<M, N extends keyof MethodsOf<Service<M>> & string>(
+    service: Service<M>,
+    method: N,
+    request: EncodableRequestOf<Service<M>, N>,
+  ): Promise<ResponseOf<Service<M>, N>> {
     const startedAt = this.now
     const callId = this.#rpc.nextCallId()
     let mayArrive = false
     for (let attempt = 1; ; attempt += 1) {
       try {
         const retry = { callId, retryCount: attempt - 1 }
-        const reply = await this.#rpc.call(clientNamenodeProtocol, method, request, { retry })
+        const reply = await this.#rpc.call(service, method, request, { retry })
         // What is not remembered is done again when a stray attempt arrives.
         if (mayArrive && forgotten.has(method)) await this.pause(strayPauseMs)
         return reply

@@ -9,8 +9,10 @@ import { DatanodeService } from '../../namenode/shell/datanode-protocol.ts'
 import { DatanodeTraffic } from '../../namenode/shell/datanode-traffic.ts'
 import { Groups } from '../../namenode/shell/groups.ts'
 import { Namenode } from '../../namenode/shell/namenode.ts'
+import { posixHandlers } from '../../namenode/shell/posix-protocol.ts'
 import { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
 import { datanodeProtocol } from '../../protocol/messages/datanode-namenode.ts'
+import { posixProtocol } from '../../protocol/messages/posix.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import { MemoryNamespaceStore } from '../support/memory-namespace-store.ts'
 import type { SimConfig } from './config.ts'
@@ -137,6 +139,7 @@ export class SimNamenode {
     const datanodes = new DatanodeService(context, logger, new DatanodeTraffic())
     const server = new SimRpcServer({ name: 'nn', life })
     server.register(clientNamenodeProtocol, clientHandlers(context))
+    server.register(posixProtocol, posixHandlers(context))
     server.register(datanodeProtocol, datanodes.handlers())
     server.onConnectionClosed((connection) => {
       datanodes.connectionClosed(connection)

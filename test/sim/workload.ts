@@ -1,5 +1,6 @@
 import { unreachable } from '../../base/assert.ts'
 import { type DfsError, isDfsError } from '../../protocol/errors.ts'
+import { posixProtocol } from '../../protocol/messages/posix.ts'
 import { operationKinds, pickKind, type SimConfig } from './config.ts'
 import {
   beginningOf,
@@ -9,6 +10,7 @@ import {
   drawPackets,
   isPrefix,
   isSame,
+  restOf,
 } from './content.ts'
 import {
   absent,
@@ -20,6 +22,7 @@ import {
 import { lengthOf } from './replica-disk.ts'
 import { SimClient, strayPauseMs } from './sim-client.ts'
 import { appendFile, type DrawnContent, readFile, truncateFile, writeFile } from './sim-files.ts'
+import { drawSplice } from './sim-splice.ts'
 
 /** Files do not grow beyond this many blocks by being put together. */
 const concatBlocksMax = 6
@@ -89,6 +92,8 @@ export class Workload {
         return this.#truncate(this.#drawKnownFile())
       case 'concat':
         return this.#concat()
+      case 'splice':
+        return this.#splice()
       case 'fight':
         return this.#fight(this.#drawFile())
       case 'delete':
@@ -211,6 +216,34 @@ export class Workload {
       isAtomic: true,
       action: () => this.#client.call('concat', { trg: target, srcs: [source] }),
       certain: () => joined,
+    })
+  }
+
+  /** Has some blocks of a file give way to those of another one. */
+  async #splice(): Promise<void> {
+    const target = this.#drawKnownFile()
+    const source = this.#drawFile()
+    if (this.#known(target) === undefined || source === target) return this.#read(target)
+    await this.#write(source)
+    const [before, taken] = [this.#known(target), this.#known(source)]
+    if (before === undefined || taken === undefined) return
+    const draft = await drawSplice(this.#client, target, source)
+    if (draft === undefined || draft.blocksAfter > concatBlocksMax) return this.#read(target)
+    const { start, end } = draft
+    const content: Content = [...beginningOf(before, start), ...taken, ...restOf(before, end)]
+    const exchanged: Changes = new Map<string, readonly Expectation[]>([
+      [target, [{ kind: 'file', content }]],
+      [source, [absent]],
+    ])
+    await this.#operate({
+      name: `splice ${target} ${source}`,
+      possible: exchanged,
+      isAtomic: true,
+      action: () => this.#client.callService(posixProtocol, 'splice', draft.request),
+      certain: () => {
+        if (draft.isStale) this.#witness.violation(`${target} gave blocks away that were not named`)
+        return exchanged
+      },
     })
   }
 
