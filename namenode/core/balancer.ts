@@ -111,8 +111,9 @@ export class Balancer {
     const earned = this.#budgetBytes + (this.#bytesPerSecond * sinceMs) / 1000
     this.#budgetBytes = Math.min(earned, (this.#bytesPerSecond * burstMs) / 1000)
     if (!this.#isEnabled || this.#budgetBytes <= 0 || this.#isRepairing()) return
-    const { flows } = this.#plan()
-    if (flows.length > 0) this.#start(now, flows)
+    const fills = this.#fills()
+    const plan = this.#plan(fills)
+    if (plan.flows.length > 0) this.#start(now, new OpenFlows(plan, fills))
   }
 
   view(): BalanceView {
@@ -185,12 +186,8 @@ export class Balancer {
   }
 
   /** Looks at a bounded number of blocks, from where the last search ended, for such that can be moved. */
-  #start(now: Millis, flows: BalancePlan<DatanodeRecord>['flows']): void {
-    const left = new Map<DatanodeRecord, { target: DatanodeRecord; bytes: number }[]>()
-    for (const { source, target, bytes } of flows) {
-      left.set(source, [...(left.get(source) ?? []), { target, bytes }])
-    }
-    const marks = this.#marksOf(left.keys())
+  #start(now: Millis, open: OpenFlows): void {
+    const marks = this.#marksOf(open.sources())
     const { map } = this.#ledger
     const steps = Math.min(limits.balancedBlocksPerTickMax, map.slotLimit)
     for (let step = 0; step < steps; step += 1) {
@@ -199,7 +196,7 @@ export class Balancer {
       const at = map.usedSlot(this.#cursor)
       this.#cursor += 1
       if (at === undefined || map.kind(at) !== 'complete' || !map.isOnAny(at, marks)) continue
-      this.#tryMove(now, at, left)
+      this.#tryMove(now, at, open)
     }
   }
 
@@ -212,26 +209,22 @@ export class Balancer {
     return marks
   }
 
-  #tryMove(
-    now: Millis,
-    at: Slot,
-    left: ReadonlyMap<DatanodeRecord, { target: DatanodeRecord; bytes: number }[]>,
-  ): void {
+  #tryMove(now: Millis, at: Slot, open: OpenFlows): void {
     const id = this.#ledger.map.id(at)
     const bytes = this.#ledger.map.length(at)
     if (bytes === 0 || this.#moves.has(id)) return
     const health = assess(this.#ledger, this.#registry, at)
     if (!this.#isQuiet(id, health)) return
     for (const source of health.good) {
-      for (const flow of left.get(source.node) ?? []) {
-        if (flow.bytes < bytes / 2 || !keepsRacks(health, source, flow.target)) continue
-        if (!this.#rounds.hasRoomToReceive(flow.target, bytes)) continue
+      for (const to of open.targetsFor(source.node, bytes)) {
+        if (!keepsRacks(health, source, to)) continue
+        if (!this.#rounds.hasRoomToReceive(to, bytes)) continue
         const sender = [source, ...health.good].find(
           ({ node }) => node.liveness === 'live' && this.#rounds.hasRoomToSend(node, bytes),
         )
-        const target = this.#rounds.placeOn(flow.target, at, health)
+        const target = this.#rounds.placeOn(to, at, health)
         if (sender === undefined || target === undefined) continue
-        flow.bytes -= bytes
+        open.moved(source.node, to, bytes)
         this.#budgetBytes -= bytes
         this.#moves.set(id, { source, target, bytes })
         this.#rounds.order(now, at, sender, [target])
@@ -251,6 +244,49 @@ export class Balancer {
       !this.#repair.isPostponed(id) &&
       this.#repair.pending.of(id).length === 0
     )
+  }
+}
+
+/** What is left of a plan while blocks are found for it. */
+class OpenFlows {
+  readonly #flows = new Map<DatanodeRecord, Map<DatanodeRecord, number>>()
+  /** Bytes that a datanode is below the average. */
+  readonly #room = new Map<DatanodeRecord, number>()
+
+  constructor(
+    { flows, average }: BalancePlan<DatanodeRecord>,
+    fills: readonly NodeFill<DatanodeRecord>[],
+  ) {
+    for (const { source, target, bytes } of flows) {
+      const targets = this.#flows.get(source) ?? new Map<DatanodeRecord, number>()
+      this.#flows.set(source, targets.set(target, bytes))
+    }
+    for (const { node, capacity, used } of fills) this.#room.set(node, average * capacity - used)
+  }
+
+  sources(): Iterable<DatanodeRecord> {
+    return this.#flows.keys()
+  }
+
+  /**
+   * Where a block of `bytes` may go: where the plan says, else to any datanode with room for it below the average, because those of the plan may
+   * have every block that the source has.
+   */
+  *targetsFor(source: DatanodeRecord, bytes: number): Generator<DatanodeRecord, undefined> {
+    const planned = this.#flows.get(source) ?? new Map<DatanodeRecord, number>()
+    for (const [target, flow] of planned) if (flow >= bytes / 2) yield target
+    const total = [...planned.values()].reduce((sum, flow) => sum + flow, 0)
+    if (total < bytes / 2) return undefined
+    for (const [target, room] of this.#room) {
+      if (room >= bytes && (planned.get(target) ?? 0) < bytes / 2) yield target
+    }
+    return undefined
+  }
+
+  moved(source: DatanodeRecord, target: DatanodeRecord, bytes: number): void {
+    const targets = this.#flows.get(source)
+    targets?.set(target, (targets.get(target) ?? 0) - bytes)
+    this.#room.set(target, (this.#room.get(target) ?? 0) - bytes)
   }
 }
 

@@ -12,7 +12,7 @@ import { simUser } from './sim-namenode.ts'
 import { SimRpcClient } from './sim-rpc.ts'
 
 type Protocol = typeof clientNamenodeProtocol
-type MethodName = keyof MethodsOf<Protocol> & string
+type MethodName = Extract<keyof MethodsOf<Protocol>, string>
 
 const patience: RetryPolicy = { totalMs: 60_000, firstDelayMs: 50, delayMsMax: 2_000 }
 const suspectMs = 10_000

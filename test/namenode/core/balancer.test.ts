@@ -87,6 +87,22 @@ t.test('planBalance() moves just enough, and never more than a datanode has or l
   t.end()
 })
 
+t.test('what the planned target has already goes to another that is below the average', (t) => {
+  const world = new BalanceWorld({ datanodes: 4, settings: quick })
+  // The first is small and too full; the third has most room, and all of the first one's blocks.
+  const blocks = [50, 100, 400, 100]
+  for (const [index, node] of world.nodes.entries()) {
+    node.capacity = (blocks[index] ?? 0) * blockBytes
+  }
+  for (let id = 1; id <= 20; id += 1) world.block(id, 3, [0, 2, id <= 17 ? 1 : 3])
+  for (let second = 0; second < 30; second += 1) world.second()
+  const [full = 0, , , other = 0] = world.counts()
+  t.ok(full < 20, `it keeps ${full} of 20`)
+  t.ok(other > 3)
+  t.equal(world.fewest(), 3)
+  t.end()
+})
+
 t.test('a cluster that grew is balanced within its bandwidth, copying before deleting', (t) => {
   const world = new BalanceWorld({ datanodes: 4, settings: quick })
   world.blocks(80, [0, 1])
