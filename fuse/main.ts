@@ -90,7 +90,7 @@ function treeOptions(options: MountOptions): TreeOptions {
   const { uri, user } = options
   const settings = settingsOf(options)
   return {
-    ...{ uri, cacheBytes: settings.cacheBytes },
+    ...{ uri, cacheBytes: settings.cacheBytes, attributesMs: settings.attributesMs },
     identities: shownAs(localIdentities(), settings),
     ...(user === undefined ? {} : { user }),
   }

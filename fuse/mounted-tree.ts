@@ -16,8 +16,6 @@ const accessModeMask = 0o3
 const permissionMask = 0o7777
 const setBits = 0o6000
 const unknownUser = 0xffffffff
-/** The kernel asks for the ACL of what it has just looked up, again and again; so long its absence is not asked for. */
-const aclFreshMs = 1000
 const copyBytes = 1024 * 1024
 /** What one call copies: a caller that is killed waits no longer than for this. */
 const copyRangeBytesMax = 16 * copyBytes
@@ -31,6 +29,7 @@ export interface TreeOptions {
   readonly isForOneUser?: boolean
   /** As {@link MountSettings} has it. */
   readonly cacheBytes?: number
+  readonly attributesMs?: number
   readonly identities: Identities
 }
 
@@ -69,6 +68,7 @@ export class MountedTree {
   readonly #files: OpenInodes
   readonly #directories = new OpenDirectories()
   readonly #xattrs: NodeXattrs
+  readonly #attributesMs: number
 
   constructor({ uri, user, identities, isForOneUser = false, ...more }: TreeOptions) {
     const { cacheBytes = defaultMountSettings.cacheBytes } = more
@@ -78,6 +78,7 @@ export class MountedTree {
       new DfsClient({ uri, settings, ...(name === undefined ? {} : { user: name }) })
     this.#identities = identities
     this.#xattrs = new NodeXattrs(identities)
+    this.#attributesMs = more.attributesMs ?? defaultMountSettings.attributesMs
     this.#clientOfMount = create(user)
     const { user: own } = this.#clientOfMount
     this.#clients = new UserClients(create, (uid) => (isForOneUser ? own : identities.userOf(uid)))
@@ -440,7 +441,8 @@ export class MountedTree {
   ): Promise<T> {
     const known = this.#nodes.get(node)
     const { acl } = known
-    const isFresh = acl !== undefined && performance.now() - acl.seenAtMs < aclFreshMs
+    const isFresh = acl !== undefined && performance.now() - acl.seenAtMs < this.#attributesMs
+    // The kernel asks for the list of what it has just looked up, again and again: that there is none need not be asked for.
     if (isChange) delete known.acl
     const path = this.#nodes.pathOf(node)
     const hasAcl = isFresh ? acl.isThere : undefined

@@ -24,6 +24,14 @@ export interface Attributes {
   readonly group: string | undefined
   readonly atimeMs: number
   readonly mtimeMs: number
+  /** Asks for what -ptopax carries over, too; absent when that is not wanted. */
+  readonly extended?: () => Promise<ExtendedAttributes>
+}
+
+/** The access control list, entry by entry, and the extended attributes of a file. */
+export interface ExtendedAttributes {
+  readonly acl: readonly string[]
+  readonly xattrs: ReadonlyMap<string, Buffer>
 }
 
 /** One file or directory to copy. */

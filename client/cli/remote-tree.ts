@@ -1,23 +1,38 @@
 /** The cluster's side of put, get and cp. */
 import type { Readable, Writable } from 'node:stream'
 import type { FileStatus } from '../index.ts'
-import type { Attributes, CopySource, CopyTarget, SourceNode } from './copy.ts'
+import type { Attributes, CopySource, CopyTarget, ExtendedAttributes, SourceNode } from './copy.ts'
 import type { FileSystem } from './file-system.ts'
 import { statIfAny } from './session.ts'
 
 export class RemoteSource implements CopySource {
   readonly #fs: FileSystem
   readonly #signal: AbortSignal
+  readonly #isExtended: boolean
 
-  constructor(fs: FileSystem, signal: AbortSignal) {
+  /** @param isExtended access control lists and extended attributes are carried over, too */
+  constructor(fs: FileSystem, signal: AbortSignal, isExtended = false) {
     this.#fs = fs
     this.#signal = signal
+    this.#isExtended = isExtended
   }
 
   async *children(directory: SourceNode): AsyncIterable<SourceNode> {
     for await (const status of this.#fs.opendir(directory.path, { signal: this.#signal })) {
-      yield remoteNode(status)
+      yield this.node(status)
     }
+  }
+
+  /** What is at a path of this source. */
+  node(status: FileStatus): SourceNode {
+    const node = remoteNode(status)
+    if (!this.#isExtended) return node
+    const { attributes } = this.#fs
+    const extended = async (): Promise<ExtendedAttributes> => ({
+      acl: (await attributes.getAcl(status.path)).entries,
+      xattrs: await attributes.getXattrs(status.path),
+    })
+    return { ...node, attributes: { ...node.attributes, extended } }
   }
 
   open(file: SourceNode): Readable {
@@ -97,6 +112,13 @@ export class RemoteTarget implements CopyTarget {
   async preserve(path: string, attributes: Attributes): Promise<void> {
     const { mode, owner, group, atimeMs, mtimeMs } = attributes
     await this.#fs.chmod(path, mode)
+    const extended = await attributes.extended?.()
+    if (extended !== undefined) {
+      await this.#fs.attributes.setAcl(path, extended.acl.join(','))
+      for (const [name, value] of extended.xattrs) {
+        await this.#fs.attributes.setXattr(path, name, value)
+      }
+    }
     await this.#fs.utimes(path, new Date(atimeMs), new Date(mtimeMs))
     await this.#fs.chown(path, owner, group)
   }

@@ -76,12 +76,14 @@ async function describe(client: DfsClient): Promise<string> {
   const visit = async (status: FileStatus): Promise<void> => {
     const { path, type, mode, owner, group, replication, blockSize, inode, mtimeMs, atimeMs } =
       status
+    const attributes = status.hasAcl ? await attributesOf(client, path) : {}
     const blocks = type === 'file' ? await client.blockLocations(path) : []
     lines.push(
       JSON.stringify({
         ...{ path, type, mode, owner, group, replication, blockSize, inode, mtimeMs, atimeMs },
         size: status.size,
         childCount: status.childCount,
+        ...attributes,
         blocks: blocks.map((block) => [block.blockId, block.generationStamp, block.length]),
       }),
     )
@@ -90,6 +92,13 @@ async function describe(client: DfsClient): Promise<string> {
   }
   await visit(await client.stat('/'))
   return `${lines.join('\n')}\n`
+}
+
+/** What directories of version 3 on may have. */
+async function attributesOf({ attributes }: DfsClient, path: string): Promise<object> {
+  const { entries } = await attributes.getAcl(path)
+  const xattrs = [...(await attributes.getXattrs(path))]
+  return { acl: entries, xattrs: xattrs.map(([name, value]) => [name, value.toString('hex')]) }
 }
 
 if (process.env['FIXTURES_REWRITE'] === '1') {

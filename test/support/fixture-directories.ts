@@ -29,6 +29,9 @@ async function populate(client: DfsClient, folded: () => Promise<void>): Promise
   await client.rm('/deleted', { recursive: true })
   await client.mkdir('/many')
   for (let index = 0; index < 20; index += 1) await client.mkdir(`/many/dir-${index}`)
+  await client.attributes.modifyAcl('/many', 'user:bob:rwx,default:user:größe:r-x')
+  await client.attributes.setXattr('/many', 'user.origin', 'größer 🦊')
+  await client.attributes.setXattr('/many', 'trusted.bytes', Uint8Array.of(0, 255, 10))
   await folded()
   await client.rename('/user/alice/hello', '/user/alice/hello-renamed')
   const open = client.createWriteStream('/user/alice/open', once)
@@ -36,6 +39,7 @@ async function populate(client: DfsClient, folded: () => Promise<void>): Promise
   open.write('flushed but not closed\n')
   await open.hflush()
   await client.mkdir('/last')
+  await client.attributes.modifyAcl('/last', 'group:staff:rwx')
 }
 
 /** Copies `from` without locks, spares, shared memory and blocks too large to keep. */

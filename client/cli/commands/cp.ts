@@ -7,11 +7,19 @@ import {
   readFileOptions,
 } from '../copy-options.ts'
 import { CommandError, UsageError } from '../failures.ts'
+import { flag } from '../options.ts'
 import { createProgress } from '../progress.ts'
-import { RemoteSource, RemoteTarget, remoteNode } from '../remote-tree.ts'
+import { RemoteSource, RemoteTarget } from '../remote-tree.ts'
 import type { RemoteFile, RemotePath } from '../session.ts'
 
-const options = { ...copyOptionTable, ...fileOptionTable } as const
+const options = {
+  ...copyOptionTable,
+  ...fileOptionTable,
+  preserveAll: flag(
+    'ptopax preserve-all',
+    'as -p, and keep access control lists and extended attributes',
+  ),
+} as const
 
 export const command = defineCommand({
   name: 'cp',
@@ -19,14 +27,19 @@ export const command = defineCommand({
   description:
     'Copies files, and directories with what is in them, inside the cluster, or between clusters when ' +
     'paths are hdfs:// URIs. The data passes through this machine.',
-  examples: ['dfs cp /data/a.csv /data/b.csv', 'dfs cp -p /data hdfs://other:8020/backup/'],
+  examples: [
+    'dfs cp /data/a.csv /data/b.csv',
+    'dfs cp -p /data hdfs://other:8020/backup/',
+    'dfs cp -ptopax /data /copy',
+  ],
   options,
   async run(context, options, operands) {
     const destination = operands.at(-1)
     if (operands.length < 2 || destination === undefined) {
       throw new UsageError('Name at least one source, and a target')
     }
-    const copyOptions = readCopyOptions(options)
+    const preserve = options.preserve || options.preserveAll
+    const copyOptions = readCopyOptions({ ...options, preserve })
     const into = await context.session.locate(destination)
     const files: RemoteFile[] = []
     for (const operand of operands.slice(0, -1)) {
@@ -44,11 +57,8 @@ export const command = defineCommand({
         await context.attempt(file.shown, async () => {
           const path = placement(file.status.name)
           refuseSelf(file, { ...into, path })
-          await copier.copy(
-            new RemoteSource(file.fs, context.signal),
-            remoteNode(file.status),
-            path,
-          )
+          const source = new RemoteSource(file.fs, context.signal, options.preserveAll)
+          await copier.copy(source, source.node(file.status), path)
         })
       }
     })

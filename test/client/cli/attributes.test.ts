@@ -88,6 +88,24 @@ t.test('setfattr and getfattr take and print what HDFS does', async (t) => {
   })
 })
 
+t.test('cp -ptopax carries lists and attributes over, cp -p does not', async (t) => {
+  const fs = sample()
+  fs.acl = { ...fs.acl, entries: ['user::rw-', 'user:bob:r--', 'group::r--', 'other::---'] }
+  fs.xattrs.set('user.a', Buffer.of(7))
+  t.match(await dfs(fs, ['cp', '-p', '/data/a.csv', '/data/p.csv']), { code: 0 })
+  t.same(fs.attributeCalls, [])
+  t.match(await dfs(fs, ['-cp', '-ptopax', '/data/sub', '/data/sub2']), { code: 0 })
+  const acl = 'user::rw-,user:bob:r--,group::r--,other::---'
+  t.match(
+    fs.attributeCalls.filter(([, path]) => path === '/data/sub2'),
+    [
+      ['setAcl', '/data/sub2', acl],
+      ['setXattr', '/data/sub2', 'user.a', Buffer.of(7)],
+    ],
+  )
+  t.equal(fs.attributeCalls.length, 4, 'of the file in it, too')
+})
+
 t.test('entries, names and values are read and written as HDFS does', async (t) => {
   t.same(parseAclSpec('default:user:bob:r-x, mask::rwx,', true), [
     { type: 'USER', scope: 'DEFAULT', permissions: 'READ_EXECUTE', name: 'bob' },
