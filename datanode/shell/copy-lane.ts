@@ -29,6 +29,7 @@ export class CopyLane {
     return {
       openFile: (path, flags) => paced(() => disk.openFile(path, flags)),
       closeFile: (descriptor) => disk.closeFile(descriptor),
+      closeSmallFile: (descriptor) => disk.closeSmallFile(descriptor),
       syncFile: (descriptor) => paced(() => disk.syncFile(descriptor)),
       syncFileData: (descriptor) => paced(() => disk.syncFileData(descriptor)),
       renameFile: (source, target) => disk.renameFile(source, target),

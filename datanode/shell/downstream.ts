@@ -72,6 +72,7 @@ export class Downstream {
   #listener: DownstreamListener | undefined
   #failure: Error | undefined
   #isOver = false
+  #isCorked = false
 
   private constructor(socket: Socket, options: DownstreamOptions) {
     this.#socket = socket
@@ -144,7 +145,7 @@ export class Downstream {
     if (this.#options.awaitsReply) {
       this.#waiting.push({ seqno, at: this.#options.clock.monotonic() })
     }
-    socket.cork()
+    this.#cork()
     socket.write(head)
     for (const { window, bytes } of parts) {
       if (window === undefined) {
@@ -154,7 +155,17 @@ export class Downstream {
         socket.write(bytes, () => window.release())
       }
     }
-    socket.uncork()
+  }
+
+  /** Packets that arrived together leave together. */
+  #cork(): void {
+    if (this.#isCorked) return
+    this.#isCorked = true
+    this.#socket.cork()
+    process.nextTick(() => {
+      this.#isCorked = false
+      this.#socket.uncork()
+    })
   }
 
   /** Ends the connection in order: nothing more is expected from it. */

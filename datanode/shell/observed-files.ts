@@ -44,6 +44,10 @@ export class ObservedFiles implements FileSystem {
     return this.#options.files.closeFile(descriptor)
   }
 
+  closeSmallFile(descriptor: number): void {
+    this.#options.files.closeSmallFile(descriptor)
+  }
+
   syncFile(descriptor: number): Promise<void> {
     return this.#observe('sync', this.#options.files.syncFile(descriptor))
   }

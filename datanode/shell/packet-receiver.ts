@@ -4,7 +4,6 @@ import {
   checkPacketChecksums,
   type PacketPrefix,
   packetLengthsBytes,
-  packetPrefixBytes,
   tryDecodePacketPrefix,
   unsolicitedSeqno,
 } from '../../protocol/data-transfer.ts'
@@ -34,6 +33,9 @@ import type { PipelineFailureCause, TransferCounters } from './transfer-counters
 
 /** A shorter packet is flushed before it is acknowledged; streaming writers send longer ones. */
 const flushedPacketBytesMax = 32 * 1024
+
+/** Bytes read ahead with the head of the first packet: a small block arrives whole. */
+const firstReadBytes = 8 * 1024
 
 /** Why a transfer is not taking bytes off its connection. */
 type PauseReason = 'space' | 'downstream' | 'upstream' | 'damage' | 'turn'
@@ -90,7 +92,7 @@ export class PacketReceiver implements ByteSink {
   /** What the downstream's acks said about speed, by sequence number, until ours leave. */
   readonly #speeds = new Map<number, AckSpeed>()
   #packet: ArrivingPacket | undefined
-  #headHint = packetPrefixBytes(false)
+  #headHint = firstReadBytes
   #bytesInTurn = 0
   #outgoing: Uint8Array[] = []
   #hasLastPacket = false
@@ -375,12 +377,22 @@ export class PacketReceiver implements ByteSink {
 
   #persist(how: Persistence, ticket: number): void {
     const { writer, store, finalState } = this.#options
-    const operation =
-      how === 'finalize'
-        ? store.finalize(writer, finalState)
-        : how === 'sync'
-          ? writer.sync()
-          : writer.flush()
+    if (how === 'flush') {
+      queueMicrotask(() => this.#flush(ticket))
+      return
+    }
+    this.#whenDone(how === 'finalize' ? store.finalize(writer, finalState) : writer.sync(), ticket)
+  }
+
+  /** Begins when all that arrived together is taken in: of a small block, the last packet is then here, too. */
+  #flush(ticket: number): void {
+    if (this.#isOver) return
+    const { writer } = this.#options
+    if (this.#hasLastPacket) writer.noteEnd()
+    this.#whenDone(writer.flush(), ticket)
+  }
+
+  #whenDone(operation: Promise<void>, ticket: number): void {
     operation.then(
       () => {
         if (!this.#isOver) this.#run(this.#core.persisted(ticket))

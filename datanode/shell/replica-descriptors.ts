@@ -56,12 +56,18 @@ export class ReplicaDescriptors {
     return await using
   }
 
-  /** Closes the files when what is being done with them has ended. */
-  async close(): Promise<void> {
+  /** Closes the files, which are small or not, when what is being done with them has ended. */
+  async close(isSmall: boolean): Promise<void> {
     while (this.#uses.size > 0) await Promise.allSettled(this.#uses)
     this.#isClosed = true
     const opened = [this.data, this.meta, this.#direct].filter((file) => file !== undefined)
-    await Promise.allSettled(opened.map(async (file) => this.#files.disk.closeFile(await file)))
+    const { disk } = this.#files
+    const close = async (file: Promise<number>): Promise<void> => {
+      const descriptor = await file
+      if (isSmall) disk.closeSmallFile(descriptor)
+      else await disk.closeFile(descriptor)
+    }
+    await Promise.allSettled(opened.map(close))
   }
 
   #requireOpen(): void {

@@ -1,19 +1,19 @@
 import { assert } from '../../base/assert.ts'
 import type { TimerHandle, Timers } from '../../base/clock.ts'
+import { JoinedRuns } from '../../base/joined-runs.ts'
 import { DfsError } from '../../protocol/errors.ts'
 import type { BlockId } from '../../protocol/ids.ts'
 import type { SpacePromise } from '../core/space-ledger.ts'
-import { encodeBlockDigest } from '../format/block-digest.ts'
 import {
-  encodeMetaHeader,
   encodeSyncMark,
   metaHeader,
   nextSyncMarkTurn,
   syncMarkOffset,
 } from '../format/block-meta.ts'
-import type { MetaBuilder, MetaWrite } from '../format/meta-builder.ts'
+import type { MetaBuilder } from '../format/meta-builder.ts'
 import { type BufferPool, largeBufferBytes, pageBytes, smallBufferBytes } from './buffer-pool.ts'
-import type { FileSystem } from './files.ts'
+import { type FileSystem, smallFileBytes } from './files.ts'
+import { MetaFile } from './meta-file.ts'
 import { ReplicaDescriptors } from './replica-descriptors.ts'
 import type { ReplicaFiles, Volume } from './volume.ts'
 import { WriteWindow } from './write-window.ts'
@@ -72,14 +72,10 @@ export class ReplicaWriter {
   #isLanding = false
   readonly #inFlight = new Set<Promise<void>>()
   #inFlightBytes = 0
-  /** Head of a new meta file, until it is written with the first stripes. */
-  #header: Buffer | undefined
-  #metaWrites: Promise<void> = Promise.resolve()
-  #flushing: Promise<void> | undefined
-  #nextFlush: Promise<void> | undefined
+  readonly #metaFile: MetaFile
+  readonly #flushes = new JoinedRuns(() => this.#flushOnce())
   #flushedLength: number
-  #syncing: Promise<void> | undefined
-  #nextSync: Promise<void> | undefined
+  readonly #syncs = new JoinedRuns(() => this.#syncOnce())
   /** Undefined until the marks of the writer before this one were looked at. */
   #syncMarkTurn: number | undefined
   #wasSynced = false
@@ -107,9 +103,13 @@ export class ReplicaWriter {
     for (const opened of [this.#descriptors.data, this.#descriptors.meta]) {
       opened.catch((error: unknown) => this.#fail(error))
     }
-    if (!options.isNew) return
-    this.#header = encodeMetaHeader(options.meta.layout, options.blockId)
-    this.#syncMarkTurn = 0
+    const { blockId, meta, isNew } = options
+    this.#metaFile = new MetaFile({
+      ...{ blockId, meta, isNew },
+      writeAt: (bytes, offset) => this.#writeAt(this.#descriptors.meta, bytes, offset),
+      onFailed: (error) => this.#fail(error),
+    })
+    if (isNew) this.#syncMarkTurn = 0
   }
 
   /** Resolves when both files are open. @throws {@link DfsError} when they cannot be */
@@ -218,14 +218,7 @@ export class ReplicaWriter {
    * @throws {@link DfsError} when the disk failed
    */
   flush(): Promise<void> {
-    if (this.#nextFlush !== undefined) return this.#nextFlush
-    if (this.#flushing === undefined) return this.#startFlush()
-    const start = (): Promise<void> => {
-      this.#nextFlush = undefined
-      return this.#startFlush()
-    }
-    this.#nextFlush = this.#flushing.then(start, start)
-    return this.#nextFlush
+    return this.#flushes.run()
   }
 
   /**
@@ -235,14 +228,12 @@ export class ReplicaWriter {
    * @throws {@link DfsError} when the disk failed
    */
   sync(): Promise<void> {
-    if (this.#nextSync !== undefined) return this.#nextSync
-    if (this.#syncing === undefined) return this.#startSync()
-    const start = (): Promise<void> => {
-      this.#nextSync = undefined
-      return this.#startSync()
-    }
-    this.#nextSync = this.#syncing.then(start, start)
-    return this.#nextSync
+    return this.#syncs.run()
+  }
+
+  /** Notes that no byte follows: if the head of the meta file is still to be written, the block's digest goes with it. */
+  noteEnd(): void {
+    this.#metaFile.noteEnd()
   }
 
   /**
@@ -252,14 +243,12 @@ export class ReplicaWriter {
    */
   async finish(): Promise<bigint> {
     const digest = this.meta.blockDigest()
-    const record = encodeBlockDigest(digest, this.length)
-    const header = this.#header
-    if (header !== undefined) record.copy(header, metaHeader.blockDigest)
+    this.#metaFile.noteEnd()
     // A sync asked for before may not have begun; its mark goes into the meta file, too.
-    await this.#settleSyncs()
+    await this.#syncs.settled()
     await this.flush()
     try {
-      if (header === undefined) await this.#queueMetaWrite(record, metaHeader.blockDigest)
+      await this.#metaFile.recordDigest(digest)
       await this.#syncFiles()
     } catch (error) {
       throw this.#fail(error)
@@ -316,20 +305,9 @@ export class ReplicaWriter {
 
   /** Writes what the meta file lacks, once `data`, the bytes it speaks of, may be overtaken by it. */
   #writeMeta(data: Promise<unknown>): void {
-    const write = this.#takeMeta()
-    if (write === undefined) return
     // A chunk CRC that replaces one of bytes flushed before must not be there before the new bytes.
     const replaces = this.#flushedLength % this.meta.layout.bytesPerChecksum !== 0
-    void this.#queueMetaWrite(write.bytes, write.offset, replaces ? data : undefined)
-  }
-
-  #takeMeta(): MetaWrite | undefined {
-    const write = this.meta.take()
-    const header = this.#header
-    if (header === undefined) return write
-    this.#header = undefined
-    const bytes = write === undefined ? header : Buffer.concat([header, write.bytes])
-    return { offset: 0, bytes }
+    this.#metaFile.writePending(replaces ? data : undefined)
   }
 
   /** Writes a window up to `to`: directly what is aligned and worth it, the rest through the page cache. */
@@ -353,32 +331,12 @@ export class ReplicaWriter {
     window.written = to
   }
 
-  #startFlush(): Promise<void> {
-    const flushing = this.#flushOnce()
-    this.#flushing = flushing
-    const done = (): void => {
-      if (this.#flushing === flushing) this.#flushing = undefined
-    }
-    flushing.then(done, done)
-    return flushing
-  }
-
-  #startSync(): Promise<void> {
-    const syncing = this.#syncOnce()
-    this.#syncing = syncing
-    const done = (): void => {
-      if (this.#syncing === syncing) this.#syncing = undefined
-    }
-    syncing.then(done, done)
-    return syncing
-  }
-
   async #syncOnce(): Promise<void> {
     const mark = this.#takeSyncMark()
     await this.flush()
     try {
       if (mark !== undefined)
-        await this.#queueMetaWrite(mark, syncMarkOffset(await this.#takeSyncMarkTurn()))
+        await this.#metaFile.write(mark, syncMarkOffset(await this.#takeSyncMarkTurn()))
       await this.#syncFiles()
       if (!this.#wasSynced) await this.volume.syncer.sync(this.files.directory)
       this.#wasSynced = true
@@ -407,7 +365,7 @@ export class ReplicaWriter {
     if (this.#failure !== undefined) throw this.#failure
     const target = this.length
     const isFlushed = target === this.#flushedLength && this.#inFlight.size === 0
-    if (isFlushed && this.#header === undefined) return this.#metaWrites
+    if (isFlushed && !this.#metaFile.isHeadPending) return this.#metaFile.written
     const window = this.#windows[0]
     try {
       const dataWrites: Promise<void>[] = [...this.#inFlight]
@@ -417,23 +375,11 @@ export class ReplicaWriter {
       }
       const written = Promise.all(dataWrites)
       this.#writeMeta(written)
-      await Promise.all([written, this.#metaWrites])
+      await Promise.all([written, this.#metaFile.written])
     } catch (error) {
       throw this.#fail(error)
     }
     this.#flushedLength = Math.max(this.#flushedLength, target)
-  }
-
-  /** Meta writes are small and some overwrite others, so they go one after the other. */
-  #queueMetaWrite(bytes: Buffer, offset: number, after?: Promise<unknown>): Promise<void> {
-    const before = this.#metaWrites
-    const write = async (): Promise<void> => {
-      await Promise.all([before, after])
-      await this.#writeAt(this.#descriptors.meta, bytes, offset)
-    }
-    this.#metaWrites = write()
-    this.#metaWrites.catch((error: unknown) => this.#fail(error))
-    return this.#metaWrites
   }
 
   #takeSyncMark(): Buffer | undefined {
@@ -456,13 +402,6 @@ export class ReplicaWriter {
     const write = (descriptor: number): Promise<void> =>
       this.#disk.writeAt(descriptor, bytes, position)
     return this.#descriptors.use(file, write)
-  }
-
-  /** Waits for every sync that was asked for; how they ended, their callers hear. */
-  async #settleSyncs(): Promise<void> {
-    while (this.#syncing !== undefined || this.#nextSync !== undefined) {
-      await Promise.allSettled([this.#syncing, this.#nextSync])
-    }
   }
 
   #track(operation: Promise<void>): void {
@@ -510,7 +449,7 @@ export class ReplicaWriter {
   async #closeFlushed(): Promise<void> {
     // The failure, if any, was reported when it happened.
     await this.flush().catch(() => undefined)
-    await this.#settleSyncs()
+    await this.#syncs.settled()
     await this.#close()
   }
 
@@ -520,14 +459,14 @@ export class ReplicaWriter {
     await this.#settleWrites()
     for (const window of this.#windows) window.release()
     this.#windows = []
-    await this.#descriptors.close()
+    await this.#descriptors.close(this.length <= smallFileBytes)
     this.#state = 'closed'
   }
 
   /** Waits for all writes, also those that a failed flush left behind; nothing starts another one any more. */
   async #settleWrites(): Promise<void> {
-    await Promise.allSettled([this.#flushing, this.#nextFlush])
+    await this.#flushes.settled()
     const tails = this.#windows.map((window) => window.tailWrite)
-    await Promise.allSettled([...this.#inFlight, ...tails, this.#metaWrites])
+    await Promise.allSettled([...this.#inFlight, ...tails, this.#metaFile.written])
   }
 }

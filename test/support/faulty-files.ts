@@ -41,6 +41,10 @@ export class FaultyFiles {
         this.#pathByDescriptor.delete(descriptor)
         return systemFiles.closeFile(descriptor)
       },
+      closeSmallFile: (descriptor) => {
+        this.#pathByDescriptor.delete(descriptor)
+        systemFiles.closeSmallFile(descriptor)
+      },
       syncFile: (descriptor) =>
         this.#use('syncFile', descriptor, () => systemFiles.syncFile(descriptor)),
       syncFileData: (descriptor) =>
