@@ -8,9 +8,12 @@ import {
   metaHeader,
   stripeOffset,
 } from '../format/block-meta.ts'
-import { readExactlyAt } from './files.ts'
+import { readExactlyAt, smallFileBytes } from './files.ts'
 import type { ReplicaWriter } from './replica-writer.ts'
 import type { ReplicaFiles } from './volume.ts'
+
+/** What is read of a meta file when it is opened: of a small replica, and of the start of any, the stripes are in it. */
+const headBytes = 4096
 
 /** CRC of the chunk that a replica being written ended in when it was opened. */
 export interface OpenChunk {
@@ -56,9 +59,10 @@ export async function openStoredReplica({
   let meta = -1
   try {
     meta = await disk.openFile(files.meta, constants.O_RDONLY)
-    const header = Buffer.alloc(metaHeader.sizeOf)
-    const found = await disk.readAt(meta, header, 0)
-    const layout = decodeMetaHeader(header.subarray(0, found), replica.blockId, files.meta)
+    const head = Buffer.allocUnsafe(headBytes)
+    const found = await disk.readAt(meta, head, 0)
+    const header = head.subarray(0, Math.min(found, metaHeader.sizeOf))
+    const layout = decodeMetaHeader(header, replica.blockId, files.meta)
     return {
       replica,
       layout,
@@ -70,12 +74,21 @@ export async function openStoredReplica({
       async readStripes(first, last) {
         const start = stripeOffset(layout, first)
         const end = Math.min(stripeOffset(layout, last + 1), metaFileBytes(layout, length))
+        if (end <= found) return head.subarray(start, end)
         const stripes = Buffer.allocUnsafe(end - start)
         await readExactlyAt(disk, meta, stripes, start, files.meta).catch(refuse)
         return stripes
       },
       async close() {
-        await Promise.all([disk.closeFile(data), disk.closeFile(meta)])
+        if (length > smallFileBytes) {
+          await Promise.all([disk.closeFile(data), disk.closeFile(meta)])
+          return
+        }
+        try {
+          disk.closeSmallFile(data)
+        } finally {
+          disk.closeSmallFile(meta)
+        }
       },
     }
   } catch (error) {

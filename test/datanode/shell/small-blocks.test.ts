@@ -33,6 +33,10 @@ function countedFiles(): { readonly files: FileSystem; counts: Counts } {
       count('closeSmallFile')
       systemFiles.closeSmallFile(descriptor)
     },
+    readAt(descriptor, target, position) {
+      count('readAt')
+      return systemFiles.readAt(descriptor, target, position)
+    },
     writeAt(descriptor, bytes, position) {
       count('writeAt')
       return systemFiles.writeAt(descriptor, bytes, position)
@@ -87,6 +91,19 @@ t.test('a block that arrives in one piece takes ten file operations on each node
     reader.close()
     await again.close()
   }
+})
+
+t.test('a small block is read with six file operations', async (t) => {
+  const disk = countedFiles()
+  const server = await startDataServer([join(t.testdir(), 'data')], {}, { files: disk.files })
+  t.teardown(() => server.close())
+  const data = patternBytes(4096)
+  await writeWholeBlock([server], { blockId: 1, data })
+  disk.counts = {}
+  const reader = new DataConnection(server.server.port)
+  t.ok((await reader.read({ blockId: 1, length: data.length })).data.equals(data))
+  reader.close()
+  t.same(disk.counts, { openFile: 2, readAt: 2, closeSmallFile: 2 })
 })
 
 t.test('files of a large block are closed on another thread', async (t) => {
