@@ -35,6 +35,7 @@ import {
 } from './namenode-proxy.ts'
 import type { VerbOptions } from './namespace.ts'
 import * as namespace from './namespace.ts'
+import { Nodes } from './nodes.ts'
 import { Operator } from './operator.ts'
 import {
   DfsWriteStream,
@@ -102,6 +103,8 @@ export class DfsClient implements AsyncDisposable {
   readonly operator: Operator
   /** Access control lists and extended attributes. */
   readonly attributes: FileAttributes
+  /** Inodes and their names by POSIX's rules; only our own namenode answers it. */
+  readonly nodes: Nodes
   #defaults: { readonly value: FsServerDefaults; readonly until: number } | undefined
 
   /** Connects with the first verb. */
@@ -115,6 +118,7 @@ export class DfsClient implements AsyncDisposable {
     this.#context = this.#createContext(settings, options)
     this.operator = new Operator(this.#context)
     this.attributes = new FileAttributes(this.#context, (path, action) => this.#on(path, action))
+    this.nodes = new Nodes(this.#context)
   }
 
   /** This user's trash; `rm` does not use it, `trash.moveIn` does. */

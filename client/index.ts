@@ -48,6 +48,17 @@ export {
   type VerbOptions,
 } from './namespace.ts'
 export {
+  InodeStatus,
+  type NewNode,
+  type NodeCaller,
+  type NodeChanges,
+  type NodeKind,
+  type NodeOptions,
+  Nodes,
+  type NodeTime,
+  type RenameManner,
+} from './nodes.ts'
+export {
   type BalanceStatus,
   type BalanceWish,
   type BlockExplanation,

@@ -42,13 +42,18 @@ export function shownAs(
   }
 }
 
+/** The number that a name is which this machine had no name for. */
+function numberOf(name: string): number {
+  return /^\d{1,10}$/.test(name) && Number(name) < 2 ** 32 - 1 ? Number(name) : nobody
+}
+
 /** Reads the machine's user and group tables (passwd(5), group(5)). */
 export function localIdentities(passwd = '/etc/passwd', group = '/etc/group'): Identities {
   const users = readTable(passwd)
   const groups = readTable(group)
   return {
-    uidOf: (user) => users.idByName.get(user) ?? nobody,
-    gidOf: (name) => groups.idByName.get(name) ?? nobody,
+    uidOf: (user) => users.idByName.get(user) ?? numberOf(user),
+    gidOf: (name) => groups.idByName.get(name) ?? numberOf(name),
     userOf: (uid) => users.nameById.get(uid) ?? String(uid),
     groupOf: (gid) => groups.nameById.get(gid) ?? String(gid),
   }

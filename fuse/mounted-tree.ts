@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
-import { DfsClient, DfsFsError, type FileStatus } from '../client/index.ts'
-import { attributesOf, type NodeAttributes } from './attributes.ts'
+import { DfsClient, DfsFsError, type InodeStatus } from '../client/index.ts'
+import type { NodeAttributes } from './attributes.ts'
+import type { Caller } from './caller.ts'
 import { MountError } from './errno.ts'
 import type { Identities } from './identity.ts'
 import { defaultMountSettings } from './mount-settings.ts'
@@ -9,13 +10,14 @@ import { NodeXattrs, type XattrSource } from './node-xattrs.ts'
 import { OpenDirectories } from './open-directories.ts'
 import { OpenInodes } from './open-inodes.ts'
 import { SpoolMemory } from './spool.ts'
+import { type Changes, type EntryName, TreeNames } from './tree-names.ts'
 import { UserClients } from './user-clients.ts'
 
 /** O_ACCMODE of open(2), which Node does not name. */
 const accessModeMask = 0o3
-const permissionMask = 0o7777
-const setBits = 0o6000
-const unknownUser = 0xffffffff
+const setuid = 0o4000
+const setgid = 0o2000
+const groupExecute = 0o010
 const copyBytes = 1024 * 1024
 /** What one call copies: a caller that is killed waits no longer than for this. */
 const copyRangeBytesMax = 16 * copyBytes
@@ -33,26 +35,10 @@ export interface TreeOptions {
   readonly identities: Identities
 }
 
-/** What a SETATTR changes; what is absent stays. */
-export interface Changes {
-  readonly mode?: number
-  readonly uid?: number
-  readonly gid?: number
-  readonly size?: number
-  readonly atimeMs?: number | 'now'
-  readonly mtimeMs?: number | 'now'
-}
-
-/** Permission bits of something new, and those that its maker does not want unless a default ACL says otherwise. */
-export interface NewMode {
-  readonly mode: number
-  readonly umask: number
-}
-
 /** An entry of a directory as READDIR tells it. */
 export interface TreeEntry {
   readonly name: string
-  readonly status: FileStatus | undefined
+  readonly status: InodeStatus | undefined
   readonly attributes: NodeAttributes
 }
 
@@ -61,7 +47,8 @@ export interface TreeEntry {
  * user who makes them. Failures are errors whose `code` is a name of errno(3).
  */
 export class MountedTree {
-  readonly #identities: Identities
+  /** Names and attributes. */
+  readonly names: TreeNames
   readonly #clientOfMount: DfsClient
   readonly #clients: UserClients
   readonly #nodes = new NodeTable()
@@ -76,7 +63,6 @@ export class MountedTree {
     const settings = { 'fs.permissions.umask-mode': '000' }
     const create = (name?: string): DfsClient =>
       new DfsClient({ uri, settings, ...(name === undefined ? {} : { user: name }) })
-    this.#identities = identities
     this.#xattrs = new NodeXattrs(identities)
     this.#attributesMs = more.attributesMs ?? defaultMountSettings.attributesMs
     this.#clientOfMount = create(user)
@@ -84,14 +70,9 @@ export class MountedTree {
     this.#clients = new UserClients(create, (uid) => (isForOneUser ? own : identities.userOf(uid)))
     const memory = new SpoolMemory(cacheBytes)
     this.#files = new OpenInodes(this.#nodes, this.#clientOfMount, memory)
-  }
-
-  /** The entry of a directory; the kernel knows it once more from now on. */
-  async lookup(uid: number, parent: number, name: string): Promise<NodeAttributes> {
-    const status = await this.#clients.run(uid, (client) =>
-      client.lstat(this.#nodes.childPath(parent, name)),
-    )
-    return this.#remember(status, parent, name)
+    this.names = new TreeNames({
+      ...{ identities, clients: this.#clients, nodes: this.#nodes, files: this.#files },
+    })
   }
 
   /** The kernel, or who stands for it, knows an inode once more. */
@@ -104,72 +85,26 @@ export class MountedTree {
     this.#nodes.forget(node, count)
   }
 
-  async getattr(uid: number, node: number): Promise<NodeAttributes> {
-    const last = this.#files.of(node)?.lastStatus
-    return this.#attributes(
-      last ?? (await this.#clients.run(uid, (client) => this.#status(client, node))),
-      node,
+  /** chmod(2), chown(2), utimensat(2), truncate(2). */
+  async setattr(caller: Caller, node: number, changes: Changes): Promise<NodeAttributes> {
+    const { size, ...rest } = changes
+    if (size === undefined) return this.names.change(caller, node, rest)
+    const isSame = await this.#clients.run(caller.uid, (client) =>
+      this.#truncate(client, node, size),
     )
-  }
-
-  async setattr(uid: number, node: number, changes: Changes): Promise<NodeAttributes> {
-    await this.#clients.run(uid, async (client) => {
-      const path = this.#nodes.pathOf(node)
-      const { size } = changes
-      if (size !== undefined) await this.#truncate(client, node, size)
-      const open = this.#files.of(node)
-      if (open?.isUnlinked === true) return
-      if (changes.mode !== undefined) await client.chmod(path, changes.mode & permissionMask)
-      await this.#chown(client, path, changes)
-      const { atimeMs, mtimeMs } = changes
-      if (atimeMs === undefined && mtimeMs === undefined) return
-      // Publishing later would set the time of modification anew.
-      await open?.publish(client)
-      await client.utimes(this.#nodes.pathOf(node), timeOf(atimeMs), timeOf(mtimeMs))
-    })
-    return this.getattr(uid, node)
-  }
-
-  async mkdir(
-    uid: number,
-    parent: number,
-    name: string,
-    { mode, umask }: NewMode,
-  ): Promise<NodeAttributes> {
-    const path = this.#nodes.childPath(parent, name)
-    const status = await this.#clients.run(uid, async (client) => {
-      await client.mkdir(path, { mode: mode & permissionMask, umask })
-      return client.lstat(path)
-    })
-    return this.#remember(status, parent, name)
-  }
-
-  /** An empty file; other kinds of nodes are refused with EPERM. */
-  async mknod(
-    uid: number,
-    parent: number,
-    name: string,
-    { mode, umask }: NewMode,
-  ): Promise<NodeAttributes> {
-    if ((mode & constants.S_IFMT) !== constants.S_IFREG && (mode & constants.S_IFMT) !== 0) {
-      throw new MountError(
-        'EPERM',
-        `Cannot make "${name}": the cluster keeps files and directories only`,
-      )
-    }
-    const path = this.#nodes.childPath(parent, name)
-    const status = await this.#clients.run(uid, async (client) => {
-      await client.writeFile(path, '', { mode: mode & permissionMask, umask, flags: 'wx' })
-      return client.lstat(path)
-    })
-    return this.#remember(status, parent, name)
+    // The namenode does not learn of a length that stays, but it is a change.
+    const others = isSame ? { mtime: 'now' as const, ...rest } : withoutNow(rest)
+    if (Object.keys(others).length === 0) return this.names.getattr(caller, node)
+    return this.names.change(caller, node, others)
   }
 
   /** Takes set-user-id and set-group-id bits away, whoever writes: the kernel says when that must be. */
   async dropSetBits(node: number): Promise<void> {
     const { mode = 0 } = this.#nodes.get(node)
-    if ((mode & setBits) === 0) return
-    await this.#clientOfMount.chmod(this.#nodes.pathOf(node), mode & ~setBits)
+    const kept = (mode & groupExecute) === 0 ? mode & ~setuid : mode & ~(setuid | setgid)
+    if (kept === mode || this.#files.of(node)?.isUnlinked === true) return
+    await this.#clientOfMount.nodes.change(this.#nodes.pathOf(node), { mode: kept })
+    this.#nodes.get(node).mode = kept
   }
 
   /** getxattr(2). */
@@ -205,58 +140,18 @@ export class MountedTree {
     return this.#withXattrs(uid, node, (source) => this.#xattrs.remove(source, name), true)
   }
 
-  async unlink(uid: number, parent: number, name: string): Promise<void> {
-    const path = this.#nodes.childPath(parent, name)
-    await this.#clients.run(uid, (client) =>
-      this.#keepingOpen(client, path, () => client.unlink(path)),
-    )
-  }
-
-  async rmdir(uid: number, parent: number, name: string): Promise<void> {
-    await this.#clients.run(uid, (client) => client.rmdir(this.#nodes.childPath(parent, name)))
-  }
-
-  /** rename(2); with `isExclusive` a target that exists is an error. */
-  async rename(
-    uid: number,
-    from: { readonly parent: number; readonly name: string },
-    to: { readonly parent: number; readonly name: string },
-    isExclusive: boolean,
-  ): Promise<void> {
-    const source = this.#nodes.childPath(from.parent, from.name)
-    const target = this.#nodes.childPath(to.parent, to.name)
-    await this.#clients.run(uid, async (client) => {
-      const moved = await client.lstat(source)
-      const replaced = await client.lstat(target).catch(undefinedIfMissing)
-      if (replaced !== undefined) {
-        if (isExclusive) throw new MountError('EEXIST', `"${to.name}" exists already`)
-        if (replaced.inode === moved.inode) return
-        if (replaced.isDirectory() !== moved.isDirectory()) {
-          throw new MountError(
-            replaced.isDirectory() ? 'EISDIR' : 'ENOTDIR',
-            `"${from.name}" and "${to.name}" are of different kinds`,
-          )
-        }
-      }
-      await this.#keepingOpen(client, replaced === undefined ? undefined : target, () =>
-        client.rename(source, target, { overwrite: !isExclusive }),
-      )
-      const node = this.#nodes.named(from.parent, from.name)
-      if (node !== undefined) this.#nodes.place(node, to.parent, to.name)
-    })
-  }
-
   /** Opens a file; O_TRUNC and O_APPEND of `flags` count, rights are the kernel's to check. */
-  async open(uid: number, node: number, flags: number): Promise<number> {
+  async open(caller: Caller, node: number, flags: number): Promise<number> {
     const isWriting = (flags & accessModeMask) !== constants.O_RDONLY
     const handle = this.#files.open(
       node,
-      this.#clients.lease(uid),
+      this.#clients.lease(caller.uid),
       (flags & constants.O_APPEND) !== 0,
     )
     try {
-      const { inode, lease } = this.#files.get(handle)
-      if (isWriting && (flags & constants.O_TRUNC) !== 0) await inode.truncate(lease.client, 0)
+      if (isWriting && (flags & constants.O_TRUNC) !== 0) {
+        await this.setattr(caller, node, { size: 0 })
+      }
       return handle
     } catch (error) {
       await this.#files.release(handle).catch(() => undefined) // why opening failed is told
@@ -266,20 +161,19 @@ export class MountedTree {
 
   /** Makes a file and opens it; one that exists is opened unless `flags` has O_EXCL. */
   async create(
-    uid: number,
-    entry: NewMode & { readonly parent: number; readonly name: string },
+    caller: Caller,
+    { mode, umask, ...entry }: EntryName & { readonly mode: number; readonly umask?: number },
     flags: number,
   ): Promise<{ readonly attributes: NodeAttributes; readonly handle: number }> {
-    const attributes = await this.mknod(uid, entry.parent, entry.name, {
-      mode: entry.mode & permissionMask,
-      umask: entry.umask,
-    }).catch((error: unknown) => {
-      const isThere = error instanceof DfsFsError && error.code === 'EEXIST'
-      if (!isThere || (flags & constants.O_EXCL) !== 0) throw error
-      return this.lookup(uid, entry.parent, entry.name)
-    })
+    const attributes = await this.names
+      .make(caller, entry, { kind: 'file', mode, umask })
+      .catch((error: unknown) => {
+        const isThere = error instanceof DfsFsError && error.code === 'EEXIST'
+        if (!isThere || (flags & constants.O_EXCL) !== 0) throw error
+        return this.names.lookup(caller, entry)
+      })
     try {
-      return { attributes, handle: await this.open(uid, attributes.node, flags) }
+      return { attributes, handle: await this.open(caller, attributes.node, flags) }
     } catch (error) {
       this.forget(attributes.node, 1)
       throw error
@@ -346,11 +240,11 @@ export class MountedTree {
   }
 
   /** A handle to read a directory with. */
-  opendir(uid: number, node: number): number {
+  opendir(caller: Caller, node: number): number {
     const path = this.#nodes.pathOf(node)
-    const lease = this.#clients.lease(uid)
+    const lease = this.#clients.lease(caller.uid)
     return this.#directories.open({
-      list: (after) => lease.client.opendir(path, { after }),
+      list: (after) => this.names.list(caller, lease.client, { path, after }),
       close: () => {
         lease.release()
       },
@@ -368,7 +262,7 @@ export class MountedTree {
     for (let index = Math.max(0, start - 2); ; index += 1) {
       const status = await this.#directories.entry(handle, index)
       if (status === undefined) return
-      yield { name: status.name, status, attributes: this.#attributes(status, status.inode) }
+      yield { name: status.name, status, attributes: this.names.attributes(status, status.inode) }
     }
   }
 
@@ -417,20 +311,13 @@ export class MountedTree {
     const { id, parent } = this.#nodes.get(node)
     const name = index === 0 ? '.' : '..'
     const ino = index === 0 ? id : parent
-    const none = { size: 0, uid: 0, gid: 0, nlink: 2, atimeMs: 0, mtimeMs: 0, ctimeMs: 0 }
+    const times = { atimeMs: 0, mtimeMs: 0, ctimeMs: 0, atimeNanos: 0, mtimeNanos: 0 }
+    const none = { size: 0, uid: 0, gid: 0, nlink: 2, device: 0, ...times }
     return {
       name,
       status: undefined,
       attributes: { ...none, node: ino, ino, mode: constants.S_IFDIR },
     }
-  }
-
-  async #status(client: DfsClient, node: number): Promise<FileStatus> {
-    return client.lstat(this.#nodes.pathOf(node))
-  }
-
-  #remember(status: FileStatus, parent: number, name: string): NodeAttributes {
-    return this.#attributes(status, this.#nodes.remember(status.inode, parent, name).id)
   }
 
   #withXattrs<T>(
@@ -449,65 +336,18 @@ export class MountedTree {
     return this.#clients.run(uid, (client) => action({ client, path, hasAcl }))
   }
 
-  #attributes(status: FileStatus, node: number): NodeAttributes {
-    const acl = { isThere: status.hasAcl, seenAtMs: performance.now() }
-    const known = this.#nodes.find(node)
-    if (known !== undefined) {
-      known.acl = acl
-      known.mode = status.mode
-    }
-    const attributes = attributesOf(status, node, this.#identities)
-    const open = this.#files.of(node)
-    const unpublished = open?.unpublished
-    if (unpublished === undefined) return attributes
-    const { size, mtimeMs } = unpublished
-    const nlink = open?.isUnlinked === true ? 0 : attributes.nlink
-    return { ...attributes, size, mtimeMs, ctimeMs: mtimeMs, nlink }
-  }
-
-  async #truncate(client: DfsClient, node: number, size: number): Promise<void> {
+  /** True when the size stays. */
+  async #truncate(client: DfsClient, node: number, size: number): Promise<boolean> {
+    let isSame = false
     await this.#files.during(node, async (inode) => {
-      await inode.truncate(client, size)
+      isSame = await inode.truncate(client, size)
       if (inode.handles === 1) await inode.publish(client)
     })
-  }
-
-  async #chown(client: DfsClient, path: string, { uid, gid }: Changes): Promise<void> {
-    const user = uid === undefined || uid === unknownUser ? undefined : this.#identities.userOf(uid)
-    const group =
-      gid === undefined || gid === unknownUser ? undefined : this.#identities.groupOf(gid)
-    if (user !== undefined || group !== undefined) await client.chown(path, user, group)
-  }
-
-  /** Runs `action`, which takes away the name at `path`, so that a file that is open there keeps its content. */
-  async #keepingOpen(
-    client: DfsClient,
-    path: string | undefined,
-    action: () => Promise<void>,
-  ): Promise<void> {
-    const isAnythingOpen = path !== undefined && this.#files.isAnyOpen
-    const status = isAnythingOpen ? await client.lstat(path) : undefined
-    const open = status === undefined ? undefined : this.#files.of(status.inode)
-    if (open === undefined || status === undefined) {
-      await action()
-      return
-    }
-    await open.keepUnlinked(status)
-    try {
-      await action()
-    } catch (error) {
-      open.keepLinked()
-      throw error
-    }
+    return isSame
   }
 }
 
-function timeOf(time: number | 'now' | undefined): Date | undefined {
-  if (time === undefined) return undefined
-  return new Date(time === 'now' ? Date.now() : time)
-}
-
-function undefinedIfMissing(error: unknown): undefined {
-  if (error instanceof DfsFsError && error.code === 'ENOENT') return undefined
-  throw error
+/** What else changes when the length does: its time is the namenode's, or that of this mount until it is published. */
+function withoutNow({ mtime, ...rest }: Changes): Changes {
+  return mtime === undefined || mtime === 'now' ? rest : { mtime, ...rest }
 }

@@ -1,11 +1,11 @@
 import { constants } from 'node:fs'
 import Fuse from 'fuse-native'
-import type { NodeAttributes } from './attributes.ts'
-import { errnoOf } from './errno.ts'
+import { kindOfMode, type NodeAttributes } from './attributes.ts'
+import { errnoOf, MountError } from './errno.ts'
 import type { MountSettings } from './mount-settings.ts'
 import { isMounted, repairStale } from './mount-table.ts'
 import type { MountedTree } from './mounted-tree.ts'
-import { PathNodes } from './path-nodes.ts'
+import { type Entry, PathNodes } from './path-nodes.ts'
 
 /** Largest read and write libfuse 2.9 passes on. */
 const transferBytesMax = 131_072
@@ -116,7 +116,7 @@ class PathHandlers {
 
   #ofNames(): Omit<Handlers, keyof ContentHandlers> {
     const tree = this.#tree
-    const uid = this.#uid
+    const caller = { uid: this.#uid }
     const paths = this.#paths
     return {
       getattr: (path, done) =>
@@ -125,7 +125,7 @@ class PathHandlers {
           done,
         ),
       fgetattr: (_path, handle, done) =>
-        answerWith(tree.getattr(uid, this.#nodeOf(handle)).then(statOf), done),
+        answerWith(tree.names.getattr(caller, this.#nodeOf(handle)).then(statOf), done),
       readdir: (path, done) => {
         this.#readdir(path).then(
           (found) => done(0, found.names, found.stats),
@@ -134,23 +134,25 @@ class PathHandlers {
       },
       mknod: (path, mode, _device, done) =>
         answer(
-          this.#make(path, ({ parent, name }) => tree.mknod(uid, parent, name, { mode, umask: 0 })),
+          this.#make(path, ({ parent, name }) => this.#mknod({ parent, name }, mode)),
           done,
         ),
       mkdir: (path, mode, done) =>
         answer(
-          this.#make(path, ({ parent, name }) => tree.mkdir(uid, parent, name, { mode, umask: 0 })),
+          this.#make(path, ({ parent, name }) =>
+            tree.names.make(caller, { parent, name }, { kind: 'directory', mode }),
+          ),
           done,
         ),
       unlink: (path, done) =>
         answer(
-          paths.within(path, ({ parent, name }) => tree.unlink(uid, parent, name)),
+          paths.within(path, (entry) => tree.names.unlink(caller, entry)),
           done,
         ),
       rmdir: (path, done) =>
         answer(
           paths
-            .within(path, ({ parent, name }) => tree.rmdir(uid, parent, name))
+            .within(path, (entry) => tree.names.rmdir(caller, entry))
             .finally(() => paths.forgetDirectories()),
           done,
         ),
@@ -159,7 +161,7 @@ class PathHandlers {
       chown: (path, owner, group, done) =>
         answer(this.#setattr(path, { uid: owner >>> 0, gid: group >>> 0 }), done),
       utimens: (path, atimeMs, mtimeMs, done) =>
-        answer(this.#setattr(path, { atimeMs, mtimeMs }), done),
+        answer(this.#setattr(path, { atime: timeOf(atimeMs), mtime: timeOf(mtimeMs) }), done),
       statfs: (_path, done) => answerWith(tree.statfs().then(statfsFields), done),
     }
   }
@@ -180,7 +182,7 @@ class PathHandlers {
       release: (_path, handle, done) => answer(this.#release(handle), done),
       truncate: (path, size, done) => answer(this.#setattr(path, { size }), done),
       ftruncate: (_path, handle, size, done) =>
-        answer(tree.setattr(this.#uid, this.#nodeOf(handle), { size }), done),
+        answer(tree.setattr({ uid: this.#uid }, this.#nodeOf(handle), { size }), done),
     }
   }
 
@@ -190,7 +192,18 @@ class PathHandlers {
   }
 
   #setattr(path: string, changes: Parameters<MountedTree['setattr']>[2]): Promise<unknown> {
-    return this.#paths.use(path, ({ node }) => this.#tree.setattr(this.#uid, node, changes))
+    return this.#paths.use(path, ({ node }) =>
+      this.#tree.setattr({ uid: this.#uid }, node, changes),
+    )
+  }
+
+  #mknod(entry: Entry, mode: number): Promise<NodeAttributes> {
+    const kind = kindOfMode(mode)
+    // The package passes no device number that can be relied on.
+    if (kind !== undefined && !kind.endsWith('-device')) {
+      return this.#tree.names.make({ uid: this.#uid }, entry, { kind, mode })
+    }
+    return Promise.reject(new MountError('EPERM', `Cannot make "${entry.name}" with mode ${mode}`))
   }
 
   async #make(
@@ -205,7 +218,9 @@ class PathHandlers {
     // Held, so that the tree notes its new name: it may be open.
     await this.#paths.use(source, () =>
       this.#paths.within(source, (from) =>
-        this.#paths.within(target, (to) => this.#tree.rename(this.#uid, from, to, false)),
+        this.#paths.within(target, (to) =>
+          this.#tree.names.rename({ uid: this.#uid }, from, to, 'replace'),
+        ),
       ),
     )
     this.#paths.forgetDirectories()
@@ -213,7 +228,7 @@ class PathHandlers {
 
   async #readdir(path: string): Promise<{ names: string[]; stats: unknown[] }> {
     return this.#paths.use(path, async ({ node }) => {
-      const handle = this.#tree.opendir(this.#uid, node)
+      const handle = this.#tree.opendir({ uid: this.#uid }, node)
       try {
         const names: string[] = []
         const stats: unknown[] = []
@@ -232,7 +247,7 @@ class PathHandlers {
     const { node } = await this.#paths.hold(path)
     try {
       // Where an append goes is the kernel's to say: libfuse tells no write from a mapped page.
-      const handle = await this.#tree.open(this.#uid, node, flags & ~constants.O_APPEND)
+      const handle = await this.#tree.open({ uid: this.#uid }, node, flags & ~constants.O_APPEND)
       this.#nodeByHandle.set(handle, node)
       return handle
     } catch (error) {
@@ -243,7 +258,7 @@ class PathHandlers {
 
   async #create(path: string, mode: number): Promise<number> {
     const { attributes, handle } = await this.#paths.within(path, ({ parent, name }) =>
-      this.#tree.create(this.#uid, { parent, name, mode, umask: 0 }, readWrite),
+      this.#tree.create({ uid: this.#uid }, { parent, name, mode }, readWrite),
     )
     this.#nodeByHandle.set(handle, attributes.node)
     return handle
@@ -263,6 +278,11 @@ type ContentHandlers = Pick<
   Handlers,
   'open' | 'create' | 'read' | 'write' | 'flush' | 'fsync' | 'release' | 'truncate' | 'ftruncate'
 >
+
+/** The package rounds to milliseconds. */
+function timeOf(ms: number): { readonly ms: number; readonly nanos: number } {
+  return { ms: Math.floor(ms), nanos: 0 }
+}
 
 function statOf(attributes: NodeAttributes): Record<string, unknown> {
   const { mode, size, uid, gid, nlink, ino, atimeMs, mtimeMs, ctimeMs } = attributes

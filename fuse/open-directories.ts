@@ -1,4 +1,4 @@
-import type { FileStatus } from '../client/index.ts'
+import type { InodeStatus } from '../client/index.ts'
 import { MountError } from './errno.ts'
 
 /** Entries that are kept behind the one read last, and apart from each other the names where reading can go on. */
@@ -7,7 +7,7 @@ const windowMax = 1024
 /** Where the entries of a directory come from. */
 export interface DirectorySource {
   /** Entries in the order of their names, behind the name `after`. */
-  list(after: string | undefined): AsyncIterator<FileStatus>
+  list(after: string | undefined): AsyncIterator<InodeStatus>
   /** Nobody reads it any more. */
   close(): void
 }
@@ -18,9 +18,9 @@ export interface DirectorySource {
  */
 class OpenDirectory {
   readonly source: DirectorySource
-  #entries: AsyncIterator<FileStatus>
+  #entries: AsyncIterator<InodeStatus>
   /** The entries read last; the first of them has the index `#start`. */
-  #window: FileStatus[] = []
+  #window: InodeStatus[] = []
   #start = 0
   /** Name of the entry before each index that is a multiple of the window's size. */
   #names: string[] = []
@@ -37,7 +37,7 @@ class OpenDirectory {
   }
 
   /** Undefined behind the last. */
-  entry(index: number): Promise<FileStatus | undefined> | FileStatus {
+  entry(index: number): Promise<InodeStatus | undefined> | InodeStatus {
     const known = this.#window[index - this.#start]
     if (known !== undefined) return known
     const result = this.#last.then(() => this.#read(index))
@@ -45,7 +45,7 @@ class OpenDirectory {
     return result
   }
 
-  async #read(index: number): Promise<FileStatus | undefined> {
+  async #read(index: number): Promise<InodeStatus | undefined> {
     if (index < this.#start) {
       const page = Math.floor(index / windowMax)
       this.#goTo(page * windowMax, page === 0 ? undefined : this.#names[page - 1])
@@ -58,7 +58,7 @@ class OpenDirectory {
     return this.#window[index - this.#start]
   }
 
-  #add(status: FileStatus): void {
+  #add(status: InodeStatus): void {
     this.#window.push(status)
     const end = this.#start + this.#window.length
     if (end % windowMax === 0) this.#names[end / windowMax - 1] = status.name
@@ -92,7 +92,7 @@ export class OpenDirectories {
   }
 
   /** The entry with an index from 0 on; undefined behind the last. */
-  entry(handle: number, index: number): Promise<FileStatus | undefined> | FileStatus {
+  entry(handle: number, index: number): Promise<InodeStatus | undefined> | InodeStatus {
     return this.#get(handle).entry(index)
   }
 

@@ -1,5 +1,6 @@
 import { type Range, RangeSet } from '../base/range-set.ts'
-import { type DfsClient, DfsFsError, type FileHandle, type FileStatus } from '../client/index.ts'
+import { type DfsClient, DfsFsError, type FileHandle, type InodeStatus } from '../client/index.ts'
+import type { NodeAttributes } from './attributes.ts'
 import { MountError } from './errno.ts'
 import type { Node, NodeTable } from './node-table.ts'
 import { Spool, type SpoolMemory } from './spool.ts'
@@ -20,7 +21,8 @@ export class OpenInode {
   readonly #memory: SpoolMemory
   handles = 0
   /** The name is gone; the content lives in the spool until the last handle is closed. */
-  #unlinked: FileStatus | undefined
+  #unlinked: InodeStatus | undefined
+  #unlinkedChanges: Partial<NodeAttributes> = {}
   #spool: Spool | undefined
   /** Bytes that the spool has, of those below {@link #kept}; from there on it has all. */
   readonly #spooled = new RangeSet()
@@ -47,7 +49,7 @@ export class OpenInode {
   }
 
   /** The status when the name went. */
-  get lastStatus(): FileStatus | undefined {
+  get lastStatus(): InodeStatus | undefined {
     return this.#unlinked
   }
 
@@ -85,7 +87,8 @@ export class OpenInode {
     })
   }
 
-  truncate(client: DfsClient, size: number): Promise<void> {
+  /** True when the size stays. */
+  truncate(client: DfsClient, size: number): Promise<boolean> {
     return this.#inTurn(() => this.#truncate(client, size))
   }
 
@@ -113,12 +116,21 @@ export class OpenInode {
   }
 
   /** The name is about to go: keeps the content for those who have the file open, whoever takes the name away. */
-  keepUnlinked(status: FileStatus): Promise<void> {
+  keepUnlinked(status: InodeStatus): Promise<void> {
     const client = this.#clientOfMount
     return this.#inTurn(async () => {
       await this.#fetchAll(client, await this.#writable(client))
       this.#unlinked = status
     })
+  }
+
+  /** What stat(2) shows of a file without a name beside what it had with one. */
+  get unlinkedChanges(): Partial<NodeAttributes> {
+    return this.isUnlinked ? { ...this.#unlinkedChanges, nlink: 0 } : {}
+  }
+
+  changeUnlinked(changes: Partial<NodeAttributes>): void {
+    this.#unlinkedChanges = { ...this.#unlinkedChanges, ...changes }
   }
 
   /** The name could not be taken away after all. */
@@ -147,15 +159,16 @@ export class OpenInode {
     return result
   }
 
-  async #truncate(client: DfsClient, size: number): Promise<void> {
+  async #truncate(client: DfsClient, size: number): Promise<boolean> {
     const spool = await this.#writable(client)
-    if (size === this.#size) return
+    if (size === this.#size) return true
     await spool.truncate(size)
     if (size < this.#kept) {
       this.#kept = size
       this.#spooled.cut(size)
     }
     this.#changed({ start: size, end: size }, size)
+    return false
   }
 
   #changed({ start, end }: Range, size: number): void {
@@ -189,6 +202,9 @@ export class OpenInode {
         if (this.#reader === opening) this.#reader = undefined
         // Somebody may have changed the file since: then its blocks are others now.
         const isOutdated = error instanceof DfsFsError && error.dfsCode === 'BLOCK_MISSING'
+        if (isRefused(error) && client !== this.#clientOfMount) {
+          return this.#readPublished(this.#clientOfMount, buffer, position)
+        }
         if (!isOutdated || isRepeated) throw error
       }
     }
@@ -203,7 +219,11 @@ export class OpenInode {
 
   async #writable(client: DfsClient): Promise<Spool> {
     if (this.#spool !== undefined) return this.#spool
-    const { size, mtimeMs } = await client.stat(this.#nodes.pathOf(this.node.id))
+    const path = this.#nodes.pathOf(this.node.id)
+    const { size, mtimeMs } = await client.stat(path).catch((error: unknown) => {
+      if (!isRefused(error)) throw error
+      return this.#clientOfMount.stat(path)
+    })
     this.#spool = new Spool(this.#memory)
     this.#kept = this.#publishedSize = this.#size = size
     this.#mtimeMs = mtimeMs
@@ -285,4 +305,12 @@ export class OpenInode {
       content: (start, end) => spool.pieces(start, end),
     })
   }
+}
+
+/**
+ * The namenode refuses what the kernel has allowed: rights are checked when a file is opened and may be others since, and the
+ * process may be in groups that the namenode does not know of. The mount itself does it then.
+ */
+function isRefused(error: unknown): boolean {
+  return error instanceof DfsFsError && error.code === 'EACCES'
 }

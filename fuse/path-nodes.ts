@@ -35,11 +35,11 @@ export class PathNodes {
   /** Looks an inode up and holds it; who asked gives it back with `forget(node, 1)` of the tree. */
   async hold(path: string): Promise<NodeAttributes> {
     if (path === '/') {
-      const attributes = await this.#tree.getattr(this.#uid, rootNode)
+      const attributes = await this.#tree.names.getattr({ uid: this.#uid }, rootNode)
       this.#tree.hold(rootNode)
       return attributes
     }
-    return this.within(path, ({ parent, name }) => this.#tree.lookup(this.#uid, parent, name))
+    return this.within(path, (entry) => this.#tree.names.lookup({ uid: this.#uid }, entry))
   }
 
   /** Runs `action` on the inode at `path`. */

@@ -14,6 +14,7 @@ export const opcodes = {
   forget: 2,
   getattr: 3,
   setattr: 4,
+  readlink: 5,
   symlink: 6,
   mknod: 8,
   mkdir: 9,
@@ -98,4 +99,4 @@ export const fallocateBits = {
 } as const
 
 /** Bits of `fuse_rename2_in.flags`. */
-export const renameNoReplace = 1
+export const renameBits = { noReplace: 1 << 0, exchange: 1 << 1 } as const

@@ -18,8 +18,8 @@ const headerBytes = 16
 const attributeBytes = 88
 /** Size of `fuse_entry_out`. */
 export const entryBytes = 128
-/** Milliseconds are what the namenode keeps; the kernel rounds times it makes up to this many nanoseconds. */
-const timeGranularityNs = 1_000_000
+/** Times that are set are kept to the nanosecond. */
+const timeGranularityNs = 1
 /** Requests for read-ahead and the like that the kernel has under way at once. */
 const backgroundRequestsMax = 16
 
@@ -183,17 +183,22 @@ function writeEntry(
 }
 
 function writeAttributes(buffer: Buffer, at: number, attributes: NodeAttributes): void {
-  const { ino, size, atimeMs, mtimeMs, ctimeMs, mode, nlink, uid, gid } = attributes
+  const { ino, size, atimeMs, mtimeMs, ctimeMs, atimeNanos, mtimeNanos } = attributes
+  const { mode, nlink, uid, gid, device } = attributes
   buffer.writeBigUInt64LE(BigInt(ino), at)
   buffer.writeBigUInt64LE(BigInt(size), at + 8)
   buffer.writeBigUInt64LE(BigInt(Math.ceil(size / 512)), at + 16)
-  const times = [atimeMs, mtimeMs, ctimeMs]
-  times.forEach((ms, index) => {
+  const times = [
+    [atimeMs, atimeNanos],
+    [mtimeMs, mtimeNanos],
+    [ctimeMs, 0],
+  ] as const
+  times.forEach(([ms, nanos], index) => {
     const seconds = Math.floor(ms / 1000)
     buffer.writeBigInt64LE(BigInt(seconds), at + 24 + 8 * index)
-    buffer.writeUInt32LE((ms - seconds * 1000) * 1_000_000, at + 48 + 4 * index)
+    buffer.writeUInt32LE((ms - seconds * 1000) * 1_000_000 + nanos, at + 48 + 4 * index)
   })
-  const words = [mode, nlink, uid, gid]
+  const words = [mode, nlink, uid, gid, device]
   words.forEach((word, index) => {
     buffer.writeUInt32LE(word >>> 0, at + 60 + 4 * index)
   })

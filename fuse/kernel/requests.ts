@@ -12,14 +12,17 @@ export interface RequestHeader {
   readonly pid: number
 }
 
+/** The namenode's clock, or milliseconds since the epoch and nanoseconds behind them. */
+export type RequestTime = 'now' | { readonly ms: number; readonly nanos: number }
+
 /** Changes that a SETATTR request wants; what is absent stays. */
 export interface AttributeChanges {
   readonly mode?: number
   readonly uid?: number
   readonly gid?: number
   readonly size?: number
-  readonly atimeMs?: number | 'now'
-  readonly mtimeMs?: number | 'now'
+  readonly atime?: RequestTime
+  readonly mtime?: RequestTime
 }
 
 /** One request, decoded. Byte payloads are views of the buffer it was read into. */
@@ -37,8 +40,10 @@ export type RequestBody =
       readonly forgets: readonly { readonly node: number; readonly count: number }[]
     }
   | {
-      readonly kind: 'getattr' | 'statfs' | 'destroy' | 'symlink' | 'link' | 'fsyncdir'
+      readonly kind: 'getattr' | 'statfs' | 'destroy' | 'readlink' | 'fsyncdir'
     }
+  | { readonly kind: 'symlink'; readonly name: string; readonly target: string }
+  | { readonly kind: 'link'; readonly source: number; readonly name: string }
   | { readonly kind: 'interrupt'; readonly unique: bigint }
   | {
       readonly kind: 'setattr'
@@ -46,10 +51,17 @@ export type RequestBody =
       readonly killsSetBits: boolean
     }
   | {
-      readonly kind: 'mkdir' | 'mknod'
+      readonly kind: 'mkdir'
       readonly name: string
       readonly mode: number
       readonly umask: number
+    }
+  | {
+      readonly kind: 'mknod'
+      readonly name: string
+      readonly mode: number
+      readonly umask: number
+      readonly device: number
     }
   | {
       readonly kind: 'setxattr'
@@ -181,14 +193,14 @@ class Fields {
     return Number(value)
   }
 
-  /** Seconds since the epoch, which may be before it, and nanoseconds, as milliseconds. */
-  time(secondsAt: number, nanosecondsAt: number): number {
-    const ms =
-      Number(this.#bytes.readBigInt64LE(secondsAt)) * 1000 +
-      Math.floor(this.u32(nanosecondsAt) / 1e6)
-    if (!Number.isSafeInteger(ms))
+  /** Seconds since the epoch, which may be before it, and nanoseconds. */
+  time(secondsAt: number, nanosecondsAt: number): { readonly ms: number; readonly nanos: number } {
+    const nanoseconds = this.u32(nanosecondsAt)
+    const behind = Math.floor(nanoseconds / 1e6)
+    const ms = Number(this.#bytes.readBigInt64LE(secondsAt)) * 1000 + behind
+    if (!Number.isSafeInteger(ms) || nanoseconds >= 1e9)
       throw new RangeError(`the time at byte ${secondsAt} is too far away`)
-    return ms
+    return { ms, nanos: nanoseconds - behind * 1e6 }
   }
 
   /** Names that end with NUL, one after the other, from `at` on. */
@@ -196,16 +208,23 @@ class Fields {
     const names: string[] = []
     let start = at
     while (names.length < count) {
-      const end = this.#bytes.indexOf(0, start)
-      if (end <= start) throw new RangeError(`there is no name at byte ${start}`)
-      const bytes = this.#bytes.subarray(start, end)
-      const name = bytes.toString('utf8')
-      if (name.includes('/') || !Buffer.from(name).equals(bytes))
-        throw new RangeError(`the name at byte ${start} is not UTF-8 or has a slash`)
-      names.push(name)
-      start = end + 1
+      const { text, end } = this.text(start)
+      if (text.includes('/')) throw new RangeError(`the name at byte ${start} has a slash`)
+      names.push(text)
+      start = end
     }
     return names
+  }
+
+  /** Text that ends with NUL, and where what follows begins. */
+  text(at: number): { readonly text: string; readonly end: number } {
+    const end = this.#bytes.indexOf(0, at)
+    if (end <= at) throw new RangeError(`there is no name at byte ${at}`)
+    const bytes = this.#bytes.subarray(at, end)
+    const text = bytes.toString('utf8')
+    if (!Buffer.from(text).equals(bytes))
+      throw new RangeError(`the name at byte ${at} is not UTF-8`)
+    return { text, end: end + 1 }
   }
 
   name(at: number): string {
@@ -222,7 +241,7 @@ class Fields {
 type Decode = (fields: Fields, header: RequestHeader) => RequestBody
 
 const plain =
-  (kind: 'getattr' | 'statfs' | 'destroy' | 'symlink' | 'link' | 'fsyncdir'): Decode =>
+  (kind: 'getattr' | 'statfs' | 'destroy' | 'readlink' | 'fsyncdir'): Decode =>
   () => ({ kind })
 const named =
   (kind: 'lookup' | 'unlink' | 'rmdir'): Decode =>
@@ -265,13 +284,13 @@ const decoders = new Map<number, Decode>([
   [opcodes.batchForget, batchForget],
   [opcodes.getattr, plain('getattr')],
   [opcodes.setattr, setattr],
-  [opcodes.symlink, plain('symlink')],
-  [opcodes.link, plain('link')],
+  [opcodes.readlink, plain('readlink')],
+  [opcodes.symlink, symlink],
+  [opcodes.link, (fields) => ({ kind: 'link', source: fields.u64(0), name: fields.name(8) })],
   [
     opcodes.mknod,
     (fields) => ({
-      kind: 'mknod',
-      mode: fields.u32(0),
+      ...{ kind: 'mknod', mode: fields.u32(0), device: fields.u32(4) },
       umask: fields.u32(8),
       name: fields.name(16),
     }),
@@ -348,6 +367,11 @@ const decoders = new Map<number, Decode>([
   [opcodes.destroy, plain('destroy')],
 ])
 
+function symlink(fields: Fields): RequestBody {
+  const { text: name, end } = fields.text(0)
+  return { kind: 'symlink', name: fields.names(0, 1)[0] ?? name, target: fields.text(end).text }
+}
+
 function rename(fields: Fields, namesAt: number, flags: number): RequestBody {
   const [name = '', newName = ''] = fields.names(namesAt, 2)
   return { kind: 'rename', newParent: fields.u64(0), name, newName, flags }
@@ -380,10 +404,10 @@ function setattr(fields: Fields): RequestBody {
     changes: {
       ...(has(setattrBits.size) ? { size: fields.u64(16) } : {}),
       ...(has(setattrBits.atime)
-        ? { atimeMs: has(setattrBits.atimeNow) ? ('now' as const) : fields.time(32, 56) }
+        ? { atime: has(setattrBits.atimeNow) ? ('now' as const) : fields.time(32, 56) }
         : {}),
       ...(has(setattrBits.mtime)
-        ? { mtimeMs: has(setattrBits.mtimeNow) ? ('now' as const) : fields.time(40, 60) }
+        ? { mtime: has(setattrBits.mtimeNow) ? ('now' as const) : fields.time(40, 60) }
         : {}),
       ...(has(setattrBits.mode) ? { mode: fields.u32(68) & 0o7777 } : {}),
       ...(has(setattrBits.uid) ? { uid: fields.u32(76) } : {}),

@@ -1,7 +1,9 @@
+import type { NewNode, RenameManner } from '../../client/index.ts'
+import { kindOfMode } from '../attributes.ts'
 import { errnoOf, MountError } from '../errno.ts'
 import type { MountedTree } from '../mounted-tree.ts'
 import { Interrupts } from './interrupts.ts'
-import { fallocateBits, protocolMajor, renameNoReplace } from './protocol.ts'
+import { fallocateBits, protocolMajor, renameBits } from './protocol.ts'
 import {
   attributesReply,
   createReply,
@@ -25,6 +27,11 @@ import {
 } from './requests.ts'
 
 const noBytes = Buffer.alloc(0)
+
+/** Kinds whose answer begins with the number of an inode that the kernel knows from then on. */
+const handsOutNode: ReadonlySet<RequestBody['kind']> = new Set([
+  ...(['lookup', 'mkdir', 'mknod', 'symlink', 'link', 'create'] as const),
+])
 
 /** Takes a reply, in pieces. */
 export type SendReply = (reply: readonly Buffer[]) => void
@@ -80,8 +87,10 @@ export class KernelSession {
   // One row per kind of request; the compiler checks that none is missing.
   // eslint-disable-next-line max-lines-per-function -- a table
   async #answer(header: RequestHeader, body: RequestBody): Promise<Buffer | undefined> {
-    const { uid, node } = header
+    const { uid, gid, pid, node } = header
+    const caller = { uid, gid, pid }
     const tree = this.#tree
+    const { names } = tree
     if ('killsSetBits' in body && body.killsSetBits) await tree.dropSetBits(node)
     switch (body.kind) {
       case 'init':
@@ -89,7 +98,10 @@ export class KernelSession {
           throw new MountError('EPROTO', `FUSE ${body.major} is not spoken`)
         return initReply(body)
       case 'lookup':
-        return entryReply(await tree.lookup(uid, node, body.name), this.#validity)
+        return entryReply(
+          await names.lookup(caller, { parent: node, name: body.name }),
+          this.#validity,
+        )
       case 'forget':
         for (const { node: id, count } of body.forgets) tree.forget(id, count)
         return undefined
@@ -97,18 +109,28 @@ export class KernelSession {
         void this.#interrupts.interrupt(body.unique)
         return undefined
       case 'getattr':
-        return attributesReply(await tree.getattr(uid, node), this.#validity)
+        return attributesReply(await names.getattr(caller, node), this.#validity)
       case 'setattr':
-        return attributesReply(await tree.setattr(uid, node, body.changes), this.#validity)
+        return attributesReply(await tree.setattr(caller, node, body.changes), this.#validity)
+      case 'readlink':
+        return Buffer.from(await names.readlink(caller, node))
       case 'mkdir':
-        return entryReply(await tree.mkdir(uid, node, body.name, body), this.#validity)
       case 'mknod':
-        return entryReply(await tree.mknod(uid, node, body.name, body), this.#validity)
+      case 'symlink':
+        return entryReply(
+          await names.make(caller, { parent: node, name: body.name }, nodeOf(body)),
+          this.#validity,
+        )
+      case 'link':
+        return entryReply(
+          await names.link(caller, body.source, { parent: node, name: body.name }),
+          this.#validity,
+        )
       case 'getxattr':
         return xattrReply(await tree.getxattr(uid, node, body.name), body.size)
       case 'listxattr': {
-        const names = await tree.listxattr(uid, node)
-        return xattrReply(Buffer.from(names.map((name) => `${name}\0`).join('')), body.size)
+        const found = await tree.listxattr(uid, node)
+        return xattrReply(Buffer.from(found.map((name) => `${name}\0`).join('')), body.size)
       }
       case 'setxattr':
         await tree.setxattr(uid, node, body)
@@ -117,18 +139,18 @@ export class KernelSession {
         await tree.removexattr(uid, node, body.name)
         return noBytes
       case 'unlink':
-        await tree.unlink(uid, node, body.name)
+        await names.unlink(caller, { parent: node, name: body.name })
         return noBytes
       case 'rmdir':
-        await tree.rmdir(uid, node, body.name)
+        await names.rmdir(caller, { parent: node, name: body.name })
         return noBytes
       case 'rename':
         return this.#rename(header, body)
       case 'open':
-        return openReply(await tree.open(uid, node, body.flags))
+        return openReply(await tree.open(caller, node, body.flags))
       case 'create': {
         const { name, mode, umask, flags } = body
-        const made = await tree.create(uid, { parent: node, name, mode, umask }, flags)
+        const made = await tree.create(caller, { parent: node, name, mode, umask }, flags)
         return createReply(made.attributes, made.handle, this.#validity)
       }
       case 'read': {
@@ -149,7 +171,7 @@ export class KernelSession {
         await tree.release(body.handle)
         return noBytes
       case 'opendir':
-        return openReply(tree.opendir(uid, node))
+        return openReply(tree.opendir(caller, node))
       case 'readdir':
       case 'readdirplus':
         return this.#readdir(node, body)
@@ -161,27 +183,21 @@ export class KernelSession {
       case 'fsyncdir':
       case 'destroy':
         return noBytes
-      case 'symlink':
-      case 'link':
-        throw new MountError('EPERM', 'The cluster has no links')
       case 'unknown':
         throw new MountError('ENOSYS', `Requests of kind ${header.opcode} are not served`)
     }
   }
 
   async #rename(
-    { uid, node }: RequestHeader,
+    { uid, gid, pid, node }: RequestHeader,
     body: RequestBody & { readonly kind: 'rename' },
   ): Promise<Buffer> {
     const { name, newParent, newName, flags } = body
-    if ((flags & ~renameNoReplace) !== 0) throw new MountError('EINVAL', 'Names are not exchanged')
-    const isExclusive = (flags & renameNoReplace) !== 0
-    await this.#tree.rename(
-      uid,
+    const [from, to] = [
       { parent: node, name },
       { parent: newParent, name: newName },
-      isExclusive,
-    )
+    ]
+    await this.#tree.names.rename({ uid, gid, pid }, from, to, mannerOf(flags))
     return noBytes
   }
 
@@ -205,8 +221,7 @@ export class KernelSession {
     if (kind === 'open') await this.#tree.release(first)
     if (kind === 'opendir') this.#tree.closedir(first)
     if (kind === 'create') await this.#tree.release(Number(payload.readBigUInt64LE(entryBytes)))
-    if (kind === 'lookup' || kind === 'mkdir' || kind === 'mknod' || kind === 'create')
-      this.#tree.forget(first, 1)
+    if (handsOutNode.has(kind)) this.#tree.forget(first, 1)
   }
 
   async #readdir(
@@ -224,5 +239,28 @@ export class KernelSession {
       if (isPlus) this.#tree.rememberEntry(node, entry)
     }
     return reply.bytes()
+  }
+}
+
+/** What a request that makes something asks for. */
+function nodeOf(body: RequestBody & { readonly kind: 'mkdir' | 'mknod' | 'symlink' }): NewNode {
+  if (body.kind === 'symlink') return { kind: 'symlink', mode: 0o777, target: body.target }
+  const { mode, umask } = body
+  if (body.kind === 'mkdir') return { kind: 'directory', mode, umask }
+  const kind = kindOfMode(mode)
+  if (kind === undefined) throw new MountError('EINVAL', `Mode ${mode} is of no kind of file`)
+  return { kind, mode, umask, device: body.device }
+}
+
+function mannerOf(flags: number): RenameManner {
+  switch (flags) {
+    case 0:
+      return 'replace'
+    case renameBits.noReplace:
+      return 'no-replace'
+    case renameBits.exchange:
+      return 'exchange'
+    default:
+      throw new MountError('EINVAL', `Names cannot be changed with flags ${flags}`)
   }
 }

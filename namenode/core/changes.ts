@@ -50,7 +50,10 @@ export interface InodeRow {
   /** Nanoseconds behind the milliseconds of `mtime` and `atime`, below a million; absent: 0. */
   readonly mtimeNanos?: number | undefined
   readonly atimeNanos?: number | undefined
-  /** Number of entries that refer to the inode. */
+  /**
+   * Number of entries that refer to the inode. Of a directory as stat(2) has it: 2 and the number of directories in it, or
+   * 1 where nobody has counted them, because layout 2 or an older one made it.
+   */
   readonly nlink: number
   /** Entries beside the primary one, the youngest last; absent when there is none. */
   readonly otherEntries?: readonly EntryReference[] | undefined

@@ -32,7 +32,7 @@ export function genesisRows({ user, group, wall }: GenesisOptions): readonly Ino
     group,
     mtime: wall,
     atime: millis(0),
-    nlink: 1,
+    nlink: 2,
     childCount: 0,
     replication: 0,
     blockSize: 0,

@@ -17,6 +17,9 @@ const blocksDroppedAtOnceMax = 100
 /** Permission bits that HDFS keeps; its clients send more (gohdfs its directory bit). */
 export const modeMask = 0o1777
 
+/** `nlink` of a directory whose subdirectories nobody has counted. */
+const uncounted = 1
+
 /** Fields of a new inode that its kind does not fix. */
 export type NewInode = Pick<InodeRow, 'kind' | 'name' | 'owner' | 'mode'> &
   Partial<
@@ -46,7 +49,7 @@ export function createChild(
     mode: inherited?.mode ?? fields.mode,
     mtime: wall,
     atime: fields.atime ?? (kind === 'directory' ? millis(0) : wall),
-    nlink: 1,
+    nlink: kind === 'directory' ? uncounted + 1 : 1,
     childCount: 0,
     replication: fields.replication ?? 0,
     blockSize: fields.blockSize ?? 0,
@@ -70,19 +73,39 @@ export function contentTimes(wall: Millis): Pick<InodeRow, 'mtime' | 'mtimeNanos
 export function link(
   draft: Draft,
   parent: InodeRow,
-  child: Pick<InodeRow, 'id' | 'name'>,
+  child: Pick<InodeRow, 'id' | 'name' | 'kind'>,
   wall: Millis,
 ): void {
   draft.putEntry(parent.id, child.name, child.id)
   const latest = draft.latest(parent)
-  draft.putInode({ ...latest, childCount: latest.childCount + 1, ...contentTimes(wall) })
+  draft.putInode({
+    ...latest,
+    childCount: latest.childCount + 1,
+    nlink: nlinkWith(latest, child.kind, 1),
+    ...contentTimes(wall),
+  })
 }
 
-/** Removes the entry `name` of `parent`; the inode it refers to stays as it is. */
-export function unlink(draft: Draft, parent: InodeRow, name: string, wall: Millis): void {
+/** `nlink` of a directory after an entry for an inode of this kind came or went. */
+export function nlinkWith({ nlink }: InodeRow, kind: InodeRow['kind'], growth: -1 | 0 | 1): number {
+  return kind === 'directory' && nlink !== uncounted ? nlink + growth : nlink
+}
+
+/** Removes an entry of `parent`; the inode it refers to, of `kind`, stays as it is. */
+export function unlink(
+  draft: Draft,
+  parent: InodeRow,
+  { name, kind }: Pick<InodeRow, 'name' | 'kind'>,
+  wall: Millis,
+): void {
   draft.deleteEntry(parent.id, name)
   const latest = draft.latest(parent)
-  draft.putInode({ ...latest, childCount: latest.childCount - 1, ...contentTimes(wall) })
+  draft.putInode({
+    ...latest,
+    childCount: latest.childCount - 1,
+    nlink: nlinkWith(latest, kind, -1),
+    ...contentTimes(wall),
+  })
 }
 
 /** `row` without one of its entries; the next one becomes its primary. Undefined when it was the last. */

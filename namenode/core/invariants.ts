@@ -25,8 +25,11 @@ function checkInode({ rows, leases, nextIds }: State, row: InodeRow): void {
   assert(row.id < nextIds.inodeId, `N1: inode ${row.id} is below the next id`)
   const isSpecial = row.id === rootInodeId || row.id === orphanageInodeId
   const others = row.otherEntries ?? []
-  assert(row.nlink === others.length + 1, `N2: inode ${row.id} counts its entries`)
-  assert(others.length === 0 || row.kind !== 'directory', `N2: directory ${row.id} has one entry`)
+  if (row.kind === 'directory') {
+    assert(others.length === 0 && row.nlink > 0, `N2: directory ${row.id} has one entry`)
+  } else {
+    assert(row.nlink === others.length + 1, `N2: inode ${row.id} counts its entries`)
+  }
   for (const { parent, name } of isSpecial ? [] : [row, ...others]) {
     const entry = rows.entries.peek(parent, name)
     assert(entry === undefined || entry === row.id, `N2: the entry of inode ${row.id} refers to it`)
@@ -48,9 +51,14 @@ function checkInode({ rows, leases, nextIds }: State, row: InodeRow): void {
 function checkEntries({ rows }: State): void {
   for (const { parent, isComplete, entries } of rows.entries.all()) {
     const directory = rows.inodes.peek(parent)?.row
+    let subdirectories: number | undefined = 0
     for (const [name, id] of entries) {
       const slot = rows.inodes.peek(id)
-      if (slot === undefined) continue
+      if (slot === undefined) {
+        subdirectories = undefined
+        continue
+      }
+      if (slot.row?.kind === 'directory' && subdirectories !== undefined) subdirectories += 1
       assert(slot.row !== undefined, `N2: entry "${name}" of ${parent} refers to an inode`)
       const known = [slot.row, ...(slot.row.otherEntries ?? [])]
       const isThere = known.some((entry) => entry.parent === parent && entry.name === name)
@@ -60,6 +68,11 @@ function checkEntries({ rows }: State): void {
     assert(
       directory.childCount === entries.size,
       `N4: directory ${parent} counts ${directory.childCount} children and has ${entries.size}`,
+    )
+    if (subdirectories === undefined || directory.nlink === 1) continue
+    assert(
+      directory.nlink === subdirectories + 2,
+      `N4: directory ${parent} has ${directory.nlink} links and ${subdirectories} directories in it`,
     )
   }
 }

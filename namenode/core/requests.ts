@@ -313,6 +313,8 @@ export type MountRequest =
       readonly nodeKind: NodeKind
       /** Permission bits within 07777. */
       readonly mode: number
+      /** The same before the umask; absent: `mode`. */
+      readonly unmaskedMode?: number | undefined
       /** Of the new inode, unless its directory hands its own down. */
       readonly group?: string | undefined
       readonly target?: string | undefined

@@ -68,13 +68,14 @@ function changeHandlers(context: ClientContext): RpcHandlers<typeof posixProtoco
     status: nodeStatusOf(context, view),
   })
   return {
-    makeNode: ({ path, kind, mode, target, device, replication, blockSize, caller }, call) =>
+    makeNode: ({ path, kind, mode, unmasked, target, device, caller, ...sizes }, call) =>
       mapReply(
         once(call, caller, {
           ...{ kind: 'makeNode', path: pathOf(path), nodeKind: kind, mode, target, device },
           group: caller?.group,
-          replication: replication ?? settings['dfs.replication'],
-          blockSize: blockSize ?? settings['dfs.blocksize'],
+          unmaskedMode: unmasked,
+          replication: sizes.replication ?? settings['dfs.replication'],
+          blockSize: sizes.blockSize ?? settings['dfs.blocksize'],
         }),
         answer,
       ),

@@ -94,6 +94,8 @@ export const makeNodeRequest = message('MakeNodeRequest', {
   /** Files only. */
   replication: optional(6, u32),
   blockSize: optional(7, u64),
+  /** Permission bits before the maker's umask, which count where the directory has a default ACL; absent: `mode`. */
+  unmasked: optional(8, u32),
   caller: optional(15, mountCaller),
 })
 

@@ -15,6 +15,8 @@ t.setTimeout(120_000)
 
 const root = 1
 const { uid } = userInfo()
+const who = { uid }
+const at = (name: string): { parent: number; name: string } => ({ parent: root, name })
 const { O_RDWR, O_RDONLY, O_EXCL, O_CREAT } = constants
 
 async function refused(t: Test, code: string, action: Promise<unknown>): Promise<void> {
@@ -31,18 +33,14 @@ t.test('a tree of a cluster', async (t) => {
     await cluster.stop()
   })
   const make = async (name: string, content: string): Promise<{ node: number; handle: number }> => {
-    const made = await tree.create(
-      uid,
-      { parent: root, name, mode: 0o644, umask: 0 },
-      O_RDWR | O_CREAT,
-    )
+    const made = await tree.create(who, { parent: root, name, mode: 0o644 }, O_RDWR | O_CREAT)
     if (content !== '') await tree.write(made.handle, Buffer.from(content), 0)
     return { node: made.attributes.node, handle: made.handle }
   }
 
   t.test('what is written is seen here at once and by others when it is synced', async (t) => {
     const { node, handle } = await make('seen', 'abc')
-    t.equal((await tree.getattr(uid, node)).size, 3)
+    t.equal((await tree.names.getattr(who, node)).size, 3)
     t.equal((await client.stat('/seen')).size, 0)
     await tree.sync(handle)
     t.equal(await client.readFile('/seen', 'utf8'), 'abc')
@@ -52,7 +50,7 @@ t.test('a tree of a cluster', async (t) => {
     t.equal(buffer.toString('utf8', 0, await tree.read(handle, buffer, 0)), 'aXc')
     await tree.release(handle)
     t.equal(await client.readFile('/seen', 'utf8'), 'aXc')
-    t.equal((await tree.lookup(uid, root, 'seen')).node, node, 'its number stays')
+    t.equal((await tree.names.lookup(who, at('seen'))).node, node, 'its number stays')
   })
 
   t.test('changes of other clients while a file is open are not overwritten', async (t) => {
@@ -76,37 +74,33 @@ t.test('a tree of a cluster', async (t) => {
   t.test('names that exist, and kinds that differ', async (t) => {
     const { handle } = await make('one', '1')
     await tree.release(handle)
-    await tree.mkdir(uid, root, 'directory', { mode: 0o755, umask: 0 })
-    const at = (name: string): { parent: number; name: string } => ({ parent: root, name })
+    await tree.names.make(who, at('directory'), { kind: 'directory', mode: 0o755 })
+    await refused(t, 'EEXIST', tree.create(who, { ...at('one'), mode: 0o644 }, O_RDWR | O_EXCL))
     await refused(
       t,
       'EEXIST',
-      tree.create(uid, { ...at('one'), mode: 0o644, umask: 0 }, O_RDWR | O_EXCL),
+      tree.names.make(who, at('directory'), { kind: 'directory', mode: 0o755 }),
     )
-    await refused(t, 'EEXIST', tree.mkdir(uid, root, 'directory', { mode: 0o755, umask: 0 }))
-    await refused(
-      t,
-      'EPERM',
-      tree.mknod(uid, root, 'pipe', { mode: constants.S_IFIFO | 0o644, umask: 0 }),
-    )
-    await refused(t, 'EISDIR', tree.rename(uid, at('one'), at('directory'), false))
-    await refused(t, 'ENOTDIR', tree.rename(uid, at('directory'), at('one'), false))
-    await refused(t, 'EEXIST', tree.rename(uid, at('one'), at('directory'), true))
-    await refused(t, 'ENOENT', tree.rename(uid, at('none'), at('one'), false))
-    await refused(t, 'ENOENT', tree.lookup(uid, root, 'none'))
+    const pipe = await tree.names.make(who, at('pipe'), { kind: 'fifo', mode: 0o644 })
+    t.equal(pipe.mode, constants.S_IFIFO | 0o644)
+    await refused(t, 'EISDIR', tree.names.rename(who, at('one'), at('directory'), 'replace'))
+    await refused(t, 'ENOTDIR', tree.names.rename(who, at('directory'), at('one'), 'replace'))
+    await refused(t, 'EEXIST', tree.names.rename(who, at('one'), at('directory'), 'no-replace'))
+    await refused(t, 'ENOENT', tree.names.rename(who, at('none'), at('one'), 'replace'))
+    await refused(t, 'ENOENT', tree.names.lookup(who, at('none')))
   })
 
   t.test('a file without a name keeps its content, whatever becomes of the removal', async (t) => {
     const { node, handle } = await make('gone', 'abc')
-    await tree.unlink(uid, root, 'gone')
-    t.equal((await tree.getattr(uid, node)).nlink, 0)
+    await tree.names.unlink(who, at('gone'))
+    t.equal((await tree.names.getattr(who, node)).nlink, 0)
     const buffer = Buffer.alloc(3)
     t.equal(await tree.read(handle, buffer, 0), 3)
     t.equal(buffer.toString(), 'abc')
     await tree.sync(handle)
     await tree.release(handle)
     t.notOk(await client.exists('/gone'))
-    await refused(t, 'ENOENT', tree.unlink(uid, root, 'gone'))
+    await refused(t, 'ENOENT', tree.names.unlink(who, at('gone')))
   })
 
   t.test(
@@ -119,9 +113,9 @@ t.test('a tree of a cluster', async (t) => {
         ...{ user: 'alice', isForOneUser: true },
       })
       try {
-        const { node: parent } = await theirs.lookup(uid, root, 'shared')
-        const entry = { parent, name: 'object', mode: 0o444, umask: 0 }
-        const { handle } = await theirs.create(uid, entry, O_RDWR | O_CREAT)
+        const { node: parent } = await theirs.names.lookup(who, at('shared'))
+        const entry = { parent, name: 'object', mode: 0o444 }
+        const { handle } = await theirs.create(who, entry, O_RDWR | O_CREAT)
         await theirs.write(handle, Buffer.from('abc'), 0)
         await theirs.release(handle)
         t.equal(await client.readFile('/shared/object', 'utf8'), 'abc')
@@ -134,12 +128,12 @@ t.test('a tree of a cluster', async (t) => {
   )
 
   t.test('numbers that nobody was given', async (t) => {
-    await refused(t, 'ESTALE', tree.getattr(uid, 99_999))
+    await refused(t, 'ESTALE', tree.names.getattr(who, 99_999))
     t.throws(() => tree.read(99_999, Buffer.alloc(1), 0), { code: 'EBADF' })
     const { node, handle } = await make('forgotten', '')
     await tree.release(handle)
     tree.forget(node, 1)
-    await refused(t, 'ESTALE', tree.open(uid, node, O_RDONLY))
+    await refused(t, 'ESTALE', tree.open(who, node, O_RDONLY))
   })
 
   t.test('requests that are bad or unknown are answered with their errno', async (t) => {
@@ -160,7 +154,10 @@ t.test('a tree of a cluster', async (t) => {
     t.equal(await answer(opcodes.lookup, Buffer.from('none\0')), -errno.ENOENT)
     t.equal(await answer(opcodes.lookup, Buffer.from('no end')), -errno.EINVAL)
     t.equal(await answer(4_711, Buffer.alloc(8)), -errno.ENOSYS)
-    t.equal(await answer(opcodes.link, Buffer.alloc(16)), -errno.EPERM)
+    const none = Buffer.concat([Buffer.alloc(8), Buffer.from('a\0')])
+    t.equal(await answer(opcodes.link, none), -errno.ESTALE)
+    const odd = Buffer.concat([Buffer.from([0, 0xf0, 0, 0]), Buffer.alloc(12), Buffer.from('a\0')])
+    t.equal(await answer(opcodes.mknod, odd), -errno.EINVAL, 'of no kind')
     t.equal(await answer(opcodes.init, Buffer.alloc(64)), -errno.EPROTO, 'version 0')
     const fail = (): void => {
       t.fail('there is nobody to answer')
@@ -170,12 +167,12 @@ t.test('a tree of a cluster', async (t) => {
     interrupt.writeUInt32LE(48, 0)
     interrupt.writeUInt32LE(opcodes.interrupt, 4)
     await session.handle(interrupt, fail)
-    const exchange = Buffer.concat([
+    const unknownFlags = Buffer.concat([
       Buffer.alloc(8),
-      Buffer.from([2, 0, 0, 0, 0, 0, 0, 0]),
+      Buffer.from([8, 0, 0, 0, 0, 0, 0, 0]),
       Buffer.from('a\0b\0'),
     ])
-    t.equal(await answer(opcodes.rename2, exchange), -errno.EINVAL)
+    t.equal(await answer(opcodes.rename2, unknownFlags), -errno.EINVAL)
   })
 })
 

@@ -1,6 +1,6 @@
 /** Listings read by index, without keeping them. */
 import t from 'tap'
-import { FileStatus } from '../../client/index.ts'
+import { InodeStatus } from '../../client/index.ts'
 import { type DirectorySource, OpenDirectories } from '../../fuse/open-directories.ts'
 
 const nameOf = (index: number): string => String(index).padStart(7, '0')
@@ -11,18 +11,24 @@ function directory(
   asked: (string | undefined)[],
   onClose = (): void => undefined,
 ): DirectorySource {
-  const status = (index: number): FileStatus =>
-    new FileStatus(`/${nameOf(index)}`, {
-      ...{
+  const status = (index: number): InodeStatus =>
+    new InodeStatus(`/${nameOf(index)}`, {
+      ...{ kind: 'file', mode: 0o644, nlink: 1, mtime: 0, atime: 0, ctime: 0 },
+      fs: {
         fileType: 'IS_FILE',
         length: index,
         permission: { perm: 0o644 },
         owner: 'o',
         group: 'g',
+        ...{
+          path: Buffer.from(nameOf(index)),
+          modification_time: 0,
+          access_time: 0,
+          fileId: index,
+        },
+        ...{ block_replication: 1, blocksize: 1024, childrenNum: 0 },
       },
-      ...{ path: Buffer.from(nameOf(index)), modification_time: 0, access_time: 0, fileId: index },
-      ...{ block_replication: 1, blocksize: 1024, childrenNum: 0 },
-    } as unknown as ConstructorParameters<typeof FileStatus>[1])
+    } as unknown as ConstructorParameters<typeof InodeStatus>[1])
   return {
     async *list(after) {
       asked.push(after)

@@ -110,7 +110,7 @@ function move(context: Context, { path, target, parent, files }: Joining): Plan<
       index += 1
     }
     length += file.length
-    unlink(draft, parent, file.name, context.wall)
+    unlink(draft, parent, file, context.wall)
     draft.deleteInode(file)
   }
   draft.putInode({ ...target, length, ...contentTimes(context.wall) })

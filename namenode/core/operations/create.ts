@@ -114,6 +114,6 @@ function replaceExisting(
 ): void {
   const parent = parentOf(resolved)
   if (parent === undefined) return
-  unlink(draft, parent, resolved.name, context.wall)
+  unlink(draft, parent, { name: resolved.name, kind: existing.kind }, context.wall)
   discard(context, draft, existing, { parent: parent.id, name: resolved.name })
 }

@@ -35,7 +35,7 @@ export function deletePath(
   }
   requireUnprotected(context, last)
   const draft = new Draft(context.nextIds)
-  unlink(draft, parent, resolved.name, context.wall)
+  unlink(draft, parent, { name: resolved.name, kind: last.kind }, context.wall)
   discard(context, draft, last, { parent: parent.id, name: resolved.name })
   return draft.plan(true)
 }

@@ -48,6 +48,6 @@ export function link(
     ctime: context.wall,
   }
   draft.putInode(linked)
-  addEntry(draft, parent, { id: row.id, name: reference.name }, context.wall)
+  addEntry(draft, parent, { ...row, name: reference.name }, context.wall)
   return draft.plan(fileStatus(linked))
 }

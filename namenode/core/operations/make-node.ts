@@ -48,6 +48,7 @@ export function makeNode(
     {
       ...{ kind, name: reference.name, owner: caller.user, ...given, atime: wall },
       mode: kind === 'symlink' ? linkMode : mode,
+      unmaskedMode: ((request.unmaskedMode ?? mode) & 0o777) | (mode & ~0o777),
       ...(isFile && { replication: request.replication, blockSize: request.blockSize }),
       ...(kind === 'symlink' && { target }),
       ...(isDevice && { device: device ?? 0 }),

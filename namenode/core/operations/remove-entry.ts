@@ -25,7 +25,7 @@ export function removeEntry(
   }
   requireUnprotected(context, row)
   const draft = new Draft(context.nextIds)
-  unlink(draft, place.parent, place.reference.name, context.wall)
+  unlink(draft, place.parent, { name: place.reference.name, kind: row.kind }, context.wall)
   discard(context, draft, row, place.reference)
   return draft.plan(undefined)
 }

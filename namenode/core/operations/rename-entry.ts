@@ -6,7 +6,7 @@ import { DfsError } from '../../../protocol/errors.ts'
 import type { InodeRow } from '../changes.ts'
 import type { Context } from '../context.ts'
 import { Draft } from '../draft.ts'
-import { contentTimes, discard, unlink, withEntryMoved } from '../inode-changes.ts'
+import { contentTimes, discard, nlinkWith, unlink, withEntryMoved } from '../inode-changes.ts'
 import { answer, type Plan } from '../outcome.ts'
 import { checkNewEntry } from '../paths.ts'
 import { access, requireAccess } from '../permissions.ts'
@@ -42,7 +42,8 @@ export function renameEntry(context: Context, request: RenameEntry): Plan<undefi
   checkNewEntry(target.parent.id, target.reference.name, request.target)
   const draft = new Draft(context.nextIds)
   if (target.row !== undefined) {
-    unlink(draft, target.parent, target.reference.name, context.wall)
+    const { name } = target.reference
+    unlink(draft, target.parent, { name, kind: target.row.kind }, context.wall)
     discard(context, draft, target.row, target.reference)
   }
   return move(context, draft, {
@@ -97,8 +98,14 @@ function exchange(context: Context, left: Taken, right: Taken): Plan<undefined> 
     const moved = withEntryMoved(draft.latest(here.row), here.reference, there.reference)
     draft.putInode({ ...moved, ctime: wall })
   }
-  for (const { parent } of [left, right]) {
-    draft.putInode({ ...draft.latest(parent), ...contentTimes(wall) })
+  for (const [{ parent, row: gone }, { row: come }] of [
+    [left, right],
+    [right, left],
+  ] as const) {
+    const latest = draft.latest(parent)
+    const less = nlinkWith(latest, gone.kind, -1)
+    const nlink = nlinkWith({ ...latest, nlink: less }, come.kind, 1)
+    draft.putInode({ ...latest, nlink, ...contentTimes(wall) })
   }
   return draft.plan(undefined)
 }

@@ -88,7 +88,7 @@ export function rename2(
   const to = renameParent(target)
   if (target.last !== undefined) {
     const entry = { parent: to.id, name: target.name }
-    unlink(draft, to, target.name, context.wall)
+    unlink(draft, to, { name: target.name, kind: target.last.kind }, context.wall)
     discard(context, draft, target.last, entry)
   }
   checkNewName(to.id, target.name, target.path)
@@ -166,12 +166,13 @@ function requireReplaceable(
 /** Moves one entry of an inode. */
 export function move(context: Context, draft: Draft, change: Move): Draft {
   const { child, from, to, name, oldName } = change
-  unlink(draft, from, oldName, context.wall)
+  const { id, kind } = child
+  unlink(draft, from, { name: oldName, kind }, context.wall)
   const [before, after] = [
     { parent: from.id, name: oldName },
     { parent: to.id, name },
   ]
   draft.putInode({ ...withEntryMoved(draft.latest(child), before, after), ctime: context.wall })
-  link(draft, to, { id: child.id, name }, context.wall)
+  link(draft, to, { id, kind, name }, context.wall)
   return draft
 }

@@ -49,7 +49,7 @@ export function splice(context: Context, request: Splice): Plan<undefined> {
   const draft = new Draft(context.nextIds)
   exchange(draft, { target, before, after })
   if (source !== undefined) {
-    unlink(draft, source.parent, source.name, context.wall)
+    unlink(draft, source.parent, { name: source.name, kind: 'file' }, context.wall)
     draft.deleteInode(source.file)
   }
   const length = after.reduce((sum, block) => sum + block.length, 0)

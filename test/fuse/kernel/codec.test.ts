@@ -78,7 +78,7 @@ t.test('requests are decoded field by field', async (t) => {
     ...{ kind: 'mkdir', mode: 0o777, umask: 0o27, name: 'd' },
   })
   t.same(bodyOf(opcodes.mknod, u32(0o100666, 0, 0o27, 0), Buffer.from('n\0')), {
-    ...{ kind: 'mknod', mode: 0o100666, umask: 0o27, name: 'n' },
+    ...{ kind: 'mknod', mode: 0o100666, umask: 0o27, device: 0, name: 'n' },
   })
   const attribute = Buffer.from('user.ü\0\0\xff', 'utf8')
   t.same(bodyOf(opcodes.setxattr, u32(attribute.length - 8, 1), attribute), {
@@ -124,6 +124,16 @@ t.test('requests are decoded field by field', async (t) => {
     to: { handle: 14, offset: 15 },
     length: 16,
   })
+  t.same(bodyOf(opcodes.mknod, u32(0o020644, 0x103, 0o22, 0), Buffer.from('null\0')), {
+    ...{ kind: 'mknod', mode: 0o020644, device: 0x103, umask: 0o22, name: 'null' },
+  })
+  t.same(bodyOf(opcodes.symlink, Buffer.from('l\0../a b/\0')), {
+    ...{ kind: 'symlink', name: 'l', target: '../a b/' },
+  })
+  t.same(bodyOf(opcodes.link, u64(17), Buffer.from('l\0')), {
+    ...{ kind: 'link', source: 17, name: 'l' },
+  })
+  t.same(bodyOf(opcodes.readlink), { kind: 'readlink' })
   t.same(bodyOf(opcodes.interrupt, u64(99)), { kind: 'interrupt', unique: 99n })
   t.same(bodyOf(999), { kind: 'unknown' })
 })
@@ -141,12 +151,15 @@ t.test('setattr takes what its bits name, times before 1970 too', async (t) => {
   t.same(bodyOf(opcodes.setattr, ...fields(mode | uid | gid | size | atime | mtime)), {
     kind: 'setattr',
     killsSetBits: false,
-    changes: { mode: 0o4755, uid: 8, gid: 9, size: 77, atimeMs: -1500, mtimeMs: 1_600_000_000_123 },
+    changes: {
+      ...{ mode: 0o4755, uid: 8, gid: 9, size: 77, atime: { ms: -1500, nanos: 0 } },
+      mtime: { ms: 1_600_000_000_123, nanos: 999_999 },
+    },
   })
   t.same(bodyOf(opcodes.setattr, ...fields(atime | atimeNow)), {
     kind: 'setattr',
     killsSetBits: false,
-    changes: { atimeMs: 'now' },
+    changes: { atime: 'now' },
   })
 })
 
@@ -212,11 +225,14 @@ const attributes = {
   atimeMs: 1_500,
   mtimeMs: -1,
   ctimeMs: 0,
+  atimeNanos: 7,
+  mtimeNanos: 999_999,
+  device: 0x103,
 }
 const validity = { entriesMs: 1500, attributesMs: 250 }
 const attributeBytes = Buffer.concat([
   u64(5, 513, 2, 1, -1n, 0),
-  u32(500_000_000, 999_000_000, 0, 0o100644, 1, 1, 2, 0, 4096, 0),
+  u32(500_000_007, 999_999_999, 0, 0o100644, 1, 1, 2, 0x103, 4096, 0),
 ])
 
 t.test('replies are laid out as the kernel reads them', async (t) => {

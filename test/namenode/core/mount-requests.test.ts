@@ -53,7 +53,8 @@ eachWay('makeNode() makes every kind of node', (t, world) => {
   for (const kind of kinds) {
     const target = kind === 'symlink' ? { target: '../t' } : {}
     world.run(make(`/d/${kind}`, kind, { mode: 0o6751, ...target }), alice)
-    const expected = { kind, owner: 'alice', nlink: 1, group: 'supergroup' }
+    const nlink = kind === 'directory' ? 2 : 1
+    const expected = { kind, owner: 'alice', nlink, group: 'supergroup' }
     t.match(lstat(world, `/d/${kind}`), expected)
     t.equal(lstat(world, `/d/${kind}`)?.mode, kind === 'symlink' ? 0o777 : 0o6751)
   }
@@ -217,6 +218,23 @@ eachWay('renameEntry() replaces what it may and nothing else', (t, world) => {
   world.run(link('/d/new', '/d/same'))
   world.run(rename('/d/new', '/d/same'))
   t.strictSame(names(world, '/d'), ['empty', 'new', 'same', 0], 'names of one inode stay')
+})
+
+eachWay('nlink of a directory counts its subdirectories', (t, world) => {
+  const counts = (...paths: string[]): unknown[] => paths.map((path) => lstat(world, path)?.nlink)
+  world.run(mkdirs('/a/sub'))
+  world.run(mkdirs('/b'))
+  world.run(make('/a/f', 'file'))
+  t.strictSame(counts('/', '/a', '/b', '/a/sub'), [4, 3, 2, 2])
+  world.run(rename('/a/sub', '/b/moved'))
+  t.strictSame(counts('/a', '/b'), [2, 3])
+  world.run(rename('/a/f', '/b/moved', 'exchange'))
+  t.strictSame(counts('/a', '/b'), [3, 2])
+  world.run({ kind: 'rename', source: '/a/f', target: '/b' })
+  t.strictSame(counts('/a', '/b'), [2, 3])
+  world.run(remove('/b/f', true))
+  world.run({ kind: 'delete', path: '/a', recursive: true })
+  t.strictSame(counts('/', '/b'), [3, 2])
 })
 
 eachWay('renameEntry() exchanges two entries of any kind', (t, world) => {

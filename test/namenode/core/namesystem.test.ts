@@ -85,7 +85,7 @@ eachWay(
     world.run({ kind: 'setOwner', path: '/a', owner: 'alice', group: 'staff' })
     world.pass(10)
     t.equal(world.run(mkdirs('/a/b/c', 0o40755), alice), true)
-    t.match(stat(world, '/a/b')?.inode, { owner: 'alice', group: 'staff', mode: 0o755, nlink: 1 })
+    t.match(stat(world, '/a/b')?.inode, { owner: 'alice', group: 'staff', mode: 0o755, nlink: 3 })
     t.match(stat(world, '/a')?.inode, { childCount: 1, mtime: world.wall })
     t.equal(world.run(mkdirs('/a/r/s', 0o444), alice), true)
     t.equal(stat(world, '/a/r')?.inode.mode, 0o744)
