@@ -120,8 +120,8 @@ export function leftovers(cluster: SimCluster): readonly string[] {
 }
 
 /**
- * Says which datanodes are fuller than they should be, by more than a block, although a block of theirs could go to one
- * that is emptier than the average.
+ * Says which datanodes are fuller than they should be, by more than a block that every datanode below the average could
+ * take. (The plan pairs datanodes without looking at their blocks: a target that has them all already gets none.)
  */
 export function unbalanced(cluster: SimCluster): readonly string[] {
   const margin = cluster.settings['dfs.namenode.balance.threshold'] / 100
@@ -135,20 +135,19 @@ export function unbalanced(cluster: SimCluster): readonly string[] {
   const average = sum('used') / sum('capacity')
   const surplusOf = (fill: { used: number; capacity: number }): number =>
     fill.used - average * fill.capacity
-  const found: string[] = []
-  for (const from of fills) {
-    for (const to of fills) {
-      const movable = [...from.disk.files.values()].filter(({ blockId, stretches }) => {
-        const length = lengthOf(stretches)
-        const isTooFull = surplusOf(from) > margin * from.capacity + length
-        const isEmpty = surplusOf(to) < -length
-        return length > 0 && isTooFull && isEmpty && !to.disk.files.has(blockId)
-      })
-      if (movable.length > 0)
-        found.push(`${from.name} keeps ${movable.length} blocks from ${to.name}`)
-    }
-  }
-  return found
+  const emptier = fills.filter((fill) => surplusOf(fill) < 0)
+  return fills.flatMap((from) => {
+    const spare = surplusOf(from) - margin * from.capacity
+    const files = [...from.disk.files.values()].filter(({ stretches }) => {
+      return lengthOf(stretches) > 0 && lengthOf(stretches) < spare
+    })
+    const isWanted = emptier.every((to) =>
+      files.some(({ blockId, stretches }) => {
+        return !to.disk.files.has(blockId) && surplusOf(to) < -lengthOf(stretches)
+      }),
+    )
+    return files.length > 0 && isWanted ? [`${from.name} is too full by ${Math.round(spare)}`] : []
+  })
 }
 
 interface ListedFile {

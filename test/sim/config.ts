@@ -60,6 +60,8 @@ export interface SimConfig {
   readonly packetBytes: number
   /** Of a hundred packets so many end an hflush or an hsync. */
   readonly safetyPercent: number
+  /** Mean pause between two looks of a reader at a file that is being written; 0 for none. */
+  readonly followEveryMs: number
   /** Mean pause between two faults; 0 for none. */
   readonly faultEveryMs: number
   /** The first so many faults happen. */
@@ -67,6 +69,8 @@ export interface SimConfig {
   readonly faults: Weights<FaultKind>
   /** Mean pause between two drains of a datanode; 0 for none. */
   readonly drainEveryMs: number
+  /** Clocks of the namenode and of datanodes run too fast or too slow by up to so many parts per million. */
+  readonly clockDriftPpm: number
   /** Datanodes read all they hold within this; 0: what is damaged at the end is told them. */
   readonly scrubPeriodMs: number
   /** Of each storage; every other datanode has twice as much, so that balancing has something to do. */
@@ -87,6 +91,8 @@ const drainSalt = 3
 const spliceSalt = 0x5b11ce
 const balanceSalt = 11
 const damageSalt = 17
+const followSalt = 23
+const driftSalt = 29
 /** So much that no datanode ever differs from the average. */
 const endlessBytes = 2 ** 40
 /** So that `faultsMax` can be given on a command line. */
@@ -136,6 +142,8 @@ export function drawConfig(seed: number): SimConfig {
 function drawWithEndlessDisks(seed: number): SimConfig {
   const prng = new Prng(seed)
   const damage = new Prng(seed + damageSalt)
+  const drift = new Prng(seed + driftSalt)
+  const follow = new Prng(seed + followSalt)
   const between = (low: number, high: number): number => low + prng.below(high - low + 1)
   const isBig = prng.chance(1, 4)
   const isDamaging = prng.chance(1, 3)
@@ -154,10 +162,12 @@ function drawWithEndlessDisks(seed: number): SimConfig {
     blocksMax: between(1, isBig ? 3 : 2),
     packetBytes: mebibyte / (isBig ? 4 : 2),
     safetyPercent: prng.pick([0, 10, 30]),
+    followEveryMs: follow.chance(1, 4) ? follow.pick([20, 100, 400]) : 0,
     faultEveryMs: prng.chance(1, 10) ? 0 : between(600, isBig ? 6000 : 3000),
     faultsMax: unlimited,
     faults: { ...varied(prng, faultWeights), ...(isDamaging ? {} : noDamage) },
     drainEveryMs: isDamaging ? 0 : drawDrains(seed),
+    clockDriftPpm: drift.pick([0, 0, 100, 10_000]),
     scrubPeriodMs: isDamaging && damage.chance(1, 2) ? 15_000 + damage.below(60_000) : 0,
     capacityBytes: endlessBytes,
     network: {

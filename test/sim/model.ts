@@ -28,7 +28,13 @@ export type Expectation =
 export type Finding =
   | { readonly kind: 'absent' }
   | { readonly kind: 'directory' }
-  | { readonly kind: 'file'; readonly content: Content; readonly isOpen: boolean }
+  | {
+      readonly kind: 'file'
+      readonly content: Content
+      readonly isOpen: boolean
+      /** Of an open file the last block was read, too, as far as a reader may. */
+      readonly reachesEnd?: boolean
+    }
 
 export const absent: Expectation = { kind: 'absent' }
 
@@ -49,6 +55,13 @@ export class FileSystemModel {
 
   expectations(path: string): readonly Expectation[] {
     return this.#possible.get(path) ?? [absent]
+  }
+
+  /** What is possible now, for a look that begins now: floors that rise meanwhile do not count. */
+  snapshot(path: string): readonly Expectation[] {
+    return this.expectations(path).map((one) =>
+      one.kind === 'partial' ? { ...one, floor: { ...one.floor } } : one,
+    )
   }
 
   /** An operation on `paths` begins: until it is acknowledged, what it does may or may not be seen. */
@@ -137,6 +150,7 @@ function allows(expectation: Expectation, finding: Finding, when: 'meanwhile' | 
       const { content, floor } = expectation
       if (finding.kind !== 'file' || !isPrefix(finding.content, content)) return false
       const length = contentLength(finding.content)
+      if (finding.reachesEnd === true) return length >= Math.max(floor.flushed, floor.synced)
       // Of a file that stays open the last block is gone; of others it may be still to be recovered.
       if (finding.isOpen) return when === 'meanwhile' || length >= floor.synced
       return length >= Math.max(floor.flushed, floor.synced)

@@ -18,6 +18,9 @@ const copiedFolders = [
   'test/support',
 ]
 
+/** Without what came later the recorded seeds are what they were. */
+const beforeTheseCame = ['drainEveryMs=0', 'followEveryMs=0', 'clockDriftPpm=0']
+
 /** What became of one mutant. */
 export interface Verdict {
   readonly mutant: Mutant
@@ -88,8 +91,7 @@ export interface MutantHunt {
 /** Looks for a seed that passes without the bug and fails with it. */
 export async function huntMutant(mutant: Mutant, options: MutantHunt): Promise<Verdict> {
   const { seedsMax, usesRecorded, folderName } = options
-  // Without drains, which came later, the recorded seeds are what they were.
-  const overrides = ['drainEveryMs=0', ...(mutant.set ?? []), ...options.overrides]
+  const overrides = [...beforeTheseCame, ...(mutant.set ?? []), ...options.overrides]
   // Below the built tree, so that packages are found from it.
   const folder = join(dist, folderName)
   try {

@@ -280,7 +280,7 @@ export const mutants: readonly Mutant[] = [
     search: 'if (surplus > 0) sources.push(share)',
     replace: 'if (surplus < 0) sources.push(share)',
     also: [takeFromTheEmptier],
-    seed: 4,
+    seed: 41,
   },
   // Datanodes.
   {
@@ -343,6 +343,15 @@ export const mutants: readonly Mutant[] = [
     replace: 'if (ageMs < periodMs * dueShare) return undefined',
     seed: 22,
     set: ['scrubPeriodMs=20000', 'faults.rot=100', 'faults.jump-clock=100'],
+  },
+  // What readers see of a file that is being written.
+  {
+    name: 'locations: take a block that is being written for complete',
+    file: 'namenode/core/located-blocks.ts',
+    search: "const isLastBlockComplete = last?.state === 'complete'",
+    replace: "const isLastBlockComplete = last?.state !== 'committed'",
+    seed: 4,
+    set: ['followEveryMs=50', 'safetyPercent=40'],
   },
   // The client.
   {

@@ -20,3 +20,22 @@ t.test(
     t.same(happened, ['kept'])
   },
 )
+
+t.test('a machine whose clock runs fast has early timers, by its own clock in time', async (t) => {
+  const scheduler = new Scheduler()
+  const skew = { wallMs: 0, monotonicMs: 0, ratePpm: 10_000 }
+  const clock = scheduler.clockOf(skew)
+  const fast = scheduler.timersOf(new Lifetime(), skew)
+  const slow = scheduler.timersOf(new Lifetime(), { ratePpm: -10_000 })
+  const fired: [string, number, number][] = []
+  const note = (name: string) => () => fired.push([name, scheduler.now, clock.monotonic()])
+  fast.after(10_100, note('fast'))
+  slow.after(9_900, note('slow'))
+  scheduler.timersOf(new Lifetime()).after(10_000, note('true'))
+  scheduler.run(() => false, 20_000)
+  t.same(fired, [
+    ['fast', 10_000, 10_100],
+    ['slow', 10_000, 10_100],
+    ['true', 10_000, 10_100],
+  ])
+})

@@ -6,11 +6,14 @@ import type { Prng } from '../../base/prng.ts'
 /** Wall-clock time at which every simulation starts; any constant does. */
 const epochMs = 1_800_000_000_000
 const skewMsMax = 600_000
+const million = 1_000_000
 
 /** How far the clocks of a machine are off. The wall clock may jump while it runs. */
 export interface ClockSkew {
   wallMs: number
   readonly monotonicMs: number
+  /** How much faster than the world both run, parts per million. */
+  readonly ratePpm: number
 }
 
 interface ScheduledEvent {
@@ -45,11 +48,14 @@ export class Lifetime {
   }
 }
 
+const trueRate = { ratePpm: 0 }
+
 /** Clocks that were set by hand, and machines that were started at different times. */
-export function drawSkew(prng: Prng): ClockSkew {
+export function drawSkew(prng: Prng, driftPpm: number): ClockSkew {
   return {
     wallMs: prng.below(2 * skewMsMax) - skewMsMax,
     monotonicMs: 1 + prng.below(skewMsMax),
+    ratePpm: driftPpm === 0 ? 0 : prng.below(2 * driftPpm + 1) - driftPpm,
   }
 }
 
@@ -99,9 +105,11 @@ export class Scheduler {
 
   /** The clocks of one machine. */
   clockOf(skew: ClockSkew): Clock {
+    const { ratePpm } = skew
+    const elapsed = (): number => this.#now + Math.floor((this.#now * ratePpm) / million)
     return {
-      wall: () => millis(epochMs + this.#now + skew.wallMs),
-      monotonic: () => millis(this.#now + skew.monotonicMs),
+      wall: () => millis(epochMs + elapsed() + skew.wallMs),
+      monotonic: () => millis(elapsed() + skew.monotonicMs),
     }
   }
 
@@ -112,11 +120,12 @@ export class Scheduler {
     else this.after(life.frozenUntil - this.#now, () => this.within(life, action))
   }
 
-  /** Timers of a process; they die with it. One that is due while it stands still may be cancelled before it goes on. */
-  timersOf(life: Lifetime): Timers {
+  /** Timers of a process, by its machine's clock; they die with it. One that is due while it stands still may be cancelled before it goes on. */
+  timersOf(life: Lifetime, { ratePpm }: Pick<ClockSkew, 'ratePpm'> = trueRate): Timers {
     const after = (delayMs: number, action: () => void): TimerHandle => {
       let isCancelled = false
-      const handle = this.after(delayMs, () => {
+      const worldMs = ratePpm === 0 ? delayMs : Math.ceil((delayMs * million) / (million + ratePpm))
+      const handle = this.after(worldMs, () => {
         this.within(life, () => {
           if (!isCancelled) action()
         })

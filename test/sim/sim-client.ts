@@ -3,7 +3,9 @@ import { Suspects } from '../../client/core/read-plan.ts'
 import { decideCallRetry, type RetryPolicy } from '../../client/core/retry.ts'
 import { DfsError, isDfsError } from '../../protocol/errors.ts'
 import type { EncodableRequestOf, MethodsOf, ResponseOf, Service } from '../../protocol/message.ts'
+import { clientDatanodeProtocol } from '../../protocol/messages/client-datanode.ts'
 import { clientNamenodeProtocol } from '../../protocol/messages/client-namenode.ts'
+import type { ExtendedBlock } from '../../protocol/messages/hdfs-blocks.ts'
 import { LostCall, type Peer, type StreamEnd } from './network.ts'
 import type { PipelineMessage } from './pipeline-messages.ts'
 import { Lifetime } from './scheduler.ts'
@@ -27,6 +29,9 @@ const forgotten: ReadonlySet<string> = new Set<MethodName>([
   'recoverLease',
   'fsync',
 ])
+
+/** A datanode's answer for a replica that may not be read now: -1 as u64. */
+const unreadableLength = 2n ** 64n - 1n
 
 /**
  * One simulated client process. Calls of the namenode are repeated as the real retry core decides, under the call id
@@ -123,6 +128,23 @@ export class SimClient {
     return this.world.network.connect<PipelineMessage>(this.peer, datanode.peer, (end) => {
       datanode.accept(end)
     })
+  }
+
+  /** Asks a datanode how much of a replica may be read; nothing when it waits for recovery. @throws {@link DfsError} */
+  async visibleLength(datanode: SimDatanode, block: ExtendedBlock): Promise<number | undefined> {
+    const { network, config } = this.world
+    const rpc = new SimRpcClient({
+      ...{ network, from: this.peer, server: () => datanode.ipc, user: simUser },
+      ...{ prng: this.prng, mayStray: false, encodes: config.encodes },
+    })
+    try {
+      const { length } = await rpc.call(clientDatanodeProtocol, 'getReplicaVisibleLength', {
+        block,
+      })
+      return length === unreadableLength ? undefined : Number(length)
+    } finally {
+      rpc.close()
+    }
   }
 
   async #renewLeases(): Promise<void> {

@@ -72,7 +72,7 @@ export class SimDatanode {
       storageUuid(`DS-${index}-${volume}`),
     )
     this.disk = new ReplicaDisk(storages, this.#prng)
-    this.skew = drawSkew(this.#prng)
+    this.skew = drawSkew(this.#prng, world.config.clockDriftPpm)
   }
 
   get isUp(): boolean {
@@ -107,6 +107,7 @@ export class SimDatanode {
     const uuid = datanodeUuid(`uuid-${this.name}`)
     const store = new SimReplicaStore({
       ...{ ...parts, uuid, clock: scheduler.clockOf(this.skew) },
+      timers: scheduler.timersOf(life, this.skew),
       capacityBytes: this.capacityBytes / storagesPerDatanode,
       scrubPeriodMs: this.#world.config.scrubPeriodMs,
     })
@@ -213,7 +214,7 @@ export class SimDatanode {
     const datanode = new Datanode({
       ...{ session, plan, store, link, recovery, logger, clock },
       transfer: (order) => this.#transfer(process, order),
-      timers: scheduler.timersOf(life),
+      timers: scheduler.timersOf(life, this.skew),
       onRefused: (error) => {
         throw error
       },

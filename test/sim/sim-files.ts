@@ -177,17 +177,62 @@ export async function readFile(client: SimClient, path: string): Promise<ReadRes
   return { content, isOpen: located.isOpen }
 }
 
-async function locate(
-  client: SimClient,
-  path: string,
-): Promise<{ readonly blocks: readonly LocatedBlock[]; readonly isOpen: boolean }> {
+/**
+ * Reads a file as whoever follows one that is being written does: of the last block what a datanode says may be read.
+ *
+ * @throws {@link DfsError} as {@link readFile}; BLOCK_MISSING also when no datanode says how much that is
+ */
+export async function readOpenFile(client: SimClient, path: string): Promise<ReadResult> {
+  const plan = new ReadPlan(client.suspects)
+  const located = await locate(client, path)
+  const content: (readonly Stretch[])[] = []
+  for (const [index, block] of located.blocks.entries()) {
+    content.push(await readBlock(client, plan, { path, index, block }))
+  }
+  const { openBlock, isOpen } = located
+  if (openBlock !== undefined) {
+    const numBytes = await visibleLength(client, openBlock)
+    const block = { ...openBlock, b: { ...openBlock.b, numBytes } }
+    const index = located.blocks.length
+    if (numBytes > 0) content.push(await readBlock(client, plan, { path, index, block }))
+  }
+  return { content, isOpen }
+}
+
+/** How much may be read of a block that is being written: as the real client, whatever one of its datanodes says. */
+async function visibleLength(client: SimClient, { b, locs }: LocatedBlock): Promise<number> {
+  if (locs.length === 0) return b.numBytes
+  let missing = 0
+  for (const { id } of locs) {
+    try {
+      const length = await client.visibleLength(client.world.datanode(id.ipAddr), b)
+      if (length !== undefined) return length
+    } catch (error) {
+      if (!isDfsError(error)) throw error
+      if (error.code === 'REPLICA_NOT_FOUND') missing += 1
+    }
+  }
+  if (missing === locs.length) return 0
+  throw new DfsError('BLOCK_MISSING', `Nobody says how long block ${b.blockId} is`)
+}
+
+interface Located {
+  /** All blocks but the open one. */
+  readonly blocks: readonly LocatedBlock[]
+  readonly isOpen: boolean
+  /** The last block, while it is being written. */
+  readonly openBlock?: LocatedBlock
+}
+
+async function locate(client: SimClient, path: string): Promise<Located> {
   const request = { src: path, offset: 0, length: wholeFile }
   const { locations } = await client.call('getBlockLocations', request)
   if (locations === undefined) throw new DfsError('FILE_NOT_FOUND', `No file "${path}"`)
-  const { blocks, underConstruction } = locations
+  const { blocks, underConstruction, lastBlock, isLastBlockComplete } = locations
   if (!underConstruction) return { blocks, isOpen: false }
-  const lastId = locations.lastBlock?.b.blockId
-  return { blocks: blocks.filter(({ b }) => b.blockId !== lastId), isOpen: true }
+  if (lastBlock === undefined || isLastBlockComplete) return { blocks, isOpen: true }
+  const before = blocks.filter(({ b }) => b.blockId !== lastBlock.b.blockId)
+  return { blocks: before, isOpen: true, openBlock: lastBlock }
 }
 
 interface Wanted {
@@ -215,12 +260,14 @@ async function readBlock(
     }
     if (step.kind === 'refresh') {
       await client.pause(step.delayMs)
-      const { blocks } = await locate(client, wanted.path)
-      const fresh = blocks[wanted.index] ?? block
+      const { blocks, openBlock } = await locate(client, wanted.path)
+      const fresh = blocks[wanted.index] ?? openBlock ?? block
       if (fresh.b.blockId !== block.b.blockId) {
         throw new DfsError('BLOCK_MISSING', `"${wanted.path}" was replaced while it was read`)
       }
-      block = fresh
+      // What was visible of an open block when it was looked at stays what is wanted.
+      const numBytes = Math.max(block.b.numBytes, fresh.b.numBytes)
+      block = { ...fresh, b: { ...fresh.b, numBytes } }
       plan.refreshed()
       continue
     }

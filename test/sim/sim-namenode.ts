@@ -47,7 +47,7 @@ export class SimNamenode {
     this.#prng = new Prng(seed)
     const { journalDelayMsMax } = options.config
     this.journal = new JournalDisk(options.scheduler, this.#prng, journalDelayMsMax)
-    this.skew = drawSkew(this.#prng)
+    this.skew = drawSkew(this.#prng, options.config.clockDriftPpm)
     this.#life.kill()
   }
 
@@ -101,7 +101,7 @@ export class SimNamenode {
       ...{ store, settings, logger, clock: scheduler.clockOf(this.skew) },
       journalStorage: this.journal.archive().mount(life),
       blocks: new BlockManager({ settings, prng: new Prng(1), topology: () => defaultRack }),
-      timers: scheduler.timersOf(life),
+      timers: scheduler.timersOf(life, this.skew),
       prng: new Prng(1),
       onFatal: (error) => {
         throw error
@@ -126,7 +126,7 @@ export class SimNamenode {
         prng: new Prng(this.#prng.next()),
         topology: () => defaultRack,
       }),
-      timers: scheduler.timersOf(life),
+      timers: scheduler.timersOf(life, this.skew),
       prng: new Prng(this.#prng.next()),
       onFatal: (error) => {
         throw error

@@ -1,6 +1,6 @@
 import { assert, defined } from '../../base/assert.ts'
 import { millis } from '../../base/brand.ts'
-import type { Clock } from '../../base/clock.ts'
+import type { Clock, Timers } from '../../base/clock.ts'
 import type { Prng } from '../../base/prng.ts'
 import { type ReplicaInfo, reportedState } from '../../datanode/core/replica.ts'
 import { ReplicaMap } from '../../datanode/core/replica-map.ts'
@@ -48,6 +48,7 @@ export interface SimReplicaStoreOptions {
   readonly scheduler: Scheduler
   readonly life: Lifetime
   readonly clock: Clock
+  readonly timers: Timers
   readonly prng: Prng
   /** Every byte is verified within this; 0 for never. */
   readonly scrubPeriodMs: number
@@ -384,12 +385,12 @@ export class SimReplicaStore implements ReplicaCatalog {
 
   /** Begins to verify what a storage holds, in the order in which it was written. */
   #scrub(storage: StorageUuid): void {
-    const { clock, scheduler, life, scrubPeriodMs: periodMs } = this.#options
+    const { clock, timers, scrubPeriodMs: periodMs } = this.#options
     const isHere = (found: ReplicaInfo): boolean =>
       found.storage === storage && found.state === 'finalized'
     const scrubber = new SimScrubber(
       {
-        ...{ periodMs, clock, timers: scheduler.timersOf(life) },
+        ...{ periodMs, clock, timers },
         isBusy: () => this.writerCount > 0,
         find: (blockId) => {
           const found = this.#map.find(blockId)

@@ -22,6 +22,7 @@ import {
 import { lengthOf } from './replica-disk.ts'
 import { SimClient, strayPauseMs } from './sim-client.ts'
 import { appendFile, type DrawnContent, readFile, truncateFile, writeFile } from './sim-files.ts'
+import { followFile } from './sim-follower.ts'
 import { drawSplice } from './sim-splice.ts'
 
 /** Files do not grow beyond this many blocks by being put together. */
@@ -128,6 +129,7 @@ export class Workload {
       possible: new Map(parents).set(path, [file, partial]),
       // A file that could not be written to its end stays as far as it got.
       isAtomic: false,
+      followed: path,
       action: () =>
         writeFile(this.#client, path, content, {
           ...this.#config,
@@ -168,6 +170,7 @@ export class Workload {
       name: `append ${path}`,
       possible: new Map([[path, [file, partial]]]),
       isAtomic: false,
+      followed: path,
       action: () =>
         appendFile(this.#client, path, () => added, {
           ...this.#config,
@@ -399,10 +402,15 @@ export class Workload {
     readonly name: string
     readonly possible: Changes
     readonly isAtomic: boolean
+    /** A file that others may read meanwhile. */
+    readonly followed?: string
     readonly action: () => Promise<Reply>
     readonly certain: (reply: Reply) => Changes
   }): Promise<void> {
     const undo = this.#model.begin(operation.possible)
+    const { followed } = operation
+    const parts = { model: this.#model, config: this.#config, witness: this.#witness }
+    const leave = followed === undefined ? undefined : followFile(this.#client, followed, parts)
     try {
       const reply = await operation.action()
       if (operation.isAtomic) undo()
@@ -416,6 +424,8 @@ export class Workload {
       }
       if (isUnknown(error)) await this.#client.pause(strayPauseMs)
       else if (operation.isAtomic) undo()
+    } finally {
+      leave?.()
     }
   }
 
