@@ -15,7 +15,7 @@ export const diskKinds = ['plain', 'ext4', 'volatile'] as const
 export type DiskKind = (typeof diskKinds)[number]
 
 const here = dirname(fileURLToPath(import.meta.url))
-const imageBytes = 3 * 2 ** 30
+const imageBytes = 16 * 2 ** 30
 /** Blocks are small here: without it ext4 would run out of inodes before bytes. */
 const inodeCount = 200_000
 
