@@ -26,6 +26,7 @@ import type { FileWriter } from './file-writer.ts'
 import { DfsFollowStream, type FollowOptions } from './follow-stream.ts'
 import { DfsReadStream, type ReadStreamOptions } from './input-stream.ts'
 import { LeaseRenewer } from './lease-renewer.ts'
+import { followingLinks, followingParents, LinkWalk } from './links.ts'
 import type { OpenOptions } from './located-file.ts'
 import {
   type NamenodeMethod,
@@ -59,6 +60,8 @@ export interface DfsClientOptions {
   /** Patience with a namenode that is away or busy; a minute by default. */
   readonly retry?: Partial<RetryPolicy> | undefined
   readonly logger?: Logger | undefined
+  /** Whether paths lead through symbolic links: the default. Else a link on the way fails with ELOOP. */
+  readonly followsLinks?: boolean | undefined
   /** What this client acts for, beside its own name: daemons log and audit it (HDFS: caller context). */
   readonly callerContext?: string | undefined
   /** Called for what took time or went wrong, for metrics; see {@link ClientEvent}. Must not block. */
@@ -98,6 +101,7 @@ export class DfsClient implements AsyncDisposable {
   readonly user: string
   readonly #cluster: ClusterAddress
   readonly #home: string
+  readonly #followsLinks: boolean
   readonly #context: ClientContext
   /** What operators ask beyond HDFS's protocols; only our own namenode answers it. */
   readonly operator: Operator
@@ -115,6 +119,7 @@ export class DfsClient implements AsyncDisposable {
     this.uri = clusterUri(this.#cluster)
     this.user = options.user ?? process.env['HADOOP_USER_NAME'] ?? userInfo().username
     this.#home = `/user/${this.user}`
+    this.#followsLinks = options.followsLinks ?? true
     this.#context = this.#createContext(settings, options)
     this.operator = new Operator(this.#context)
     this.attributes = new FileAttributes(this.#context, (path, action) => this.#on(path, action))
@@ -128,17 +133,19 @@ export class DfsClient implements AsyncDisposable {
 
   /** Status of a file or directory; a final symlink is followed. */
   stat(path: string, options?: VerbOptions): Promise<FileStatus> {
-    return this.#on(path, (at) => namespace.stat(this.#context, at, options))
+    return this.#on(path, (at, shown) => namespace.stat(this.#context, at, options, shown))
   }
 
   /** As {@link stat}, a file with the locations of its blocks. */
   statWithLocations(path: string, options?: VerbOptions): Promise<namespace.LocatedFileStatus> {
-    return this.#on(path, (at) => namespace.statWithLocations(this.#context, at, options))
+    return this.#on(path, (at, shown) =>
+      namespace.statWithLocations(this.#context, at, options, shown),
+    )
   }
 
   /** As {@link stat}, but of a final symlink itself. */
   lstat(path: string, options?: VerbOptions): Promise<FileStatus> {
-    return this.#on(path, (at) => namespace.lstat(this.#context, at, options))
+    return this.#on(path, (at, shown) => namespace.lstat(this.#context, at, options, shown))
   }
 
   exists(path: string, options?: VerbOptions): Promise<boolean> {
@@ -159,16 +166,17 @@ export class DfsClient implements AsyncDisposable {
   ): Promise<FileStatus[]>
   readdir(path: string, options?: ReaddirOptions): Promise<string[]>
   readdir(path: string, options: ReaddirOptions = {}): Promise<string[] | FileStatus[]> {
-    return this.#on(path, async (at) => {
+    return this.#on(path, async (at, shown) => {
       const found: FileStatus[] = []
-      for await (const entry of namespace.list(this.#context, at, options)) found.push(entry)
+      const entries = namespace.list(this.#context, at, options, shown)
+      for await (const entry of entries) found.push(entry)
       return options.withFileTypes === true ? found : found.map(({ name }) => name)
     })
   }
 
   /** Entries of a directory as they are asked for, a page of the namenode's at a time. */
   opendir(path: string, options?: namespace.OpendirOptions): AsyncIterableIterator<FileStatus> {
-    return this.#each(path, (at) => namespace.list(this.#context, at, options))
+    return this.#each(path, (at, shown) => namespace.list(this.#context, at, options, shown))
   }
 
   /** As {@link opendir}, each file with the locations of its blocks. */
@@ -176,7 +184,9 @@ export class DfsClient implements AsyncDisposable {
     path: string,
     options?: VerbOptions,
   ): AsyncIterableIterator<namespace.LocatedFileStatus> {
-    return this.#each(path, (at) => namespace.listWithLocations(this.#context, at, options))
+    return this.#each(path, (at, shown) =>
+      namespace.listWithLocations(this.#context, at, options, shown),
+    )
   }
 
   mkdir(path: string, options?: namespace.MkdirOptions): Promise<void> {
@@ -199,9 +209,26 @@ export class DfsClient implements AsyncDisposable {
 
   /** Moves a file or directory, atomically; never into the target, always onto it. */
   rename(source: string, target: string, options?: namespace.RenameOptions): Promise<void> {
-    return this.#on(source, (at) =>
-      namespace.rename(this.#context, at, this.#resolve(target), options),
+    return this.#onEntries([source, target], options, ([from = '', to = '']) =>
+      namespace.rename(this.#context, from, to, options),
     )
+  }
+
+  /** Makes `path` a symbolic link to `target`, which may be relative to its directory, or nothing yet. */
+  symlink(target: string, path: string, options?: VerbOptions): Promise<void> {
+    return this.#on(path, (at) => namespace.symlink(this.#context, target, at, options))
+  }
+
+  /** Where a symbolic link leads, as it was made. */
+  readlink(path: string, options?: VerbOptions): Promise<string> {
+    return this.#on(path, (at) => namespace.readlink(this.#context, at, options))
+  }
+
+  /** Gives a file one more name; only our own namenode knows how. */
+  link(existing: string, path: string, options?: VerbOptions): Promise<void> {
+    return this.#onEntries([existing, path], options, async ([from = '', to = '']) => {
+      await this.nodes.link(from, to, options)
+    })
   }
 
   chmod(path: string, mode: number, options?: VerbOptions): Promise<void> {
@@ -312,10 +339,9 @@ export class DfsClient implements AsyncDisposable {
 
   /** Moves the blocks of `sources`, in order, to the end of `target`, at once and without copying; the sources are gone then. */
   concat(target: string, sources: readonly string[], options?: VerbOptions): Promise<void> {
-    return this.#on(target, (at) => {
-      const from = sources.map((source) => this.#resolve(source))
-      return fileVerbs.concat(this.#context, at, from, options)
-    })
+    return this.#onEntries([target, ...sources], options, ([at = '', ...from]) =>
+      fileVerbs.concat(this.#context, at, from, options),
+    )
   }
 
   /** Has a file closed whose writer is gone; true when it is, false when that is under way (see {@link isFileClosed}). */
@@ -437,12 +463,12 @@ export class DfsClient implements AsyncDisposable {
 
   async #openReader(path: string, options: OpenOptions): Promise<FileReader> {
     const { FileReader } = await readerModule()
-    return await FileReader.open(this.#context, path, options)
+    return await this.#following(path, (at) => FileReader.open(this.#context, at, options))
   }
 
   async #openWriter(path: string, options: OpenForWriteOptions): Promise<FileWriter> {
     const { openWriter } = await writerModule()
-    return await openWriter(this.#context, path, options)
+    return await this.#following(path, (at) => openWriter(this.#context, at, options))
   }
 
   #resolve(path: string): string {
@@ -453,19 +479,54 @@ export class DfsClient implements AsyncDisposable {
     }
   }
 
-  #on<T>(path: string, action: (at: string) => Promise<T>): Promise<T> {
-    return withFsErrors(path, () => action(this.#resolve(path)))
+  /** Runs `action` on what `path` leads to; `shown` is the path without a link resolved. */
+  #on<T>(path: string, action: (at: string, shown: string) => Promise<T>): Promise<T> {
+    return withFsErrors(path, () => {
+      const shown = this.#resolve(path)
+      return this.#following(shown, (at) => action(at, shown))
+    })
+  }
+
+  #following<T>(path: string, action: (at: string) => Promise<T>): Promise<T> {
+    if (!this.#followsLinks) return action(path)
+    return followingLinks(path, (target) => resolvePath(target, this.#cluster, '/'), action)
+  }
+
+  /** As {@link #on}, for paths whose last components are meant themselves. */
+  #onEntries<T>(
+    paths: readonly string[],
+    options: VerbOptions | undefined,
+    action: (paths: readonly string[]) => Promise<T>,
+  ): Promise<T> {
+    return withFsErrors(paths[0] ?? '', () => {
+      const resolve = (target: string): string => resolvePath(target, this.#cluster, '/')
+      const absolute = paths.map((path) => this.#resolve(path))
+      if (!this.#followsLinks) return action(absolute)
+      return followingParents(this.#context, absolute, { resolve, options }, action)
+    })
   }
 
   async *#each<T>(
     path: string,
-    action: (at: string) => AsyncIterable<T>,
+    action: (at: string, shown: string) => AsyncIterable<T>,
   ): AsyncGenerator<T, void, undefined> {
-    const at = this.#resolve(path)
+    const shown = this.#resolve(path)
     try {
-      yield* action(at)
+      const walk = new LinkWalk(shown, (target) => resolvePath(target, this.#cluster, '/'))
+      for (let isBegun = false; ; ) {
+        try {
+          for await (const item of action(walk.at, shown)) {
+            isBegun = true
+            yield item
+          }
+          return
+        } catch (error) {
+          if (isBegun || !this.#followsLinks) throw error
+          walk.follow(error)
+        }
+      }
     } catch (error) {
-      throw toFsError(error, at)
+      throw toFsError(error, shown)
     }
   }
 

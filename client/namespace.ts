@@ -78,14 +78,18 @@ export type FileTime = number | string | Date
 const minusOne = 2n ** 64n - 1n
 const noStart = new Uint8Array(0)
 
-/** Status of a path, or `undefined` when it does not exist. */
+/**
+ * Status of a path, or `undefined` when it does not exist.
+ * @param shown the path as the caller knows it: `path` has the links on the way resolved
+ */
 export async function find(
   { namenode }: ClientContext,
   path: string,
   { signal }: VerbOptions = {},
+  shown = path,
 ): Promise<FileStatus | undefined> {
   const { fs } = await namenode.call('getFileInfo', { src: path }, { signal })
-  return fs === undefined ? undefined : new FileStatus(path, fs)
+  return fs === undefined ? undefined : new FileStatus(shown, fs)
 }
 
 /** As {@link stat}, a file with the locations of its blocks. */
@@ -93,26 +97,61 @@ export async function statWithLocations(
   { namenode }: ClientContext,
   path: string,
   { signal }: VerbOptions = {},
+  shown = path,
 ): Promise<LocatedFileStatus> {
   const { fs } = await namenode.call('getLocatedFileInfo', { src: path }, { signal })
-  return fs === undefined ? notFound(path) : new LocatedFileStatus(path, fs)
+  return fs === undefined ? notFound(path) : new LocatedFileStatus(shown, fs)
 }
 
 export async function stat(
   context: ClientContext,
   path: string,
   options?: VerbOptions,
+  shown = path,
 ): Promise<FileStatus> {
-  return (await find(context, path, options)) ?? notFound(path)
+  return (await find(context, path, options, shown)) ?? notFound(path)
 }
 
 export async function lstat(
   { namenode }: ClientContext,
   path: string,
-  { signal }: VerbOptions = {},
+  options?: VerbOptions,
+  shown = path,
 ): Promise<FileStatus> {
+  return (await findLink({ namenode }, path, options, shown)) ?? notFound(path)
+}
+
+/** As {@link find}, of a link at the end itself. */
+async function findLink(
+  { namenode }: Pick<ClientContext, 'namenode'>,
+  path: string,
+  { signal }: VerbOptions = {},
+  shown = path,
+): Promise<FileStatus | undefined> {
   const { fs } = await namenode.call('getFileLinkInfo', { src: path }, { signal })
-  return fs === undefined ? notFound(path) : new FileStatus(path, fs)
+  return fs === undefined ? undefined : new FileStatus(shown, fs)
+}
+
+/** Makes a symbolic link at `path`; its directory has to exist. */
+export async function symlink(
+  { namenode }: ClientContext,
+  target: string,
+  path: string,
+  { signal }: VerbOptions = {},
+): Promise<void> {
+  const request = { target, link: path, dirPerm: { perm: 0o755 }, createParent: false }
+  await namenode.call('createSymlink', request, { signal })
+}
+
+/** Where a symbolic link leads, as it was made. */
+export async function readlink(
+  context: ClientContext,
+  path: string,
+  options?: VerbOptions,
+): Promise<string> {
+  const { target } = await lstat(context, path, options)
+  if (target !== undefined) return target
+  throw new DfsError('INVALID_ARGUMENT', `Path is not a symbolic link: ${path}`, { path })
 }
 
 export async function access(
@@ -149,9 +188,10 @@ export async function* list(
   context: ClientContext,
   path: string,
   options: OpendirOptions = {},
+  shown = path,
 ): AsyncGenerator<FileStatus, void, undefined> {
   for await (const wire of entries(context, path, { ...options, needLocation: false })) {
-    yield new FileStatus(joinPath(path, textOf(wire.path)), wire)
+    yield new FileStatus(joinPath(shown, textOf(wire.path)), wire)
   }
 }
 
@@ -160,9 +200,10 @@ export async function* listWithLocations(
   context: ClientContext,
   path: string,
   options: VerbOptions = {},
+  shown = path,
 ): AsyncGenerator<LocatedFileStatus, void, undefined> {
   for await (const wire of entries(context, path, { ...options, needLocation: true })) {
-    yield new LocatedFileStatus(joinPath(path, textOf(wire.path)), wire)
+    yield new LocatedFileStatus(joinPath(shown, textOf(wire.path)), wire)
   }
 }
 
@@ -192,7 +233,7 @@ export async function mkdir(
   path: string,
   { recursive = false, mode = 0o777, signal, ...options }: MkdirOptions = {},
 ): Promise<void> {
-  if (!recursive && (await find(context, path, { signal })) !== undefined) {
+  if (!recursive && (await findLink(context, path, { signal })) !== undefined) {
     throw new DfsError('FILE_EXISTS', `Path exists already: ${path}`, { path })
   }
   const umask = options.umask ?? Number.parseInt(context.settings['fs.permissions.umask-mode'], 8)
@@ -216,7 +257,7 @@ export async function rm(
 ): Promise<void> {
   refuseRoot(path)
   if (!recursive) {
-    const status = await find(context, path, { signal })
+    const status = await findLink(context, path, { signal })
     if (status?.isDirectory() === true) {
       throw new DfsError('IS_A_DIRECTORY', `Path is a directory: ${path}`, { path })
     }
@@ -239,7 +280,7 @@ export async function rmdir(
   { signal }: VerbOptions = {},
 ): Promise<void> {
   refuseRoot(path)
-  const status = await stat(context, path, { signal })
+  const status = await lstat(context, path, { signal })
   if (!status.isDirectory()) {
     throw new DfsError('NOT_A_DIRECTORY', `Path is not a directory: ${path}`, { path })
   }
@@ -263,7 +304,7 @@ export async function rename(
   { overwrite = true, toTrash = false, signal }: RenameOptions = {},
 ): Promise<void> {
   if (source === target) {
-    await stat(context, source, { signal })
+    await lstat(context, source, { signal })
     return
   }
   const request = { src: source, dst: target, overwriteDest: overwrite, moveToTrash: toTrash }

@@ -44,6 +44,10 @@ export const catalog: Readonly<Record<string, CatalogEntry>> = {
     summary: 'show, restore or empty what was removed',
     load: () => import('./commands/trash.ts'),
   },
+  ln: {
+    summary: 'give files more names, or make symbolic links',
+    load: () => import('./commands/ln.ts'),
+  },
   mv: { summary: 'rename or move', load: () => import('./commands/mv.ts') },
   cp: { summary: 'copy within or between clusters', load: () => import('./commands/cp.ts') },
   stat: { summary: 'show everything about a path', load: () => import('./commands/stat.ts') },

@@ -90,6 +90,11 @@ export function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }
 
+/** Links lead to each other, or there are too many on the way. */
+export function isLoop(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ELOOP'
+}
+
 interface SystemError extends Error {
   readonly code: string
   readonly path?: string

@@ -6,6 +6,9 @@ export interface FileSystem
   extends Pick<
     DfsClient,
     | 'stat'
+    | 'lstat'
+    | 'symlink'
+    | 'link'
     | 'statWithLocations'
     | 'exists'
     | 'opendir'

@@ -16,6 +16,8 @@ export interface StatusRecord {
   readonly replication?: number
   readonly blockSize?: number
   readonly inode: number
+  /** Symbolic links: where they lead. */
+  readonly target?: string
 }
 
 export function statusRecord(status: FileStatus): StatusRecord {
@@ -31,6 +33,7 @@ export function statusRecord(status: FileStatus): StatusRecord {
     accessed: new Date(status.atimeMs).toISOString(),
     ...(status.isFile() ? { replication: status.replication, blockSize: status.blockSize } : {}),
     inode: status.inode,
+    ...(status.target === undefined ? {} : { target: status.target }),
   }
 }
 
@@ -38,6 +41,11 @@ export function statusRecord(status: FileStatus): StatusRecord {
 export function modeColumn(status: FileStatus): string {
   const letterByType = { directory: 'd', symlink: 'l', file: '-' } as const
   return letterByType[status.type] + symbolicMode(status.mode)
+}
+
+/** The path, and of a symbolic link where it leads. */
+function shownPath({ path, target }: FileStatus): string {
+  return target === undefined ? path : `${path} -> ${target}`
 }
 
 export interface LineStyle {
@@ -55,7 +63,7 @@ export function listingLines(statuses: readonly FileStatus[], style: LineStyle):
     group: status.group,
     size: style.isHuman ? humanSize(status.size) : String(status.size),
     time: localMinute(style.showsAccessTime ? status.atimeMs : status.mtimeMs),
-    path: style.hidesControls ? printable(status.path) : status.path,
+    path: style.hidesControls ? printable(shownPath(status)) : shownPath(status),
   }))
   const widest = (least: number, of: (row: (typeof rows)[number]) => string): number =>
     rows.reduce((width, row) => Math.max(width, of(row).length), least)

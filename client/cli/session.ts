@@ -1,7 +1,7 @@
 import { userInfo } from 'node:os'
 import type { Settings } from '../../protocol/settings.ts'
 import type { FileStatus } from '../index.ts'
-import { CommandError, isMissing } from './failures.ts'
+import { CommandError, isLoop, isMissing } from './failures.ts'
 import type { FileSystem } from './file-system.ts'
 import { expandGlob, isPattern, unescapeGlob } from './glob.ts'
 
@@ -142,10 +142,15 @@ export class Session {
   }
 }
 
-/** Undefined when there is nothing at `path`. */
+/** Undefined when there is nothing at `path`; a link that leads nowhere is itself. */
 export async function statIfAny(fs: FileSystem, path: string): Promise<FileStatus | undefined> {
+  const look = (): Promise<FileStatus> =>
+    fs.stat(path).catch((error: unknown) => {
+      if (isMissing(error) || isLoop(error)) return fs.lstat(path)
+      throw error
+    })
   try {
-    return await fs.stat(path)
+    return await look()
   } catch (error) {
     if (isMissing(error)) return undefined
     throw error

@@ -28,7 +28,7 @@ export class Clients {
   constructor(uri: string, user?: string, limit = usersMax) {
     this.#uri = uri
     this.#usersMax = limit
-    this.own = new DfsClient({ uri, user })
+    this.own = new DfsClient({ uri, user, followsLinks: false })
   }
 
   get count(): number {
@@ -39,7 +39,7 @@ export class Clients {
   hold(user: string): HeldClient {
     if (user === this.own.user) return { client: this.own, release: () => undefined }
     const entry = this.#entries.get(user) ?? {
-      client: new DfsClient({ uri: this.#uri, user }),
+      client: new DfsClient({ uri: this.#uri, user, followsLinks: false }),
       uses: 0,
     }
     entry.uses += 1

@@ -181,6 +181,20 @@ export class FakeFileSystem implements FileSystem {
     return this.#promise(() => this.#status(path, this.#inode('stat', path)))
   }
 
+  lstat(path: string): Promise<FileStatus> {
+    return this.stat(path)
+  }
+
+  symlink(): Promise<void> {
+    return Promise.reject(new Error('The fake file system has no symbolic links'))
+  }
+
+  link(existing: string, path: string): Promise<void> {
+    return this.#promise(() => {
+      this.inodes.set(path, this.#inode('link', existing))
+    })
+  }
+
   async *opendir(path: string): AsyncGenerator<FileStatus> {
     await Promise.resolve()
     this.#inode('opendir', path)

@@ -81,6 +81,8 @@ function statusLines(status: FileStatus): string[] {
   if (status.isFile()) {
     const blocks = `${status.replication} replicas of blocks of ${humanSize(status.blockSize)}`
     lines.splice(2, 0, `Size:        ${status.size} bytes, ${blocks}`)
+  } else if (status.target !== undefined) {
+    lines.splice(2, 0, `Leads to:    ${status.target}`)
   } else if (status.isDirectory() && status.childCount >= 0) {
     lines.splice(2, 0, `Entries:     ${status.childCount}`)
   }
