@@ -1,22 +1,21 @@
 /** `dfs mount` as a daemon: how it starts, what it is told, and how it ends. */
-import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { mountHelper } from '../../client/cli/mount-helper.ts'
 import { parseMountOptions } from '../../client/cli/mount-options.ts'
 import { type RealCluster, startCluster } from '../support/cluster.ts'
 import { type ProgramResult, run, skipWithout } from '../support/foreign-program.ts'
+import { dfsEntry, startMountProcess } from '../support/mount-process.ts'
 import { driverObstacle } from '../support/mounted-cluster.ts'
 
 t.setTimeout(300_000)
 
 const python = { command: 'python3', probe: ['--version'], install: 'apt-get install python3' }
 const skip = driverObstacle('kernel') || skipWithout(python)
-const dfsEntry = join(dirname(fileURLToPath(import.meta.url)), '../../client/cli/main.js')
 
 function dfs(...args: string[]): Promise<ProgramResult> {
   return run(process.execPath, [dfsEntry, ...args])
@@ -39,25 +38,6 @@ async function place(t: Test): Promise<{ cluster: RealCluster; directory: string
   return { cluster, directory, log: join(parent, 'log') }
 }
 
-/** Starts it in the foreground; resolves when it serves. */
-async function start(...args: string[]): Promise<{ child: ChildProcess; said: () => string }> {
-  const child = spawn(process.execPath, [dfsEntry, 'mount', ...args], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  let stderr = ''
-  await new Promise<void>((resolve, reject) => {
-    child.stderr.on('data', (chunk: Buffer) => {
-      stderr += chunk.toString()
-      if (stderr.includes('serving on')) resolve()
-    })
-    child.once('exit', () => {
-      reject(new Error(stderr))
-    })
-  })
-  child.removeAllListeners('exit')
-  return { child, said: () => stderr }
-}
-
 /** A program that has written to a file (after `first`) and does not close it; it says so. */
 function holding(path: string, first = ''): ChildProcessByStdio<null, Readable, null> {
   const program = `import os, sys, time
@@ -68,41 +48,34 @@ print('written', flush=True); time.sleep(60)`
   return spawn('python3', ['-c', program, path], { stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
-function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
-  return new Promise((resolve) => {
-    child.once('exit', resolve)
-    child.kill(signal)
-  })
-}
-
 t.test(
   'a killed mount loses nothing that was synced, and its place is repaired',
   { skip },
   async (t) => {
     const { cluster, directory } = await place(t)
-    const first = await start('--fs', cluster.uri, directory)
+    const first = await startMountProcess('--fs', cluster.uri, directory)
     t.match(first.said(), /driver kernel/, 'it says which driver it took')
     const writing = holding(
       join(directory, 'file'),
       "os.write(fd, b'kept'); os.fsync(fd); os.pwrite(fd, b'K', 0); os.fsync(fd)",
     )
     await new Promise((resolve) => writing.stdout.once('data', resolve))
-    await end(first.child, 'SIGKILL')
+    await first.end('SIGKILL')
     writing.kill()
     t.not((await run('ls', [directory])).status, 0, 'the mount point is dead')
-    const second = await start(cluster.uri, directory)
+    const second = await startMountProcess(cluster.uri, directory)
     t.equal((await run('cat', [join(directory, 'file')])).stdout, 'Kept')
-    t.equal(await end(second.child, 'SIGTERM'), 0)
+    t.equal(await second.end('SIGTERM'), 0)
     t.equal((await run('ls', ['-A', directory])).stdout, '', 'nothing is mounted any more')
   },
 )
 
 t.test('SIGTERM publishes what is open, also of programs that go on', { skip }, async (t) => {
   const { cluster, directory } = await place(t)
-  const { child } = await start(cluster.uri, directory)
+  const mount = await startMountProcess(cluster.uri, directory)
   const writing = holding(join(directory, 'open'))
   await new Promise((resolve) => writing.stdout.once('data', resolve))
-  t.equal(await end(child, 'SIGTERM'), 0)
+  t.equal(await mount.end('SIGTERM'), 0)
   writing.kill()
   const client = cluster.client()
   t.equal(await client.readFile('/open', 'utf8'), 'half')
@@ -114,21 +87,21 @@ t.test(
   { skip },
   async (t) => {
     const { cluster, directory } = await place(t)
-    const { child, said } = await start(cluster.uri, directory)
+    const mount = await startMountProcess(cluster.uri, directory)
     const writing = holding(join(directory, 'lost'))
     await new Promise((resolve) => writing.stdout.once('data', resolve))
     const client = cluster.client()
     await client.rm('/lost')
     await client.close()
-    t.equal(await end(child, 'SIGTERM'), 1)
+    t.equal(await mount.end('SIGTERM'), 1)
     writing.kill()
-    t.match(said(), /What was written to open files was lost: "lost"/)
+    t.match(mount.said(), /What was written to open files was lost: "lost"/)
   },
 )
 
 t.test('umount ends it, whoever says it', { skip }, async (t) => {
   const { cluster, directory } = await place(t)
-  const { child } = await start(cluster.uri, directory)
+  const { child } = await startMountProcess(cluster.uri, directory)
   const status = new Promise((resolve) => child.once('exit', resolve))
   t.equal((await run('umount', [directory])).status, 0)
   t.equal(await status, 0)
