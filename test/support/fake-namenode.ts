@@ -159,6 +159,11 @@ export class FakeNamenode {
         const file = this.files.get(src)
         return file === undefined ? {} : { fs: statusOf(file) }
       },
+      getFileLinkInfo: ({ src }, call) => {
+        this.#enter('getFileLinkInfo', call)
+        const file = this.files.get(src)
+        return file === undefined ? {} : { fs: statusOf(file) }
+      },
       delete: ({ src }, call) => {
         this.#enter('delete', call)
         return { result: this.files.delete(src) }
