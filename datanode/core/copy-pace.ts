@@ -5,7 +5,7 @@
  *     clients             operations at once   of these for blocks        rest for each millisecond at the
  *                                              with another replica       event loop: last replicas, others
  *     none for a while    4: disk kept busy    4                          none
- *     use this datanode   2                    1                          0.75 ms, 3 ms
+ *     use this datanode   1, in pieces         1                          0.75 ms, 3 ms
  *
  * 1. Somebody is always under way while anybody waits: copies become slower, they never stop.
  * 2. Copies of a block's last replica come first. Of every four operations one is for the others, if they wait: a
@@ -17,7 +17,9 @@ export const copyPaceLimits = {
   /** Clients count as gone when nothing was done for them for so long. */
   quietAfterMs: 1000,
   operationsQuiet: 4,
-  operationsBusy: 2,
+  operationsBusy: 1,
+  /** Reads and writes are cut to so many bytes meanwhile: a client's wait behind one, or one for each datanode on its disk. */
+  pieceBytesBusy: 512 * 1024,
   /** Of `operationsBusy`, those of blocks that have another replica. */
   usualOperationsBusy: 1,
   /** One operation in so many is for blocks that have another replica, while they wait. */
@@ -59,6 +61,11 @@ export class CopyPace<T> {
 
   constructor(foreground: ForegroundUse) {
     this.#foreground = foreground
+  }
+
+  /** How many bytes the next read or write of a file may move. */
+  pieceBytes(now: number): number {
+    return this.#foreground.isBusy(now) ? copyPaceLimits.pieceBytesBusy : Number.MAX_SAFE_INTEGER
   }
 
   get underWay(): number {

@@ -42,9 +42,31 @@ export class CopyLane {
       touchFile: (path, atMs) => disk.touchFile(path, atMs),
       pathBytes: (path) => disk.pathBytes(path),
       spaceOf: (path) => disk.spaceOf(path),
-      writeAt: (file, bytes, position) => paced(() => disk.writeAt(file, bytes, position)),
-      readAt: (file, target, position) => paced(() => disk.readAt(file, target, position)),
+      writeAt: async (file, bytes, position) => {
+        let done = 0
+        while (done < bytes.length) {
+          const piece = bytes.subarray(done, done + this.#pieceBytes())
+          const at = position + done
+          await paced(() => disk.writeAt(file, piece, at))
+          done += piece.length
+        }
+      },
+      readAt: async (file, target, position) => {
+        let done = 0
+        while (done < target.length) {
+          const piece = target.subarray(done, done + this.#pieceBytes())
+          const at = position + done
+          const read = await paced(() => disk.readAt(file, piece, at))
+          done += read
+          if (read < piece.length) break
+        }
+        return done
+      },
     }
+  }
+
+  #pieceBytes(): number {
+    return this.#pace.pieceBytes(this.#clock.monotonic())
   }
 
   #start(): void {
