@@ -82,6 +82,8 @@ async function start(t: Test, version: string): Promise<{ scratch: string; progr
   return { scratch, programs: new Programs(cluster, classPath) }
 }
 
+t.setTimeout(hadoopVersions.length * 1_200_000)
+
 for (const version of hadoopVersions) {
   t.test(`Hadoop ${version}: dfsadmin -safemode`, async (t) => {
     const { programs } = await start(t, version)

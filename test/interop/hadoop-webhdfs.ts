@@ -11,6 +11,8 @@ import { clientJars, hadoopVersions, javaOptions, writeConfiguration } from './h
 
 const bulkBytes = 200 * 2 ** 20 + 17
 
+t.setTimeout(hadoopVersions.length * 1_200_000)
+
 for (const version of hadoopVersions) {
   t.test(`Hadoop ${version}: FsShell works over webhdfs://`, async (t) => {
     t.setTimeout(1_200_000)

@@ -34,6 +34,8 @@ async function sha256(path: string): Promise<string> {
   return hash.digest('hex')
 }
 
+t.setTimeout(hadoopVersions.length * 1_200_000)
+
 for (const version of hadoopVersions) {
   t.test(`Hadoop ${version}: FsShell works unmodified`, async (t) => {
     t.setTimeout(1_200_000)
