@@ -13,8 +13,8 @@ const lookIntervalMs = 60_000
 /** Pause when a replica could not be read, so that a failing disk is not hammered. */
 const failurePauseMs = 1000
 
-/** After this a corrupt replica that nobody deleted is verified and reported once more. */
-const corruptRecheckMs = 600_000
+/** After this a replica that could not be verified, and that nobody deleted, is verified once more. */
+const recheckMs = 600_000
 
 /** What scrubbing one volume has done. */
 export interface ScrubStatus {
@@ -165,7 +165,6 @@ export class ScrubWorker {
     if (isDamaged || errno === 'EIO') {
       this.#corruptReplicas += 1
       this.#options.onCorrupt(order, messageOf(error))
-      this.#lookAgain(order)
     } else {
       this.#options.shelf.logger.warn('scrub-failed', {
         blockId: order.blockId,
@@ -173,12 +172,16 @@ export class ScrubWorker {
         reason: messageOf(error),
       })
     }
+    this.#lookAgain(order)
     await this.#sleep(failurePauseMs)
   }
 
-  /** A namenode that was restarted has forgotten: what is still here later is verified and reported again. */
+  /**
+   * What is still here later is verified and, when it is damaged, reported again: a namenode that was restarted has
+   * forgotten, and a disk that was full could not keep the time of the verification.
+   */
   #lookAgain(order: ScrubOrder): void {
-    this.#options.timers.after(corruptRecheckMs, () => {
+    this.#options.timers.after(recheckMs, () => {
       if (this.#isClosed || !this.#isSame(order)) return
       this.plan.suspect(order.blockId)
       this.start()

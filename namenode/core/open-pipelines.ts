@@ -136,8 +136,9 @@ export interface RecoverySources {
 }
 
 /**
- * The pipeline of a block; when nothing of it is left anywhere, those that fell out of it last. A datanode
- * that is dead but may have a replica still counts as having one.
+ * The pipeline of a block without the replicas known to be corrupt. When none of it is intact anywhere, also
+ * not on a datanode that is dead or has yet to report, those that fell out of it last; when there are none
+ * either, the pipeline as it is.
  */
 export function recoverySources(
   id: BlockId,
@@ -147,14 +148,20 @@ export function recoverySources(
   const { map, open } = parts.ledger
   const at = map.find(id)
   const stamp = at === undefined ? firstGenerationStamp : map.generationStamp(at)
-  const storages = pipelineOf(id, parts)
+  const replicas = open.find(id)?.replicas ?? []
+  const damaged = new Set(
+    replicas.filter(({ isCorrupt }) => isCorrupt).map(({ storage }) => storage.node),
+  )
+  const pipeline = pipelineOf(id, parts)
+  const storages = pipeline.filter(({ node }) => !damaged.has(node))
   if (storages.length > 0 || mayBeReportedLater) return { generationStamp: stamp, storages }
-  const older = (open.find(id)?.replicas ?? []).filter(({ isCorrupt }) => !isCorrupt)
+  const older = replicas.filter(({ storage }) => !damaged.has(storage.node))
   const newest = older.reduce((most, { generationStamp }) => Math.max(most, generationStamp), 0)
   const left = older.filter(({ generationStamp }) => generationStamp === newest)
   const [first] = left
+  if (first === undefined) return { generationStamp: stamp, storages: pipeline }
   return {
-    generationStamp: first?.generationStamp ?? stamp,
+    generationStamp: first.generationStamp,
     storages: left.map(({ storage }) => storage),
   }
 }

@@ -136,7 +136,12 @@ export type ReadRequest =
       readonly needLocation: boolean
       readonly limit: number
     })
-  | (PathRequest<'getBlockLocations'> & { readonly offset: number; readonly length: number })
+  | (PathRequest<'getBlockLocations'> & {
+      readonly offset: number
+      readonly length: number
+      /** The shell's bounded wait for reports is over. */
+      readonly isLastTry?: boolean
+    })
   | PathRequest<'getPreferredBlockSize'>
   | PathRequest<'isFileClosed'>
   /** `access`: bits 4 read, 2 write, 1 execute. */

@@ -7,7 +7,7 @@ import type { BlockId } from '../../protocol/ids.ts'
 /** As the real scrub worker. */
 const lookIntervalMs = 60_000
 const failurePauseMs = 1000
-const corruptRecheckMs = 600_000
+const recheckMs = 600_000
 
 export interface SimScrubberOptions {
   readonly periodMs: number
@@ -86,16 +86,16 @@ export class SimScrubber {
       await confirm(blockId, isSame)
     } catch (error) {
       if (!isDfsError(error)) throw error
-      if (isDfsError(error, 'CHECKSUM_MISMATCH') && isSame()) this.#isCorrupt(order)
+      if (isSame()) this.#failed(order, isDfsError(error, 'CHECKSUM_MISMATCH'))
       await this.#pause(failurePauseMs)
     }
   }
 
-  /** A namenode that was restarted has forgotten: what is still here later is verified and reported again. */
-  #isCorrupt(order: ScrubOrder): void {
+  /** What is still here later is verified, and when it is damaged reported, again. */
+  #failed(order: ScrubOrder, isCorrupt: boolean): void {
     const { onCorrupt, timers } = this.#options
-    onCorrupt(order.blockId)
-    timers.after(corruptRecheckMs, () => {
+    if (isCorrupt) onCorrupt(order.blockId)
+    timers.after(recheckMs, () => {
       if (!this.#isSame(order)) return
       this.#plan.suspect(order.blockId)
       this.start()

@@ -1,6 +1,7 @@
 /** getBlockLocations: where the bytes of a file are. Access times are not kept (accesstime.precision 0). */
 
 import { DfsError } from '../../../protocol/errors.ts'
+import type { BlockId } from '../../../protocol/ids.ts'
 import type { InodeRow } from '../changes.ts'
 import type { Context } from '../context.ts'
 import { locatedBlocks } from '../located-blocks.ts'
@@ -10,10 +11,16 @@ import type { LocatedBlocksView, Request } from '../requests.ts'
 import { prefixedName, unreadableBySuperuser } from '../xattrs.ts'
 import { existingFile } from './get-file-info.ts'
 
-/** @throws DfsError INVALID_ARGUMENT for a negative range; else as reading any file. */
+/**
+ * Waits, for a bounded time, for the datanodes that may have a block that is being written: clients take one
+ * without locations for empty.
+ *
+ * @throws DfsError INVALID_ARGUMENT for a negative range; RETRIABLE when that wait was in vain; else as
+ *   reading any file.
+ */
 export function getBlockLocations(
   context: Context,
-  { path, offset, length }: Request & { readonly kind: 'getBlockLocations' },
+  { path, offset, length, isLastTry }: Request & { readonly kind: 'getBlockLocations' },
 ): Plan<LocatedBlocksView> {
   if (offset < 0 || length < 0) {
     throw new DfsError(
@@ -25,7 +32,26 @@ export function getBlockLocations(
   const file = existingFile(context, path)
   requireAccess(context.caller, file, access.read, () => path)
   requireReadable(context, file, path)
-  return answer(locatedBlocks(context, file, { offset, length }))
+  const located = locatedBlocks(context, file, { offset, length })
+  const unheard = unheardOpenBlock(context, located)
+  if (unheard === undefined) return answer(located)
+  if (isLastTry !== true) return { kind: 'wait', blocks: [unheard] }
+  throw new DfsError(
+    'RETRIABLE',
+    `Zero blocklocations for ${path}: no datanode has reported block ${unheard}, which is being written, since the namenode started. Try again.`,
+    { path },
+  )
+}
+
+/** The block that is being written, when the datanodes that have it may still have to report it after a start. */
+function unheardOpenBlock(
+  { blocks }: Context,
+  { lastBlock, isLastBlockComplete }: LocatedBlocksView,
+): BlockId | undefined {
+  if (lastBlock === undefined || isLastBlockComplete || lastBlock.locations.length > 0)
+    return undefined
+  const { id } = lastBlock.block
+  return blocks.mayBeReportedLater(id) ? id : undefined
 }
 
 /** @throws DfsError PERMISSION_DENIED to superusers where {@link unreadableBySuperuser} is set. */

@@ -2,7 +2,7 @@ import { open, readdir, stat, truncate, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
 import { millis } from '../../../base/brand.ts'
-import type { Clock } from '../../../base/clock.ts'
+import type { Clock, Timers } from '../../../base/clock.ts'
 import { silentLogger } from '../../../base/log.ts'
 import { systemClock, systemTimers } from '../../../base/system.ts'
 import { encodeBlockDigest } from '../../../datanode/format/block-digest.ts'
@@ -73,14 +73,18 @@ async function flip(path: string, at: number): Promise<void> {
 async function openStore(
   t: Tap,
   directory: string,
-  { files, clock = systemClock }: { files?: FileSystem; clock?: Clock } = {},
+  {
+    files,
+    clock = systemClock,
+    timers = systemTimers,
+  }: { files?: FileSystem; clock?: Clock; timers?: Timers } = {},
 ): Promise<ReplicaStore> {
   const store = await openReplicaStore({
     directories: [directory],
     settings: withSettings({ 'dfs.datanode.reserved-bytes': 0 }),
     logger: silentLogger,
     clock,
-    timers: systemTimers,
+    timers,
     files,
   })
   t.teardown(() => store.close())
@@ -148,6 +152,20 @@ for (const [what, spoil, reason] of damages) {
     t.ok((await stat(metaPath(directory, 1))).mtimeMs > Date.now() - dayMs, 'progress is on disk')
   })
 }
+
+t.test('a replica whose verification the disk could not keep is looked at again', async (t) => {
+  const directory = await oldBlocks(t, 2)
+  const disk = new FaultyFiles()
+  const impatient: Timers = {
+    ...systemTimers,
+    after: (delayMs, action) => systemTimers.after(delayMs === 600_000 ? 10 : delayMs, action),
+  }
+  const store = await openStore(t, directory, { files: disk.files, timers: impatient })
+  disk.add({ operations: ['touchFile'], path: /blk_1_/, errno: 'ENOSPC', times: 1 })
+  scrub(store)
+  await scrubbed(store, (done) => done.verifiedReplicas === 2)
+  t.ok((await stat(metaPath(directory, 1))).mtimeMs > Date.now() - dayMs, 'progress is on disk')
+})
 
 /** Sets up the pipeline of an append, the first time or once more. */
 function append(

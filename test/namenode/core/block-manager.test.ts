@@ -769,83 +769,6 @@ t.test(
   },
 )
 
-t.test('orderRecovery() goes to the datanode heard of last, and replaces an earlier order', (t) => {
-  const world = new BlockWorld({ datanodes: 3 })
-  const open = blockRow(1, 'under-recovery')
-  t.equal(world.manager.orderRecovery(open, stamp(1002)), false, 'nobody has it')
-  world.manager.blockPut(open, 3)
-  const locations = [0, 1, 2].map((index) => world.at(index).location)
-  world.manager.expectLocations(open.id, open.generationStamp, locations)
-  world.now += 500
-  ordersOf(world, 1)
-  t.equal(world.manager.orderRecovery(open, stamp(1002)), true)
-  world.now += 500
-  ordersOf(world, 2)
-  t.equal(world.manager.orderRecovery(open, stamp(1003)), true)
-  t.same(ordersOf(world, 1), [], 'the earlier order is withdrawn')
-  t.same(ordersOf(world, 2), [
-    {
-      kind: 'recover',
-      block: { id: open.id, generationStamp: open.generationStamp, length: open.length },
-      recoveryStamp: 1003,
-      locations,
-    },
-  ])
-  t.equal(world.manager.isRecoveryLed(open.id), true)
-  t.equal(world.manager.orderRecovery(open, stamp(1004)), true)
-  t.equal(ordersOf(world, 0).length, 1, 'the third, because the others have led it before')
-  t.equal(world.manager.orderRecovery(open, stamp(1005)), true)
-  t.equal(ordersOf(world, 0).length, 1, 'all have: again the one heard of last')
-  world.restart(world.at(0))
-  t.equal(world.manager.isRecoveryLed(open.id), false, 'it has started over and knows nothing')
-  t.equal(world.manager.orderRecovery(open, stamp(1006)), true)
-  t.equal(ordersOf(world, 0).length, 0)
-  for (const node of world.nodes) world.crash(node)
-  t.equal(world.manager.isRecoveryLed(open.id), false)
-  t.equal(world.manager.orderRecovery(open, stamp(1007)), false)
-  t.equal(world.manager.isRecoveryLed(blockId(77)), false)
-  t.end()
-})
-
-t.test('a recovery falls back to an older replica when nothing newer is anywhere', (t) => {
-  const world = new BlockWorld({ datanodes: 2 })
-  const open = blockRow(1, 'under-construction', { stamp: 1005, length: 700 })
-  world.manager.blockPut(open, 2)
-  t.equal(world.manager.isRecoverable(open.id), false, 'nobody has it')
-  world.event(world.at(0), 'receiving', 1, { stamp: 1001, length: 500 })
-  world.event(world.at(1), 'receiving', 1, { stamp: 1003, length: 600 })
-  t.equal(world.manager.isRecoverable(open.id), true)
-  world.manager.orderRecovery({ ...open, state: 'under-recovery' }, stamp(1009))
-  t.match(
-    [0, 1].flatMap((index) => ordersOf(world, index)),
-    [{ block: { generationStamp: 1003 }, locations: [world.at(1).location] }],
-  )
-  world.manager.expectLocations(open.id, stamp(1005), [world.at(0).location])
-  world.crash(world.at(0))
-  world.seconds(100)
-  t.equal(world.manager.isRecoverable(open.id), false)
-  world.manager.orderRecovery({ ...open, state: 'under-recovery' }, stamp(1010))
-  t.same(ordersOf(world, 1), [], 'not while a dead datanode may have it')
-  t.end()
-})
-
-t.test('a replica that missed an append is neither read nor asked in a recovery', (t) => {
-  const world = new BlockWorld({ datanodes: 3 })
-  const row = world.block(1, 2, [0, 1])
-  const open: BlockRow = { ...row, state: 'under-construction', committedLength: row.length }
-  world.manager.blockPut(open, 2)
-  const locations = [0, 1].map((index) => world.at(index).location)
-  world.manager.expectLocations(row.id, row.generationStamp, locations)
-  world.event(world.at(2), 'received', 1)
-  t.same(world.manager.expectedLocations(row.id), locations, 'a copy that came too late')
-  world.manager.orderRecovery({ ...open, state: 'under-recovery' }, stamp(1005))
-  const orders = [0, 1, 2].flatMap((index) => ordersOf(world, index))
-  t.match(orders, [{ kind: 'recover', locations }])
-  world.event(world.at(2), 'received', 1, { stamp: 1004, length: 1500 })
-  t.equal(world.manager.expectedLocations(row.id).length, 3, 'a newer one counts')
-  t.end()
-})
-
 t.test('a reopened block keeps its good replicas as its pipeline and is repaired later', (t) => {
   const world = new BlockWorld({ datanodes: 4 })
   const row = world.block(1, 3, [0, 1, 2])
@@ -870,21 +793,6 @@ t.test('a reopened block keeps its good replicas as its pipeline and is repaired
   world.manager.invariants()
   t.same(locate(world, done).sort(), ['dn0', 'dn1'])
   t.match(world.manager.replicaCounts(row.id), { corrupt: 2 }, 'those that missed the append')
-  t.end()
-})
-
-t.test('after a recovery the survivors are readable before they report', (t) => {
-  const world = new BlockWorld({ datanodes: 2 })
-  const recovered = blockRow(1, 'complete', { stamp: 1002, length: 10 })
-  world.manager.blockPut(blockRow(1, 'under-recovery'), 2)
-  world.manager.blockPut(recovered, 2)
-  const survivors = [0, 1].map((index) => world.at(index).location)
-  world.manager.expectLocations(recovered.id, stamp(1002), survivors)
-  t.same(locate(world, recovered).sort(), ['dn0', 'dn1'])
-  t.equal(world.manager.stats().missingBlocks, 0)
-  world.manager.expectLocations(blockId(9), stamp(1), survivors)
-  world.manager.expectLocations(recovered.id, stamp(1001), survivors)
-  t.equal(world.manager.stats().pendingReplicationBlocks, 1, 'what came too late is ignored')
   t.end()
 })
 

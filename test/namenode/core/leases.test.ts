@@ -353,6 +353,27 @@ eachWay('a block whose replicas may yet be reported is not given up', (t, world)
   t.strictSame(world.blocks.deleted, [block.id])
 })
 
+eachWay(
+  'a block that is being written is not shown empty before its datanodes reported',
+  (t, world) => {
+    const { id } = openFile(world, '/read-early')
+    const locations = world.blocks.expectedLocations(id)
+    world.blocks.expected.delete(id)
+    world.blocks.isStarting = true
+    const range = { kind: 'getBlockLocations', path: '/read-early', offset: 0, length: 10 } as const
+    t.match(world.propose(range), { kind: 'wait', blocks: [id] })
+    t.throws(() => world.run({ ...range, isLastTry: true }), {
+      code: 'RETRIABLE',
+      message: /^Zero blocklocations for \/read-early/,
+    })
+    world.blocks.isStarting = false
+    t.match(world.run(range), { lastBlock: { locations: [] } }, 'nobody is going to have it')
+    world.blocks.isStarting = true
+    world.blocks.expected.set(id, locations)
+    t.match(world.run(range), { lastBlock: { locations: [{}, {}, {}] } })
+  },
+)
+
 /** A file whose writer committed its block of 7 bytes, of which no datanode reports a final replica; length 0 for none. */
 function committedFile(world: NamespaceWorld, path: string, length = 7): BlockId {
   world.run(create(path))
