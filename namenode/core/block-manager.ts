@@ -29,7 +29,7 @@ import {
   replicaCounts,
 } from './cluster-stats.ts'
 import { type CopyUnderWay, copiesUnderWay } from './copies-under-way.ts'
-import { DatanodeGoals, type NamedDatanode } from './datanode-goals.ts'
+import { DatanodeGoals, mayLeave, type NamedDatanode } from './datanode-goals.ts'
 import {
   type DatanodeDescriptor,
   type DatanodeRecord,
@@ -249,7 +249,10 @@ export class BlockManager implements BlockSide {
     const answering = locations.filter(
       ({ datanode }) => this.#registry.find(datanode)?.liveness === 'live',
     )
-    return answering.length > 0 ? answering : locations
+    const staying = answering.filter(
+      ({ datanode }) => this.#goals.row(datanode)?.isReached !== true,
+    )
+    return [staying, answering].find(({ length }) => length > 0) ?? locations
   }
 
   finalizedReplicaCount(id: BlockId, generationStamp: GenerationStamp, length: number): number {
@@ -560,10 +563,7 @@ export class BlockManager implements BlockSide {
   #nodeDied(now: Millis, node: DatanodeRecord): void {
     node.orders.clear()
     // A datanode that was drained before may go without anybody being alarmed.
-    const { adminState } = node
-    if (adminState !== 'decommissioned' && adminState !== 'in-maintenance') {
-      this.#guard.lost(now, node.uuid)
-    }
+    if (!mayLeave(node.adminState)) this.#guard.lost(now, node.uuid)
     this.#drains.disturb()
     this.#repair.nodeLost(now, node)
     this.#scan.requestStorages([...node.storages.values()].map(({ index }) => index))

@@ -87,7 +87,7 @@ export interface BlockSide {
   locate(row: BlockRow, callerHost: string): BlockLocations
   /**
    * The pipeline for a complete block that is about to be reopened: its good replicas on datanodes that
-   * answer, nearest to the writer first; failing those, on any that are not dead.
+   * answer and stay, nearest to the writer first; failing those, on any that answer, then on any that are not dead.
    */
   reopenLocations(row: BlockRow, callerHost: string): readonly ReplicaLocation[]
   /** Finalized replicas of exactly this stamp and length on live datanodes. */

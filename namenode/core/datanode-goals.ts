@@ -8,7 +8,8 @@
  *        ├────────────▶ entering-maintenance ──enough elsewhere──▶ in-maintenance │
  *        └◀── resume, or the maintenance's end, from every state ─────────────────┘
  *
- * A goal that was reached stays reached: what changes later is repair's business, not the operator's.
+ * A goal that was reached stays reached: what is lost elsewhere later is repair's business, not the operator's.
+ * Only when a newer version of a block comes to be on nothing but datanodes that may leave is it taken back.
  */
 import { DfsError } from '../../protocol/errors.ts'
 import type { DatanodeUuid } from '../../protocol/ids.ts'
@@ -30,6 +31,11 @@ export function adminStateOf(row: DatanodeRow | undefined): AdminState {
     return row.isReached ? 'decommissioned' : 'decommission-in-progress'
   }
   return row.isReached ? 'in-maintenance' : 'entering-maintenance'
+}
+
+/** True when the operator was told that the datanode may be switched off. */
+export function mayLeave(state: AdminState): boolean {
+  return state === 'decommissioned' || state === 'in-maintenance'
 }
 
 /** The rows by datanode, in the order in which they were asked. */

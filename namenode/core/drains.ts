@@ -20,6 +20,7 @@ import type { DatanodeRow } from './changes.ts'
 import type { DatanodeGoals } from './datanode-goals.ts'
 import type { DatanodeRecord, DatanodeRegistry } from './datanode-registry.ts'
 import type { OpenBlock } from './open-blocks.ts'
+import { pipelineOf } from './open-pipelines.ts'
 import { assess, type BlockHealth } from './redundancy.ts'
 import type { ReplicaLedger } from './replica-ledger.ts'
 
@@ -171,12 +172,9 @@ export class Drains {
   openBlocks(): readonly BlockId[] {
     const pass = this.#begin()
     if (pass === undefined) return []
-    const { map, open } = this.#ledger
     const found: BlockId[] = []
-    for (const [id, block] of open.entries()) {
-      const at = map.find(id)
-      if (at === undefined || map.kind(at) === 'complete') continue
-      if (this.#nodesHeldUpBy(block, map.replication(at), pass).length > 0) found.push(id)
+    for (const [id, block] of this.#ledger.open.entries()) {
+      if (this.#nodesHeldUpBy(id, block, pass).length > 0) found.push(id)
     }
     return found
   }
@@ -228,8 +226,8 @@ export class Drains {
     const { map, open } = this.#ledger
     for (const [id, block] of open.entries()) {
       const at = map.find(id)
-      if (at === undefined || map.kind(at) === 'complete') continue
-      for (const tally of this.#nodesHeldUpBy(block, map.replication(at), pass)) {
+      if (at === undefined) continue
+      for (const tally of this.#nodesHeldUpBy(id, block, pass)) {
         tally.openBlocks += 1
         add(tally, id, map.length(at))
       }
@@ -246,14 +244,20 @@ export class Drains {
     this.#reached = reached
   }
 
-  /** An open block on a datanode is left there until enough others write it, too. */
-  #nodesHeldUpBy(block: OpenBlock, wanted: number, { tallies }: Pass): readonly Tally[] {
-    const nodes = new Set<DatanodeRecord>()
-    for (const { node } of block.expected) nodes.add(node)
-    for (const { storage } of block.replicas) nodes.add(storage.node)
+  /** An open block on a datanode is left there until enough others have its newest version and write it, too. */
+  #nodesHeldUpBy(id: BlockId, block: OpenBlock, { tallies }: Pass): readonly Tally[] {
+    const { map } = this.#ledger
+    const at = map.find(id)
+    if (at === undefined || map.kind(at) === 'complete') return []
+    const damaged = new Set(
+      block.replicas.filter(({ isCorrupt }) => isCorrupt).map(({ storage }) => storage.node),
+    )
+    const nodes = new Set(block.replicas.map(({ storage }) => storage.node))
     let staying = 0
-    for (const node of nodes) {
-      if (node.adminState === 'normal' && node.liveness === 'live') staying += 1
+    for (const { node } of pipelineOf(id, { registry: this.#registry, ledger: this.#ledger })) {
+      nodes.add(node)
+      const isStaying = node.adminState === 'normal' && node.liveness === 'live'
+      if (isStaying && !damaged.has(node)) staying += 1
     }
     const left: Tally[] = []
     for (const node of nodes) {
@@ -261,7 +265,7 @@ export class Drains {
       if (tally === undefined) continue
       const isLeaving = node.adminState === 'decommission-in-progress'
       const least = isLeaving ? openReplicasMin : this.#registry.maintenanceReplicationMin
-      if (staying < Math.min(least, Math.max(1, wanted))) left.push(tally)
+      if (staying < Math.min(least, Math.max(1, map.replication(at)))) left.push(tally)
     }
     return left
   }

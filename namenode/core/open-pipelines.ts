@@ -6,6 +6,7 @@ import type { Millis } from '../../base/brand.ts'
 import { type BlockId, firstGenerationStamp, type GenerationStamp } from '../../protocol/ids.ts'
 import { isBeingWritten, isGoing, storageOf } from './block-map.ts'
 import type { BlockRow } from './changes.ts'
+import { mayLeave } from './datanode-goals.ts'
 import type { DatanodeRecord, DatanodeRegistry, StorageRecord } from './datanode-registry.ts'
 import { agreedDigest } from './digest-votes.ts'
 import type { Repair } from './repair.ts'
@@ -35,7 +36,10 @@ export function locationOf({ node, uuid }: StorageRecord): ReplicaLocation {
  * outside a known pipeline that is finalized at the block's own stamp is from before an append and lacks what
  * was written since.
  */
-export function pipelineOf(id: BlockId, parts: PipelineParts): readonly StorageRecord[] {
+export function pipelineOf(
+  id: BlockId,
+  parts: Pick<PipelineParts, 'registry' | 'ledger'>,
+): readonly StorageRecord[] {
   const { map, open } = parts.ledger
   const at = map.find(id)
   const block = open.find(id)
@@ -168,7 +172,8 @@ export function recoverySources(
 
 /**
  * Queues the recovery of a block at a live member of its pipeline: the one heard of last among those that
- * have not led it yet, so that one that cannot do it does not stop the others. False when there is none.
+ * have not led it yet, so that one that cannot do it does not stop the others; one that may leave the cluster
+ * only after all others. False when there is none.
  */
 export function orderBlockRecovery(
   block: BlockRow,
@@ -181,7 +186,8 @@ export function orderBlockRecovery(
   if (live.length === 0) return false
   const open = parts.ledger.open.ensure(block.id)
   const fresh = live.filter((node) => !open.formerPrimaries.includes(node))
-  const candidates = fresh.length > 0 ? fresh : live
+  const staying = fresh.filter(({ adminState }) => !mayLeave(adminState))
+  const candidates = [staying, fresh, live].find(({ length }) => length > 0) ?? live
   const primary = candidates.reduce((best, node) => (node.lastSeen > best.lastSeen ? node : best))
   open.formerPrimaries = fresh.length > 0 ? [...open.formerPrimaries, primary] : [primary]
   open.primary = primary

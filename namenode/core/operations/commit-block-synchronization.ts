@@ -10,6 +10,7 @@ import { Draft } from '../draft.ts'
 import { answer, type Plan } from '../outcome.ts'
 import { closeFile } from '../release-lease.ts'
 import type { Request } from '../requests.ts'
+import { retainSoleHolders } from './set-datanode-goal.ts'
 
 type Synchronization = Request & { readonly kind: 'commitBlockSynchronization' }
 
@@ -57,6 +58,7 @@ export function commitBlockSynchronization(
       generationStamp: newGenerationStamp,
       locations,
     })
+    retainSoleHolders(context, draft, locations)
   }
   const growth = (request.deleteBlock ? 0 : newLength) - block.length
   if (isClosing) closeFile(context, draft, file, growth)

@@ -9,7 +9,7 @@ import type { DatanodeRow } from '../changes.ts'
 import type { Context } from '../context.ts'
 import { Draft } from '../draft.ts'
 import { answer, type Plan } from '../outcome.ts'
-import type { Request } from '../requests.ts'
+import type { ReplicaLocation, Request } from '../requests.ts'
 
 /** Answers the row as it is afterwards; `undefined` when nothing is asked. */
 export function setDatanodeGoal(
@@ -58,4 +58,18 @@ export function progressDatanodeGoals(blocks: BlockSide, wall: Millis, draft: Dr
     expiresAt !== undefined && expiresAt <= wall
   for (const row of blocks.reachedGoals()) if (!isOver(row)) draft.putDatanode(row)
   for (const row of blocks.datanodeRows()) if (isOver(row)) draft.deleteDatanode(row.uuid)
+}
+
+/**
+ * Takes back that datanodes may leave, when they are the only ones that have the version of a block which `draft`
+ * makes the current one: they are drained once more. Invariant B16.
+ */
+export function retainSoleHolders(
+  { blocks }: Context,
+  draft: Draft,
+  locations: readonly ReplicaLocation[],
+): void {
+  const rows = locations.map(({ datanode }) => blocks.datanodeRow(datanode))
+  if (!rows.every((row) => row?.isReached === true)) return
+  for (const row of rows) if (row !== undefined) draft.putDatanode({ ...row, isReached: false })
 }

@@ -9,6 +9,7 @@ import { Draft } from '../draft.ts'
 import { blockUnderConstruction } from '../lease-checks.ts'
 import type { Plan } from '../outcome.ts'
 import type { BlockReference, Request } from '../requests.ts'
+import { retainSoleHolders } from './set-datanode-goal.ts'
 
 /** Hands out a stamp, durably, and leaves the stored block as it is: some clients ask and never use it. */
 export function updateBlockForPipeline(
@@ -48,5 +49,6 @@ export function updatePipeline(
   draft.putInode({ ...file, length: file.length + length - block.length })
   draft.putBlock(file, { ...block, generationStamp, length })
   draft.effects.push({ kind: 'locations.expected', block: block.id, generationStamp, locations })
+  retainSoleHolders(context, draft, locations)
   return draft.plan(undefined)
 }

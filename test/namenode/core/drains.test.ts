@@ -1,10 +1,10 @@
 import t from 'tap'
 import { millis } from '../../../base/brand.ts'
-import type { DatanodeRow } from '../../../namenode/core/changes.ts'
+import type { BlockRow, DatanodeRow } from '../../../namenode/core/changes.ts'
 import type { DrainView } from '../../../namenode/core/drain-view.ts'
 import { isDfsError } from '../../../protocol/errors.ts'
-import { type DatanodeUuid, datanodeUuid } from '../../../protocol/ids.ts'
-import { BlockWorld, blockRow } from '../../support/block-world.ts'
+import { type DatanodeUuid, datanodeUuid, generationStamp } from '../../../protocol/ids.ts'
+import { BlockWorld, blockRow, type SimulatedDatanode } from '../../support/block-world.ts'
 
 /** One copy at a time from each datanode. */
 const slowCopies = { 'dfs.namenode.replication.max-streams': 1 }
@@ -153,6 +153,62 @@ t.test('an open block holds its datanode up until enough others write it', (t) =
     3,
     'it is complete, and was copied like any other',
   )
+  t.end()
+})
+
+t.test('replicas that fell out of the pipeline of an open block let nobody leave', (t) => {
+  const world = new DrainWorld({ datanodes: 4 })
+  const open = blockRow(1, 'under-construction', { stamp: 1003, length: 700 })
+  world.manager.blockPut(open, 3)
+  world.manager.expectLocations(open.id, open.generationStamp, [world.at(0).location])
+  world.event(world.at(0), 'receiving', 1, { stamp: 1003, length: 700 })
+  for (const index of [1, 2]) {
+    world.event(world.at(index), 'receiving', 1, { stamp: 1001, length: 500 })
+  }
+  world.ask('dn0', 'decommissioned')
+  world.seconds(5)
+  t.match(world.view('dn0').progress, { blocks: 1, openBlocks: 1 })
+  t.equal(world.state('dn0'), 'decommission-in-progress')
+  for (const index of [1, 2]) {
+    world.event(world.at(index), 'receiving', 1, { stamp: 1003, length: 700 })
+  }
+  world.manager.reportBadReplica(open.id, generationStamp(1003), world.at(1).location)
+  world.seconds(5)
+  t.equal(world.state('dn0'), 'decommission-in-progress', 'a damaged one counts as little')
+  world.event(world.at(3), 'receiving', 1, { stamp: 1003, length: 700 })
+  world.seconds(5)
+  t.equal(world.state('dn0'), 'decommissioned')
+  t.end()
+})
+
+t.test('a datanode that may leave is asked last to recover a block, and not to append', (t) => {
+  const world = new DrainWorld({ datanodes: 4 })
+  const row = world.block(1, 3, [0, 1, 2])
+  world.second()
+  world.ask('dn0', 'decommissioned')
+  world.seconds(10)
+  t.equal(world.state('dn0'), 'decommissioned')
+  const reopened = world.manager.reopenLocations(row, '').map(({ datanode }) => datanode)
+  t.equal(reopened.length, 3)
+  t.notOk(reopened.includes(datanodeUuid('dn0')))
+  const locations = [world.at(0).location, world.at(1).location]
+  const open: BlockRow = { ...row, state: 'under-recovery' }
+  world.manager.blockPut(open, 3)
+  world.manager.expectLocations(row.id, row.generationStamp, locations)
+  const led: string[] = []
+  for (const recoveryStamp of [1005, 1006, 1007]) {
+    world.now += 500
+    world.heartbeat(world.at(0))
+    world.manager.orderRecovery(open, generationStamp(recoveryStamp))
+    const leads = (node: SimulatedDatanode): boolean =>
+      world.heartbeat(node).some(({ kind }) => kind === 'recover')
+    led.push(...world.nodes.filter(leads).map(({ uuid }) => uuid))
+  }
+  t.same(led.slice(0, 2), ['dn1', 'dn0'], 'but it is asked')
+  world.manager.blockPut(row, 3)
+  for (const index of [1, 2, 3]) world.crash(world.at(index))
+  world.seconds(100)
+  t.same(world.manager.reopenLocations(row, ''), [world.at(0).location], 'failing all others')
   t.end()
 })
 

@@ -1,8 +1,9 @@
 import t from 'tap'
 import { millis } from '../../../base/brand.ts'
 import type { DatanodeRow } from '../../../namenode/core/changes.ts'
-import { datanodeUuid } from '../../../protocol/ids.ts'
-import { NamespaceWorld, user } from '../../support/namespace-world.ts'
+import type { ReplicaLocation } from '../../../namenode/core/requests.ts'
+import { clientName, datanodeUuid } from '../../../protocol/ids.ts'
+import { location, NamespaceWorld, user } from '../../support/namespace-world.ts'
 
 type Goal = DatanodeRow['goal'] | 'normal'
 
@@ -55,6 +56,48 @@ t.test('tick() ends a maintenance when its time has come, also one that was just
   world.blocks.reached = row === undefined ? [] : [{ ...row, isReached: true }]
   world.tick()
   t.notOk(world.blocks.datanodes.has(uuid))
+  t.end()
+})
+
+t.test('who alone has the newest version of a block may not leave any more', (t) => {
+  const world = new NamespaceWorld()
+  const writer = clientName('writer')
+  const reach = (): void => {
+    const row = ask(world, 'decommissioned')
+    world.blocks.reached = row === undefined ? [] : [{ ...row, isReached: true }]
+    world.tick()
+    world.blocks.reached = []
+  }
+  reach()
+  world.run({
+    ...{ kind: 'create', path: '/f', mode: 0o644, clientName: writer, replication: 3 },
+    ...{ overwrite: false, createIfMissing: true, createParent: true, blockSize: 1024 * 1024 },
+  })
+  const { block } = world.run({
+    ...{ kind: 'addBlock', path: '/f', clientName: writer, excluded: [], favored: [] },
+    isLastTry: false,
+  })
+  let current = block
+  const rebuild = (locations: readonly ReplicaLocation[]): boolean | undefined => {
+    const asked = { block: current, clientName: writer } as const
+    const newBlock = world.run({ kind: 'updateBlockForPipeline', ...asked })
+    const change = { oldBlock: current, newBlock, clientName: writer, locations }
+    world.run({ kind: 'updatePipeline', ...change })
+    current = newBlock
+    return world.blocks.datanodes.get(uuid)?.isReached
+  }
+  t.equal(rebuild([location(1), location(2)]), true, 'another one has it')
+  t.equal(rebuild([location(1)]), false)
+  reach()
+  t.equal(world.blocks.datanodes.get(uuid)?.isReached, true)
+  world.run({ kind: 'recoverLease', path: '/f', clientName: clientName('other') })
+  const recoveryStamp = world.blocks.recoveries.at(-1)?.recoveryStamp
+  if (recoveryStamp === undefined) throw new Error('no recovery was ordered')
+  world.run({
+    ...{ kind: 'commitBlockSynchronization', block: current, newGenerationStamp: recoveryStamp },
+    ...{ newLength: 10, closeFile: true, deleteBlock: false, locations: [location(1)] },
+  })
+  t.equal(world.blocks.datanodes.get(uuid)?.isReached, false, 'nor after a recovery')
   t.end()
 })
 
