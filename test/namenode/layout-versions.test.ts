@@ -33,12 +33,14 @@ const formats = join(repositoryRoot, 'test/formats')
 const versionsOf = (kind: string): string[] =>
   readdirSync(join(formats, kind)).filter((name) => /^v\d+$/.test(name))
 
-/** The committed directories lack some replicas, so safe mode must not wait for them. */
+/** The committed directories lack some replicas, so nothing may wait for them. */
 async function startNamenode(t: Test, directory: string): Promise<RunningNamenode> {
   const settings = withSettings({
     'dfs.namenode.rpc-port': 0,
     'dfs.namenode.http-port': 0,
     'dfs.namenode.safemode.threshold-permille': 0,
+    'dfs.namenode.stale.datanode.interval': 100,
+    'dfs.namenode.dead.datanode.interval': 100,
   })
   const namenode = await runNamenode(settings, { directory, logger: silentLogger })
   t.teardown(() => namenode.stop())
