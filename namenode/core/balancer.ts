@@ -18,7 +18,7 @@ import type { BlockId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import { type BalancePlan, type NodeFill, planBalance } from './balance-plan.ts'
-import type { Slot } from './block-map.ts'
+import { type Slot, storageOf } from './block-map.ts'
 import type { DatanodeRecord, DatanodeRegistry, StorageRecord } from './datanode-registry.ts'
 import { assess, type BlockHealth, dangers } from './redundancy.ts'
 import type { Repair } from './repair.ts'
@@ -55,6 +55,10 @@ interface Move {
   readonly source: StorageRecord
   readonly target: StorageRecord
   readonly bytes: number
+  /** When the target had its replica. */
+  arrivedAt?: Millis
+  /** When the source's replica was gone, not only ordered to go. */
+  goneAt?: Millis
 }
 
 export interface BalancerOptions {
@@ -74,6 +78,8 @@ export class Balancer {
   readonly #repair: Repair
   readonly #rounds: RepairRounds
   readonly #moves = new Map<BlockId, Move>()
+  /** Moves that are over and that the last heartbeat of one of their datanodes does not show yet. */
+  readonly #unseen = new Map<Move, BlockId>()
   #isEnabled: boolean
   #thresholdPercent: number
   #bytesPerSecond: number
@@ -105,7 +111,8 @@ export class Balancer {
 
   /** Follows moves under way, and starts new ones as far as the budget goes. Bounded work. */
   tick(now: Millis): void {
-    for (const [id, move] of this.#moves) this.#follow(id, move)
+    for (const [id, move] of this.#moves) this.#follow(now, id, move)
+    for (const [move, id] of this.#unseen) this.#settle(now, id, move)
     const sinceMs = Math.min(burstMs, now - (this.#lastTickAt ?? now))
     this.#lastTickAt = now
     const earned = this.#budgetBytes + (this.#bytesPerSecond * sinceMs) / 1000
@@ -151,9 +158,9 @@ export class Balancer {
     const add = (node: DatanodeRecord, bytes: number): void => {
       coming.set(node, (coming.get(node) ?? 0) + bytes)
     }
-    for (const { source, target, bytes } of this.#moves.values()) {
-      add(source.node, -bytes)
-      add(target.node, bytes)
+    for (const move of [...this.#moves.values(), ...this.#unseen.keys()]) {
+      if (!isShown(move.source, move.goneAt)) add(move.source.node, -move.bytes)
+      if (!isShown(move.target, move.arrivedAt)) add(move.target.node, move.bytes)
     }
     const fills: NodeFill<DatanodeRecord>[] = []
     for (const node of this.#registry.nodes()) {
@@ -165,24 +172,40 @@ export class Balancer {
     return fills
   }
 
-  /** Forgets a move that is done or has come to nothing. */
-  #follow(id: BlockId, { source, target, bytes }: Move): void {
+  /** Forgets a move that has come to nothing, and has one that is done wait for heartbeats that show it. */
+  #follow(now: Millis, id: BlockId, move: Move): void {
     const at = this.#ledger.map.find(id)
     if (at === undefined || this.#ledger.map.kind(at) !== 'complete') {
       this.#moves.delete(id)
       return
     }
+    const { source, target, bytes } = move
     const { good, wanted } = assess(this.#ledger, this.#registry, at)
     const hasArrived = good.some(({ node }) => node === target.node)
     const isComing = this.#repair.pending.of(id).some((copy) => copy.target.node === target.node)
     const hasLeft = !good.includes(source)
+    if (hasArrived) move.arrivedAt ??= now
     if (hasArrived && hasLeft) {
       this.#movedBlocks += 1
       this.#movedBytes += bytes
+      this.#unseen.set(move, id)
     }
     // The copy may have taken the place of a replica that was lost meanwhile: nothing is left to be trimmed.
     const isNeeded = hasArrived && good.length <= wanted
     if (hasLeft || isNeeded || (!hasArrived && !isComing)) this.#moves.delete(id)
+  }
+
+  /** Forgets a move that is over when both of its datanodes have said how full they are since. */
+  #settle(now: Millis, id: BlockId, move: Move): void {
+    const { map } = this.#ledger
+    const at = map.find(id)
+    const isHeld =
+      at !== undefined &&
+      map.replicas(at).some((word) => this.#registry.storage(storageOf(word)) === move.source)
+    if (!isHeld) move.goneAt ??= now
+    const isDone = isShown(move.source, move.goneAt) && isShown(move.target, move.arrivedAt)
+    const isLost = [move.source, move.target].some(({ node }) => node.liveness === 'dead')
+    if (isDone || isLost) this.#unseen.delete(move)
   }
 
   /** Looks at a bounded number of blocks, from where the last search ended, for such that can be moved. */
@@ -288,6 +311,11 @@ class OpenFlows {
     targets?.set(target, (targets.get(target) ?? 0) - bytes)
     this.#room.set(target, (this.#room.get(target) ?? 0) - bytes)
   }
+}
+
+/** The datanode has said how full it is since then; never before it happened. */
+function isShown({ node }: StorageRecord, since: Millis | undefined): boolean {
+  return since !== undefined && node.lastHeartbeatAt > since
 }
 
 /** Without `source` and with `target` the block is on as many racks as placement asks for. */

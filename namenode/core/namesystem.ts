@@ -192,9 +192,14 @@ export class Namesystem {
     this.#retryCache.folded(through)
   }
 
-  /** Lets go of the least recently used rows above the limit, as far as loads under way allow. */
-  evict(oldestLoadStartedAt: TxId): void {
-    this.#rows.evict(this.#settings['dfs.namenode.resident-inodes'], oldestLoadStartedAt)
+  /**
+   * Lets go of the least recently used rows above the limit, as far as loads under way allow.
+   *
+   * @param rowsInUse how many rows above the limit stay: those loaded for requests that need more
+   */
+  evict(oldestLoadStartedAt: TxId, rowsInUse = 0): void {
+    const inodesMax = this.#settings['dfs.namenode.resident-inodes'] + rowsInUse
+    this.#rows.evict(inodesMax, oldestLoadStartedAt)
   }
 
   /** Takes what the store knows, before the tail of the journal is applied. */

@@ -83,6 +83,8 @@ export class Namenode {
   readonly #timers: TimerHandle[] = []
   #isStopping = false
   readonly #rowCache = { hits: 0, misses: 0 }
+  /** Rows loaded for calls under way: kept beside the others, or a call that needs many would load them for ever. */
+  #rowsInUse = 0
 
   private constructor(options: NamenodeOptions) {
     this.#options = options
@@ -212,7 +214,7 @@ export class Namenode {
     this.blocks.tick(this.now())
     this.#ticker.tick()
     this.#digestKeeper.tick()
-    this.namesystem.evict(this.loader.oldestLoadStartedAt())
+    this.namesystem.evict(this.loader.oldestLoadStartedAt(), this.#rowsInUse)
   }
 
   /** Answers or fails what is under way, folds everything, and leaves an empty journal behind. */
@@ -334,16 +336,21 @@ export class Namenode {
   }
 
   #attempt<R extends Request>(call: Call<R>): ReplyOf<R> | Promise<ReplyOf<R>> {
-    const { caller, request, page } = call
+    const { caller, request, page, loadedRows = 0 } = call
     let outcome: Outcome<ReplyOf<R>>
     try {
       outcome = this.namesystem.propose(this.now(), this.wall(), caller, request, page)
     } catch (error) {
       this.#rowCache.hits += 1
+      this.#rowsInUse -= loadedRows
       return this.#refuse(error)
     }
-    if (outcome.kind === 'miss') this.#rowCache.misses += 1
-    else this.#rowCache.hits += 1
+    if (outcome.kind === 'miss') {
+      this.#rowCache.misses += 1
+      return this.#afterLoad(call, outcome.misses)
+    }
+    this.#rowCache.hits += 1
+    this.#rowsInUse -= loadedRows
     switch (outcome.kind) {
       case 'plan': {
         const { reply, changes, effects } = outcome
@@ -356,8 +363,6 @@ export class Namenode {
           throw error
         })
       }
-      case 'miss':
-        return this.#afterLoad(call, outcome.misses)
       case 'wait':
         return this.#afterReport(call, outcome.blocks)
     }
@@ -396,13 +401,18 @@ export class Namenode {
   }
 
   #afterLoad<R extends Request>(call: Call<R>, misses: readonly Miss[]): Promise<ReplyOf<R>> {
+    const loadedRows = (call.loadedRows ?? 0) + misses.length
+    this.#rowsInUse += misses.length
     return new Promise((resolve, reject) => {
       this.loader.request(
         misses,
         (page) => {
-          settle(resolve, reject, () => this.#attempt({ ...call, page }))
+          settle(resolve, reject, () => this.#attempt({ ...call, page, loadedRows }))
         },
-        reject,
+        (error) => {
+          this.#rowsInUse -= loadedRows
+          reject(error)
+        },
       )
     })
   }
@@ -424,6 +434,8 @@ interface Call<R extends Request> {
   readonly caller: Caller
   readonly request: R
   readonly page?: Loaded | undefined
+  /** How many rows were loaded for it so far. */
+  readonly loadedRows?: number | undefined
   /** Monotonic time at which a wait for reports ends. */
   readonly deadline?: number | undefined
 }

@@ -80,10 +80,13 @@ export class Scheduler {
     return this.#eventCount
   }
 
-  /** Does `action` after `delayMs` of simulated time; with 0, after everything due at this moment already. */
+  /**
+   * Does `action` after `delayMs` of simulated time, rounded up to whole milliseconds as clocks tell them; with 0,
+   * after everything due at this moment already.
+   */
   after(delayMs: number, action: () => void): TimerHandle {
     const event: ScheduledEvent = {
-      time: this.#now + Math.max(0, delayMs),
+      time: this.#now + Math.max(0, Math.ceil(delayMs)),
       sequence: this.#sequence,
       action,
     }

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { millis } from '../../../base/brand.ts'
 import { planBalance } from '../../../namenode/core/balance-plan.ts'
 import { blockId } from '../../../protocol/ids.ts'
 import type { Settings } from '../../../protocol/settings.ts'
@@ -122,6 +123,27 @@ t.test('a cluster that grew is balanced within its bandwidth, copying before del
   const orders = world.orders.length
   world.seconds(30)
   t.equal(world.orders.length, orders, 'a balanced cluster is left alone')
+  t.end()
+})
+
+t.test('what heartbeats do not show yet is not moved once more, and back', (t) => {
+  const world = new BalanceWorld({ datanodes: 4, settings: quick })
+  world.blocks(80, [0, 1])
+  world.second()
+  for (let second = 0; second < 200; second += 1) {
+    world.now += 1000
+    if (second % 5 === 0) {
+      world.fill()
+      for (const node of world.nodes) {
+        for (const order of world.heartbeat(node)) world.execute(node, order)
+      }
+    }
+    world.manager.tick(millis(world.now))
+  }
+  const { movedBlocks, isUnbalanced, movingBlocks } = world.manager.balance()
+  t.match({ isUnbalanced, movingBlocks }, { isUnbalanced: false, movingBlocks: 0 })
+  t.ok(movedBlocks <= 80, `${movedBlocks} blocks moved, and 80 are enough`)
+  for (const count of world.counts()) t.ok(count >= 30 && count <= 50, `${count} of 40 wanted`)
   t.end()
 })
 

@@ -305,6 +305,28 @@ t.test('a lease expires though memory holds fewer rows than the path has', async
   t.equal(await world.run({ kind: 'isFileClosed', path }), true)
 })
 
+t.test('a call that needs more rows than memory keeps is answered', async (t) => {
+  const store = new MemoryNamespaceStore()
+  const world = new NamenodeWorld({ 'dfs.namenode.resident-inodes': 3 }, { store })
+  await world.start()
+  const path = '/a/b/c/d/e/f/g/h'
+  await world.run(mkdirs(path))
+  await world.time.advance(3000)
+  let loads = 0
+  store.beforeWork = (work) => {
+    if (work !== 'load') return Promise.resolve()
+    loads += 1
+    // Each load takes so long that rows leave meanwhile.
+    world.namenode.tick()
+    return loads > 100 ? Promise.reject(new Error('it loads for ever')) : Promise.resolve()
+  }
+  t.match(await stat(world, path), { inode: { kind: 'directory' } })
+  t.ok(loads > 1, `${loads} loads`)
+  await world.time.advance(3000)
+  const { residentInodes } = world.namenode.namesystem.status()
+  t.ok(residentInodes <= 3, 'then they leave')
+})
+
 t.test('loads of many requests go together, and a failing one fails its requests', async (t) => {
   const store = new MemoryNamespaceStore()
   const world = new NamenodeWorld({}, { store })
