@@ -131,7 +131,7 @@ async function compose(
   later.wiring = wiring
   registerIpcServices(listeners.ipc, {
     store,
-    blockPoolId: () => wiring.link.blockPoolId,
+    blockPoolId: () => store.identity?.blockPoolId ?? '',
     clock: systemClock,
     bandwidthBytesPerSecond: config.balancerBandwidthBytesPerSecond,
     reservedBytes: config.reservedBytes,

@@ -26,7 +26,7 @@ import type { ReplicaCatalog } from './replica-catalog.ts'
 
 export interface IpcServices {
   readonly store: ReplicaCatalog
-  /** Pool of the namespace we serve; empty before the first registration. */
+  /** Pool of the namespace we serve; empty before the data directories belong to one. */
   readonly blockPoolId: () => string
   readonly clock: Clock
   readonly bandwidthBytesPerSecond: number
@@ -159,9 +159,20 @@ function findReplica(store: ReplicaCatalog, block: ExtendedBlock): ReplicaInfo {
   return replica
 }
 
+/**
+ * @throws {@link DfsError} REPLICA_NOT_FOUND for a block of another pool; RETRIABLE before it is known which pool is
+ *   served here: a reader takes what nobody has for a block of which nothing was written yet
+ */
 function checkPool({ blockPoolId }: IpcServices, { poolId, blockId: id }: ExtendedBlock): void {
   const own = blockPoolId()
   if (poolId === own) return
+  if (own === '') {
+    throw new DfsError(
+      'RETRIABLE',
+      `Block ${id} cannot be looked up yet: this datanode has just started and has never reached a namenode. Try again.`,
+      { blockId: id },
+    )
+  }
   throw new DfsError(
     'REPLICA_NOT_FOUND',
     `Block pool "${poolId}" of block ${id} is not served here: ours is "${own}"`,

@@ -409,9 +409,9 @@ export class Namenode {
         (page) => {
           settle(resolve, reject, () => this.#attempt({ ...call, page, loadedRows }))
         },
-        (error) => {
+        (error: unknown) => {
           this.#rowsInUse -= loadedRows
-          reject(error)
+          reject(error instanceof Error ? error : new Error(String(error)))
         },
       )
     })

@@ -221,7 +221,7 @@ export class SimDatanode {
     })
     registerIpcServices(ipc, {
       store,
-      blockPoolId: () => link.blockPoolId,
+      blockPoolId: () => store.blockPoolId,
       clock,
       bandwidthBytesPerSecond: 1,
       reservedBytes: 0,

@@ -95,6 +95,11 @@ export class SimReplicaStore implements ReplicaCatalog {
     return this.#options.uuid
   }
 
+  /** Pool that the disks belong to; empty before they belong to one. */
+  get blockPoolId(): string {
+    return this.#options.disk.boundTo?.split(' ')[1] ?? ''
+  }
+
   get writerCount(): number {
     return this.#writers.size
   }

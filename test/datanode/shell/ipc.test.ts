@@ -466,6 +466,25 @@ datanodeTest(
   },
 )
 
+datanodeTest(
+  'readers are told how long a replica is also while the namenode is away',
+  async (t) => {
+    const away = new ScriptedNamenode()
+    away.address = 'hdfs://127.0.0.1:1'
+    const used = await start(t, away, { directory: await directoryWith(t, [1]) })
+    const lengthOf = async (datanode: RunningDatanode, id: number): Promise<bigint> => {
+      const block = { poolId: 'BP-1', blockId: id, generationStamp: 1001, numBytes: 0 }
+      const client = clientOf(t, datanode.addresses['ipc'])
+      return (await client.call(clientDatanodeProtocol, 'getReplicaVisibleLength', { block }))
+        .length
+    }
+    t.equal(await lengthOf(used, 1), 100n)
+    await t.rejects(lengthOf(used, 2), { code: 'REPLICA_NOT_FOUND' })
+    const fresh = await start(t, away, { directory: join(t.testdir(), 'fresh') })
+    await t.rejects(lengthOf(fresh, 1), { code: 'RETRIABLE', message: /has just started/ })
+  },
+)
+
 datanodeTest('InterDatanodeProtocol says when there is nothing to recover', async (t) => {
   const namenode = await namenodeFor(t)
   const reported = namenode.next('blockReport')
