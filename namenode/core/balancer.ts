@@ -18,7 +18,7 @@ import type { BlockId } from '../../protocol/ids.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { Settings } from '../../protocol/settings.ts'
 import { type BalancePlan, type NodeFill, planBalance } from './balance-plan.ts'
-import { type Slot, storageOf } from './block-map.ts'
+import { isGoing, type Slot, storageOf } from './block-map.ts'
 import type { DatanodeRecord, DatanodeRegistry, StorageRecord } from './datanode-registry.ts'
 import { assess, type BlockHealth, dangers } from './redundancy.ts'
 import type { Repair } from './repair.ts'
@@ -195,17 +195,20 @@ export class Balancer {
     if (hasLeft || isNeeded || (!hasArrived && !isComing)) this.#moves.delete(id)
   }
 
-  /** Forgets a move that is over when both of its datanodes have said how full they are since. */
+  /**
+   * Forgets a move that is over when both of its datanodes have said how full they are since, or when the source
+   * keeps the replica after all.
+   */
   #settle(now: Millis, id: BlockId, move: Move): void {
     const { map } = this.#ledger
     const at = map.find(id)
-    const isHeld =
-      at !== undefined &&
-      map.replicas(at).some((word) => this.#registry.storage(storageOf(word)) === move.source)
-    if (!isHeld) move.goneAt ??= now
+    const words = at === undefined ? [] : map.replicas(at)
+    const left = words.find((word) => this.#registry.storage(storageOf(word)) === move.source)
+    if (left === undefined) move.goneAt ??= now
+    const isKept = left !== undefined && !isGoing(left)
     const isDone = isShown(move.source, move.goneAt) && isShown(move.target, move.arrivedAt)
     const isLost = [move.source, move.target].some(({ node }) => node.liveness === 'dead')
-    if (isDone || isLost) this.#unseen.delete(move)
+    if (isKept || isDone || isLost) this.#unseen.delete(move)
   }
 
   /** Looks at a bounded number of blocks, from where the last search ended, for such that can be moved. */

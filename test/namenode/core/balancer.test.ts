@@ -147,6 +147,27 @@ t.test('what heartbeats do not show yet is not moved once more, and back', (t) =
   t.end()
 })
 
+t.test('a source that keeps its replica after all counts as full as it is', (t) => {
+  const world = new BalanceWorld({ datanodes: 3, settings: quick })
+  world.blocks(20, [0, 1])
+  for (let second = 0; second < 2; second += 1) world.second()
+  // The copies are there, and what is surplus is to go with the next heartbeats.
+  t.ok((world.counts().at(2) ?? 0) > 0)
+  world.crash(world.at(2))
+  world.at(2).disk.clear()
+  for (let second = 0; second < 5; second += 1) world.second()
+  world.manager.setBalance({ isEnabled: false })
+  world.restart(world.at(2))
+  for (let second = 0; second < 60; second += 1) world.second()
+  const { fills, movingBlocks } = world.manager.balance()
+  t.equal(movingBlocks, 0)
+  world.fill()
+  for (const { node, used } of fills) {
+    t.equal(used, world.nodes.find(({ uuid }) => uuid === node.uuid)?.used, node.uuid)
+  }
+  t.end()
+})
+
 t.test('balancing keeps blocks on two racks', (t) => {
   const racks: Record<string, string> = { host0: '/a', host1: '/b', host2: '/a', host3: '/a' }
   const topology = (host: string): string => racks[host] ?? '/a'
