@@ -26,6 +26,7 @@ import { DatanodeService } from './shell/datanode-protocol.ts'
 import { lockDirectory, noteDamage, openNamespace } from './shell/directory.ts'
 import { DiskSpace, freeBytesOf, spareBytesFor, spareFile } from './shell/disk-space.ts'
 import type { EventLog } from './shell/event-log.ts'
+import { fsckRequest, NamenodeFsck } from './shell/fsck.ts'
 import { Groups } from './shell/groups.ts'
 import { namenodeHealth, namenodeReadiness } from './shell/health.ts'
 import { startHttpServer } from './shell/http-server.ts'
@@ -126,7 +127,7 @@ async function compose(composition: Composition): Promise<Omit<RunningNamenode, 
     ...{ clock: systemClock, timers: systemTimers },
   })
   closers.push(() => backup.close())
-  const rpc = await serveRpc(composition, namenode, { metrics, backup })
+  const { rpc, context } = await serveRpc(composition, namenode, { metrics, backup })
   const addresses: Record<string, string> = { rpc }
   const status = (): NamenodeStatus =>
     namenodeStatus(namenode, { version: productVersion, addresses, startedAt })
@@ -145,6 +146,7 @@ async function compose(composition: Composition): Promise<Omit<RunningNamenode, 
   const readiness = namenodeReadiness(namenode, health)
   const http = await startHttpServer({
     ...{ host: bindHost, port: ports.http, status, registry, beans, health, readiness },
+    fsck: (query, from, print) => new NamenodeFsck(context, fsckRequest(query, from), print).run(),
   })
   closers.push(() => http.close())
   addresses['http'] = `${bindHost}:${http.port}`
@@ -253,7 +255,7 @@ async function serveRpc(
   composition: Composition,
   namenode: Namenode,
   { metrics, backup }: { readonly metrics: NamenodeMetrics; readonly backup: BackupService },
-): Promise<string> {
+): Promise<{ readonly rpc: string; readonly context: ClientContext }> {
   const { config, logger, closers } = composition
   const activity = new Activity(namenode, metrics, systemTimers)
   closers.push(() => {
@@ -283,7 +285,7 @@ async function serveRpc(
   metrics.observeRpc(server)
   const { host, port } = await server.listen()
   closers.push(() => server.close())
-  return `${host}:${port}`
+  return { rpc: `${host}:${port}`, context }
 }
 
 /** Where lines of the audit log go: into the process's log or a file of its own, and to those who watch. */

@@ -1,6 +1,6 @@
 import { pipeline } from 'node:stream/promises'
+import type { FileHealth } from '../../protocol/fsck-tally.ts'
 import type { FileSystem } from './file-system.ts'
-import type { FileHealth } from './fsck-tally.ts'
 
 const lostFound = '/lost+found'
 

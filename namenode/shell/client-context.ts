@@ -72,6 +72,12 @@ export class ClientContext implements ViewSource {
     return this.namenode.blocks.datanode(uuid)
   }
 
+  /** Somebody who came by another way than RPC. */
+  async callerNamed(user: string, host: string): Promise<Caller> {
+    const groups = await this.#groups.of(user)
+    return { user, groups, isSuperuser: this.namenode.isSuperuser(user, groups), host }
+  }
+
   /** The caller of a method that may be executed any number of times. */
   caller(call: RpcCall): Caller | Promise<Caller> {
     const state = connectionState(call.connection)

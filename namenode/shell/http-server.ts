@@ -1,10 +1,15 @@
-/** The namenode's HTTP port: status page, status document, metrics, HDFS's beans and health. Read-only. */
+/**
+ * The namenode's HTTP port: status page, status document, metrics, HDFS's beans, health, and `hdfs fsck`, which alone
+ * can change anything.
+ */
+import { once } from 'node:events'
 import { createServer } from 'node:http'
-import express from 'express'
+import express, { type Request, type Response } from 'express'
 import type { Registry } from 'prom-client'
 import { DfsError } from '../../protocol/errors.ts'
 import { answerHealth, type HealthCheck } from '../../transport/health.ts'
 import { answerJmx, type JmxBean } from '../../transport/jmx.ts'
+import type { LineSink } from './fsck.ts'
 import type { DatanodeStatus, NamenodeStatus } from './status.ts'
 import { statusPage } from './status-page.ts'
 
@@ -18,6 +23,8 @@ export interface HttpServerOptions {
   /** What speaks against going on, and what against serving now. */
   readonly health: readonly HealthCheck[]
   readonly readiness: readonly HealthCheck[]
+  /** Checks files as the query says, line by line. */
+  readonly fsck: (query: URLSearchParams, host: string, print: LineSink) => Promise<void>
 }
 
 export interface RunningHttpServer {
@@ -26,7 +33,7 @@ export interface RunningHttpServer {
 }
 
 /**
- * Listens and serves `/`, `/status.json`, `/metrics`, `/prometheus/datanodes`, `/jmx`, `/healthz` and `/readyz`.
+ * Listens and serves `/`, `/status.json`, `/metrics`, `/prometheus/datanodes`, `/jmx`, `/fsck`, `/healthz` and `/readyz`.
  * @throws {@link DfsError} IO_ERROR when the address cannot be listened on.
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<RunningHttpServer> {
@@ -67,6 +74,9 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     const { status: code, body } = answerJmx(beans, request.query)
     response.status(code).type('application/json').send(body)
   })
+  app.get('/fsck', async (request, response) => {
+    await answerFsck(options, request, response)
+  })
   const server = createServer((request, response) => void app(request, response))
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
@@ -84,6 +94,32 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
         server.close(() => resolve())
         server.closeAllConnections()
       }),
+  }
+}
+
+/** Streams the lines of a check. A page in somebody's browser must not be able to have files deleted. */
+async function answerFsck(
+  { fsck }: HttpServerOptions,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  const query = new URL(request.url, 'http://localhost').searchParams
+  const isFromPage = ['origin', 'referer', 'sec-fetch-site'].some((name) => name in request.headers)
+  response.type('text/plain')
+  if (query.has('delete') && isFromPage) {
+    response.status(403).send('fsck with delete is for `hdfs fsck`, not for browsers\n')
+    return
+  }
+  const print: LineSink = async (lines) => {
+    if (response.destroyed) throw new DfsError('ABORTED', 'The client of fsck has gone')
+    if (response.write(`${lines.join('\n')}\n`)) return
+    await Promise.race([once(response, 'drain'), once(response, 'close')])
+  }
+  try {
+    await fsck(query, request.socket.remoteAddress ?? '', print)
+    response.end()
+  } catch (error) {
+    if (!response.destroyed) throw error
   }
 }
 

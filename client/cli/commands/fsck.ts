@@ -1,9 +1,15 @@
+import { type FileHealth, FsckTally } from '../../../protocol/fsck-tally.ts'
+import {
+  blockLines,
+  directoryLine,
+  fileLine,
+  summaryLines,
+  verdictLines,
+} from '../../../protocol/fsck-text.ts'
 import { type CommandContext, defineCommand } from '../command.ts'
 import { UsageError } from '../failures.ts'
 import type { FileSystem } from '../file-system.ts'
 import { copyToLostFound } from '../fsck-salvage.ts'
-import { type FileHealth, FsckTally } from '../fsck-tally.ts'
-import { blockLines, fileLine, summaryLines, verdictLines } from '../fsck-text.ts'
 import { flag, type OptionValues } from '../options.ts'
 import { walkLocated } from '../remote-walk.ts'
 
@@ -85,8 +91,10 @@ class Check {
     const tally = new FsckTally(path, { racks, withOpen: this.#options.open })
     for await (const status of walkLocated(this.#fs, path, signal)) {
       await out.ready()
-      if (status.isDirectory()) tally.directories += 1
-      else if (status.isSymbolicLink()) tally.symlinks += 1
+      if (status.isDirectory()) {
+        tally.directories += 1
+        if (isText && this.#options.files) out.line(directoryLine(status.path))
+      } else if (status.isSymbolicLink()) tally.symlinks += 1
       else {
         const health = tally.addFile(status)
         if (health !== undefined) await this.#report(health)

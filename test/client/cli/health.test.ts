@@ -112,7 +112,10 @@ t.test('fsck judges every block and exits with 1 when one is lost', async (t) =>
   const under = await dfs(fs, ['fsck', '/data', '-files', '-blocks', '-locations'])
   t.equal(under.code, 0, 'too few replicas are not corruption')
   t.match(under.out, /few: Under replicated .* Target Replicas is 3 but found 2 live replica/)
-  t.match(under.out, /0\. BP-1:blk_\d+_1001 len=6 Live_repl=3 {2}\[127\.0\.0\.1:9000,DS-0/)
+  t.match(
+    under.out,
+    /0\. BP-1:blk_\d+_1001 len=6 Live_repl=3 {2}\[DatanodeInfoWithStorage\[127\.0\.0\.1:9000,DS-0,DISK\], /,
+  )
   fs.addFile('/data/gone', 'g', { replicas: 0 })
   fs.addFile('/data/bad', 'b', { isCorrupt: true })
   const corrupt = await dfs(fs, ['fsck'])
@@ -146,7 +149,7 @@ t.test('fsck knows open files, racks, and datanodes that leave', async (t) => {
   fs.addFile('/data/leaving', 'x', { adminStates: ['DECOMMISSION_INPROGRESS', 'IN_MAINTENANCE'] })
   const leaving = await dfs(fs, ['fsck', '/data/leaving', '-files', '-blocks', '-replicaDetails'])
   t.match(leaving.out, /found 1 live replica\(s\), and 2 on datanodes that leave/)
-  t.match(leaving.out, /9000,DS-0\(DECOMMISSION_INPROGRESS\), .*9002,DS-2\(LIVE\)\]/)
+  t.match(leaving.out, /9000,DS-0,DISK\]\(DECOMMISSIONING\), .*9002,DS-2,DISK\]\(LIVE\)\]/)
   t.match(leaving.out, /DecommissioningReplicas:\t1\n InMaintenanceReplicas:\t1\n/)
   t.match(leaving.out, /1 block can be read but would survive less than they should/)
   fs.liveRacks = ['/default-rack', '/b', '/b']

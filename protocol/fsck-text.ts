@@ -1,5 +1,4 @@
 /** What fsck prints: HDFS's lines (NamenodeFsck), which scripts read, and a verdict that people read. */
-import { counted } from './format.ts'
 import type { FileHealth, FsckTally } from './fsck-tally.ts'
 
 /** How much to say of each block. */
@@ -9,6 +8,21 @@ export interface BlockDetail {
   readonly replicaDetails: boolean
 }
 
+/** Words of `-replicaDetails`. */
+const replicaStates = {
+  NORMAL: 'LIVE',
+  DECOMMISSION_INPROGRESS: 'DECOMMISSIONING',
+  DECOMMISSIONED: 'DECOMMISSIONED',
+  ENTERING_MAINTENANCE: 'ENTERING MAINTENANCE',
+  IN_MAINTENANCE: 'IN MAINTENANCE',
+} as const
+
+/** The line of `-files` for a directory. */
+export function directoryLine(path: string): string {
+  return `${path} <dir>`
+}
+
+/** The line of `-files` for a file. */
 export function fileLine({
   path,
   size,
@@ -22,15 +36,14 @@ export function fileLine({
   return `${path} ${size} bytes, replicated: replication=${replication}, ${blocks.length} block(s)${open}: ${verdict}`
 }
 
+/** The lines of `-blocks` for a file, and an empty one. */
 export function blockLines({ blocks }: FileHealth, detail: BlockDetail): string[] {
   const lines = blocks.map(({ name, length, liveReplicas, datanodes }, index) => {
     const places = datanodes.map((datanode) => {
       const { address, storageId, rack, adminState } = datanode
       if (detail.racks) return `${rack}/${address}`
-      const state = adminState === 'NORMAL' ? 'LIVE' : adminState
-      return detail.replicaDetails
-        ? `${address},${storageId ?? '?'}(${state})`
-        : `${address},${storageId ?? '?'}`
+      const place = `DatanodeInfoWithStorage[${address},${storageId ?? '?'},DISK]`
+      return detail.replicaDetails ? `${place}(${replicaStates[adminState]})` : place
     })
     const isDetailed = detail.locations || detail.racks || detail.replicaDetails
     const locations = isDetailed ? `  [${places.join(', ')}]` : ''
@@ -39,9 +52,14 @@ export function blockLines({ blocks }: FileHealth, detail: BlockDetail): string[
   return [...lines, '']
 }
 
+/** From `Status:` to the last count. */
 export function summaryLines(
   tally: FsckTally,
-  cluster: { readonly datanodes: number; readonly racks: number },
+  cluster: {
+    readonly datanodes: number
+    readonly racks: number
+    readonly replication?: number | undefined
+  },
 ): string[] {
   const { counts } = tally
   const { blocks } = counts
@@ -67,16 +85,42 @@ export function summaryLines(
     ` Total files:\t${counts.files}`,
     ` Total blocks (validated):\t${blocks} (avg. block size ${averageBytes} B)`,
     ...open,
-    ...(tally.isHealthy ? [] : [` CORRUPT FILES:\t${counts.corruptFiles}`]),
+    ...(tally.isHealthy ? [] : lossLines(tally, of)),
     ` Minimally replicated blocks:\t${of(readable, blocks)}`,
     ` Over-replicated blocks:\t${of(counts.overReplicated, blocks)}`,
     ` Under-replicated blocks:\t${of(counts.underReplicated, blocks)}`,
     ` Mis-replicated blocks:\t\t${of(counts.misReplicated, blocks)}`,
+    ...(cluster.replication === undefined
+      ? []
+      : [` Default replication factor:\t${cluster.replication}`]),
     ` Average block replication:\t${average.toFixed(1)}`,
     ` Missing blocks:\t\t${counts.missing}`,
     ` Corrupt blocks:\t\t${counts.corrupt}`,
     ` Missing replicas:\t\t${of(counts.missingReplicas, counts.wantedReplicas)}`,
     ...leavingLines(tally),
+  ]
+}
+
+const stars = '  ********************************'
+
+/** What stands out when something cannot be read. */
+function lossLines(
+  { counts }: FsckTally,
+  of: (count: number, whole: number) => string,
+): readonly string[] {
+  const { missing, corrupt, missingBytes, corruptBytes } = counts
+  return [
+    stars,
+    `  UNDER MIN REPL'D BLOCKS:\t${of(missing + corrupt, counts.blocks)}`,
+    '  MINIMAL BLOCK REPLICATION:\t1',
+    `  CORRUPT FILES:\t${counts.corruptFiles}`,
+    ...(missing === 0
+      ? []
+      : [`  MISSING BLOCKS:\t${missing}`, `  MISSING SIZE:\t\t${missingBytes} B`]),
+    ...(corrupt === 0
+      ? []
+      : [`  CORRUPT BLOCKS: \t${corrupt}`, `  CORRUPT SIZE:\t\t${corruptBytes} B`]),
+    stars,
   ]
 }
 
@@ -115,4 +159,8 @@ export function verdictLines(tally: FsckTally, isList: boolean): string[] {
     `${blocks} can be read but would survive less than they should; the cluster repairs them by itself.`,
     last,
   ]
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${count === 1 ? noun : `${noun}s`}`
 }

@@ -1,7 +1,43 @@
-import type { BlockLocation, LocatedFileStatus } from '../index.ts'
+/** Judges files by where their replicas are, as HDFS's fsck does: for the shell, and for the namenode's `/fsck`. */
 
-/** What the namenode plans with the datanode of a replica. */
-type AdminState = BlockLocation['datanodes'][number]['adminState']
+/** What the namenode plans with the datanode of a replica (DatanodeInfo.AdminStates). */
+type AdminState =
+  | 'NORMAL'
+  | 'DECOMMISSION_INPROGRESS'
+  | 'DECOMMISSIONED'
+  | 'ENTERING_MAINTENANCE'
+  | 'IN_MAINTENANCE'
+
+/** A replica and the datanode that has it. */
+export interface FsckReplica {
+  /** `host:port` of data transfer. */
+  readonly address: string
+  readonly storageId: string | undefined
+  readonly rack: string
+  readonly adminState: AdminState
+}
+
+/** A block and where it is. */
+export interface FsckBlock {
+  readonly blockPoolId: string
+  readonly blockId: number
+  readonly generationStamp: number
+  /** Where it begins in the file. */
+  readonly offset: number
+  readonly length: number
+  /** Replicas are known, and all of them are corrupt. */
+  readonly isCorrupt: boolean
+  readonly datanodes: readonly FsckReplica[]
+}
+
+/** A file and its blocks. */
+export interface FsckFile {
+  readonly path: string
+  readonly size: number
+  readonly replication: number
+  readonly isOpen: boolean
+  readonly blocks: readonly FsckBlock[]
+}
 
 /** One block as fsck judges it. */
 export interface BlockHealth {
@@ -14,7 +50,7 @@ export interface BlockHealth {
   readonly liveReplicas: number
   readonly isReadable: boolean
   readonly isMisReplicated: boolean
-  readonly datanodes: BlockLocation['datanodes']
+  readonly datanodes: readonly FsckReplica[]
 }
 
 /** One file as fsck judges it. */
@@ -46,6 +82,8 @@ export interface FsckCounts {
   missing: number
   corrupt: number
   corruptFiles: number
+  missingBytes: number
+  corruptBytes: number
   decommissionedReplicas: number
   decommissioningReplicas: number
   enteringMaintenanceReplicas: number
@@ -63,7 +101,7 @@ export class FsckTally {
     ...{ files: 0, bytes: 0, openFiles: 0, openBytes: 0, blocks: 0 },
     ...{ liveReplicas: 0, wantedReplicas: 0, missingReplicas: 0 },
     ...{ underReplicated: 0, overReplicated: 0, misReplicated: 0 },
-    ...{ missing: 0, corrupt: 0, corruptFiles: 0 },
+    ...{ missing: 0, corrupt: 0, corruptFiles: 0, missingBytes: 0, corruptBytes: 0 },
     ...{ decommissionedReplicas: 0, decommissioningReplicas: 0 },
     ...{ enteringMaintenanceReplicas: 0, inMaintenanceReplicas: 0 },
   }
@@ -86,7 +124,7 @@ export class FsckTally {
   }
 
   /** Judges a file; undefined for one that is being written and not to be judged. */
-  addFile(status: LocatedFileStatus): FileHealth | undefined {
+  addFile(status: FsckFile): FileHealth | undefined {
     const { counts } = this
     const { path, size, replication, isOpen } = status
     if (isOpen) {
@@ -111,8 +149,8 @@ export class FsckTally {
   }
 
   #addBlock(
-    { replication }: LocatedFileStatus,
-    location: BlockLocation,
+    { replication }: FsckFile,
+    location: FsckBlock,
     { problems, isBeingWritten }: { problems: string[]; isBeingWritten: boolean },
   ): BlockHealth {
     const { counts } = this
@@ -130,9 +168,11 @@ export class FsckTally {
     counts.missingReplicas += Math.max(replication - liveReplicas, 0)
     if (location.isCorrupt) {
       counts.corrupt += 1
+      counts.corruptBytes += length
       problems.push(`CORRUPT block ${name}: every replica is corrupt`)
     } else if (good.length === 0) {
       counts.missing += 1
+      counts.missingBytes += length
       problems.push(`MISSING block ${name} of ${length} B: no datanode has a replica`)
     } else if (liveReplicas < replication) {
       counts.underReplicated += 1
@@ -150,7 +190,7 @@ export class FsckTally {
   }
 
   /** Several replicas on one rack where there is another one to choose. */
-  #isMisReplicated(good: BlockLocation['datanodes'], replication: number): boolean {
+  #isMisReplicated(good: readonly FsckReplica[], replication: number): boolean {
     const racks = new Set(good.map(({ rack }) => rack))
     return replication > 1 && good.length > 1 && this.#racks > 1 && racks.size === 1
   }
@@ -197,7 +237,7 @@ function countsAsLive(state: AdminState): boolean {
   return state === 'NORMAL'
 }
 
-function others(good: BlockLocation['datanodes']): string {
+function others(good: readonly FsckReplica[]): string {
   const leaving = good.filter(({ adminState }) => !countsAsLive(adminState)).length
   return leaving === 0 ? '' : `, and ${leaving} on datanodes that leave or are in maintenance`
 }
