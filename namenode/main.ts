@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
+import { join } from 'node:path'
 import type { Logger } from '../base/log.ts'
 import { systemClock, systemPrng, systemTimers } from '../base/system.ts'
 import { DfsError, isDfsError } from '../protocol/errors.ts'
@@ -9,6 +10,10 @@ import { clientNamenodeProtocol } from '../protocol/messages/client-namenode.ts'
 import { datanodeProtocol } from '../protocol/messages/datanode-namenode.ts'
 import { operatorProtocol } from '../protocol/messages/operator.ts'
 import { posixProtocol } from '../protocol/messages/posix.ts'
+import {
+  getUserMappingsProtocol,
+  refreshUserMappingsProtocol,
+} from '../protocol/messages/user-mappings.ts'
 import { productVersion } from '../protocol/product.ts'
 import type { Settings } from '../protocol/settings.ts'
 import { Watchdog } from '../transport/health.ts'
@@ -22,6 +27,7 @@ import { AuditFile, type AuditSink, auditToLog } from './shell/audit.ts'
 import { BackupService } from './shell/backup-service.ts'
 import { ClientContext } from './shell/client-context.ts'
 import { clientHandlers } from './shell/client-protocol.ts'
+import { maintenanceHandlers } from './shell/client-protocol-maintenance.ts'
 import { DatanodeService } from './shell/datanode-protocol.ts'
 import { lockDirectory, noteDamage, openNamespace } from './shell/directory.ts'
 import { DiskSpace, freeBytesOf, spareBytesFor, spareFile } from './shell/disk-space.ts'
@@ -43,6 +49,7 @@ import { type NamenodeStatus, namenodeStatus } from './shell/status.ts'
 import type { SqliteStore } from './shell/store.ts'
 import { DatabaseCheck } from './shell/store-checks.ts'
 import { TrashEmptier } from './shell/trash-emptier.ts'
+import { mappingHandlers, refreshMappingHandlers } from './shell/user-mappings.ts'
 
 /** From serving to reading every page of a database that was not closed; clients have settled by then. */
 const checkDelayMs = 30_000
@@ -275,7 +282,13 @@ async function serveRpc(
     timers: systemTimers,
   })
   const isOfClients = true
-  server.register(clientNamenodeProtocol, metrics.timed(clientHandlers(context), { isOfClients }))
+  const clients = {
+    ...clientHandlers(context),
+    ...maintenanceHandlers(context, join(config.directory, 'logs')),
+  }
+  server.register(clientNamenodeProtocol, metrics.timed(clients, { isOfClients }))
+  server.register(refreshUserMappingsProtocol, refreshMappingHandlers(context))
+  server.register(getUserMappingsProtocol, mappingHandlers(context))
   server.register(operatorProtocol, metrics.timed(operatorHandlers(context, { backup, activity })))
   server.register(posixProtocol, metrics.timed(posixHandlers(context), { isOfClients }))
   server.register(datanodeProtocol, metrics.timed(datanodes.handlers()))

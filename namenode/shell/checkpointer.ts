@@ -1,6 +1,7 @@
 import type { Millis } from '../../base/brand.ts'
 import type { Clock, TimerHandle, Timers } from '../../base/clock.ts'
 import type { Logger } from '../../base/log.ts'
+import { DfsError } from '../../protocol/errors.ts'
 import { type TxId, txId } from '../../protocol/ids.ts'
 import type { Transaction } from '../core/changes.ts'
 import { FoldBatch } from './fold-batch.ts'
@@ -102,6 +103,31 @@ export class Checkpointer {
   /** Makes everybody who waits for room ask again, whether or not there is. */
   wake(): void {
     for (const resolve of this.#roomWaiters.splice(0)) resolve()
+  }
+
+  /**
+   * Folds everything taken over so far without waiting for more. Resolves to whether there was anything.
+   * @throws DfsError IO_ERROR when the store cannot take it; it is tried again as after any fold that failed
+   */
+  async foldNow(): Promise<boolean> {
+    const wanted = this.#collectedTxid
+    const hadLag = this.#foldedTxid < wanted
+    while (this.#foldedTxid < wanted) {
+      const before = this.#foldedTxid
+      if (this.#folding === undefined) {
+        this.#timer?.cancel()
+        this.#timer = undefined
+        this.#start()
+      }
+      await this.#folding
+      if (this.#foldedTxid === before) {
+        throw new DfsError(
+          'IO_ERROR',
+          `The database did not take transactions ${before + 1} to ${wanted}; the namenode's log says why`,
+        )
+      }
+    }
+    return hadLag
   }
 
   /** Folds what is left and stops. What the store cannot take stays in the journal for the next start. */

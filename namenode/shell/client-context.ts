@@ -72,6 +72,16 @@ export class ClientContext implements ViewSource {
     return this.namenode.blocks.datanode(uuid)
   }
 
+  /** Groups of a user; none for one whom the system does not know. */
+  groupsOf(user: string): readonly string[] | Promise<readonly string[]> {
+    return this.#groups.of(user)
+  }
+
+  /** Has the groups of everybody read again; connections that are open keep those they came with. */
+  forgetGroups(): void {
+    this.#groups.forget()
+  }
+
   /** Somebody who came by another way than RPC. */
   async callerNamed(user: string, host: string): Promise<Caller> {
     const groups = await this.#groups.of(user)

@@ -38,6 +38,11 @@ export class Groups {
     return known.groups
   }
 
+  /** Reads every user's groups again at the next question. */
+  forget(): void {
+    this.#known.clear()
+  }
+
   #ask(user: string): Promise<readonly string[]> {
     const running = this.#running.get(user)
     if (running !== undefined) return running

@@ -78,7 +78,10 @@ async function start(t: Test, version: string): Promise<{ scratch: string; progr
     await cluster.stop()
     rmSync(scratch, { recursive: true, force: true })
   })
-  const classPath = `${writeConfiguration(scratch, cluster.uri)}:${jars}/*`
+  const configuration = writeConfiguration(scratch, cluster.uri, {
+    'dfs.namenode.http-address': `127.0.0.1:${cluster.httpPort}`,
+  })
+  const classPath = `${configuration}:${jars}/*`
   return { scratch, programs: new Programs(cluster, classPath) }
 }
 
@@ -102,6 +105,40 @@ for (const version of hadoopVersions) {
     await says('leave', /^Safe mode is OFF/)
     t.match(await waiting.ended, { status: 0, stdout: /^Safe mode is OFF/ }, 'and ends by itself')
     t.match(await programs.shell('-mkdir', '/afterwards'), { status: 0 })
+  })
+
+  t.test(`Hadoop ${version}: fsck and the rest of dfsadmin`, async (t) => {
+    const { scratch, programs } = await start(t, version)
+    const file = join(scratch, 'data.bin')
+    writeFileSync(file, Buffer.alloc(3000, 7))
+    t.match(await programs.shell('-mkdir', '-p', '/data/empty'), { status: 0 })
+    t.match(await programs.shell('-put', file, '/data/file'), { status: 0 })
+    const fsck = (...args: string[]): Promise<Ended> =>
+      programs.java('org.apache.hadoop.hdfs.tools.DFSck', ...args).ended
+    t.match(await fsck('/'), { status: 0, stdout: /under path '\/' is HEALTHY\n$/ })
+    t.match(await fsck('/data', '-files', '-blocks', '-locations'), {
+      status: 0,
+      stdout:
+        /\/data\/file 3000 bytes[^]*\n0\. BP-.* len=3000 Live_repl=1 {2}\[DatanodeInfoWithStorage/,
+    })
+    t.match(await fsck('/', '-list-corruptfileblocks'), {
+      status: 0,
+      stdout: /has 0 CORRUPT blocks\n$/,
+    })
+    const admin = (...args: string[]): Promise<Ended> =>
+      programs.java('org.apache.hadoop.hdfs.tools.DFSAdmin', ...args).ended
+    const says = async (args: string, stdout: RegExp): Promise<void> => {
+      t.match(await admin(...args.split(' ')), { status: 0, stdout }, args)
+    }
+    await says('-metasave meta.txt', /^Created metasave file meta\.txt/)
+    await says('-rollEdits', /New segment starts at txid \d+/)
+    await says('-finalizeUpgrade', /^Finalize upgrade successful/)
+    await says('-restoreFailedStorage check', /is set to false/)
+    await says('-refreshUserToGroupsMappings', /successful/)
+    t.match(await admin('-saveNamespace'), { status: 255, stderr: /Safe mode should be turned ON/ })
+    await says('-safemode enter', /^Safe mode is ON/)
+    await says('-saveNamespace', /^Save namespace successful/)
+    await says('-safemode leave', /^Safe mode is OFF/)
   })
 
   t.test(

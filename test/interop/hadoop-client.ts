@@ -46,10 +46,24 @@ export function compileJava(name: string, jars: string, folder: string): void {
   if (status !== 0) throw new Error(`cannot compile ${source}: install a Java 17 compiler`)
 }
 
-/** Writes the one configuration file without which Hadoop's shell does not start; returns its folder. */
-export function writeConfiguration(folder: string, uri: string): string {
-  const property = `<property><name>fs.defaultFS</name><value>${uri}</value></property>`
-  writeFileSync(join(folder, 'core-site.xml'), `<configuration>${property}</configuration>\n`)
+/**
+ * Writes the configuration files without which Hadoop's shell does not start; returns their folder.
+ * @param settings `dfs.…` ones: HDFS's defaults go before what core-site.xml says of them
+ */
+export function writeConfiguration(
+  folder: string,
+  uri: string,
+  settings: Readonly<Record<string, string>> = {},
+): string {
+  const write = (name: string, values: Readonly<Record<string, string>>): void => {
+    const properties = Object.entries(values).map(
+      ([key, value]) => `<property><name>${key}</name><value>${value}</value></property>`,
+    )
+    const text = `<configuration>${properties.join('')}</configuration>\n`
+    writeFileSync(join(folder, name), text)
+  }
+  write('core-site.xml', { 'fs.defaultFS': uri })
+  write('hdfs-site.xml', settings)
   return folder
 }
 

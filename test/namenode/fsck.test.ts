@@ -16,7 +16,7 @@ interface Answer {
 interface World {
   readonly client: DfsClient
   readonly datanode: RunningDatanode
-  fsck(query: string, headers?: Record<string, string>): Promise<Answer>
+  readonly fsck: (query: string, headers?: Record<string, string>) => Promise<Answer>
 }
 
 async function start(t: Test): Promise<World> {
