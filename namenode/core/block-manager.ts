@@ -110,7 +110,8 @@ export class BlockManager implements BlockSide {
     this.#safeMode = new SafeMode(settings)
     this.#start = new StartPhase(settings)
     this.#goals = new DatanodeGoals(registry)
-    this.#drains = new Drains({ registry, ledger, goals: this.#goals })
+    const { pending } = this.#repair
+    this.#drains = new Drains({ registry, ledger, goals: this.#goals, pending })
     this.#repair.onExamined = (at, health) => {
       this.#drains.examined(at, health)
     }

@@ -4,7 +4,8 @@
  * somebody is being drained.
  *
  *     pass: every complete block with a replica on a datanode being drained: enough elsewhere?
- *     end of a pass, in one piece: the same for every open block; then progress, and who is done
+ *     end of a pass, in one piece: the same for every open block, and for replicas that are still to be
+ *     reported; then progress, and who is done
  *
  * A goal is reached only by a pass that found nothing left and during which nothing got worse: a block
  * may lose a replica behind the pass's back, or an open block become complete. Whoever notices such a
@@ -21,6 +22,7 @@ import type { DatanodeGoals } from './datanode-goals.ts'
 import type { DatanodeRecord, DatanodeRegistry } from './datanode-registry.ts'
 import type { OpenBlock } from './open-blocks.ts'
 import { pipelineOf } from './open-pipelines.ts'
+import type { PendingCopies } from './pending-copies.ts'
 import { assess, type BlockHealth } from './redundancy.ts'
 import type { ReplicaLedger } from './replica-ledger.ts'
 
@@ -73,6 +75,7 @@ export interface DrainParts {
   readonly registry: DatanodeRegistry
   readonly ledger: ReplicaLedger
   readonly goals: DatanodeGoals
+  readonly pending: PendingCopies
 }
 
 /** Passes, progress, and goals that were found reached. */
@@ -80,15 +83,17 @@ export class Drains {
   readonly #registry: DatanodeRegistry
   readonly #ledger: ReplicaLedger
   readonly #goals: DatanodeGoals
+  readonly #pending: PendingCopies
   readonly #histories = new Map<DatanodeUuid, History>()
   #pass: Pass | undefined
   #pausedUntil = 0
   #reached: readonly DatanodeUuid[] = []
 
-  constructor({ registry, ledger, goals }: DrainParts) {
+  constructor({ registry, ledger, goals, pending }: DrainParts) {
     this.#registry = registry
     this.#ledger = ledger
     this.#goals = goals
+    this.#pending = pending
   }
 
   /** A datanode, storage or goal changed: what the pass under way saw so far may not hold any more. */
@@ -232,6 +237,7 @@ export class Drains {
         add(tally, id, map.length(at))
       }
     }
+    this.#addUnreported(pass)
     this.#pass = undefined
     this.#pausedUntil = now + passPauseMs
     const reached: DatanodeUuid[] = []
@@ -242,6 +248,25 @@ export class Drains {
       if (isDone && !pass.isDisturbed) reached.push(node.uuid)
     }
     this.#reached = reached
+  }
+
+  /**
+   * Complete blocks whose replicas on datanodes being drained are known of, from a pipeline or a recovery, and still to be
+   * reported: no replica in the map says so yet.
+   */
+  #addUnreported(pass: Pass): void {
+    const { map } = this.#ledger
+    for (const [id, copies] of this.#pending.entries()) {
+      const at = map.find(id)
+      if (at === undefined || map.kind(at) !== 'complete') continue
+      for (const { source, target } of copies) {
+        const tally = source === undefined ? pass.tallies.get(target.node) : undefined
+        if (tally === undefined) continue
+        const health = assess(this.#ledger, this.#registry, at)
+        if (health.good.length < this.#goodNeeded(target.node, health))
+          add(tally, id, map.length(at))
+      }
+    }
   }
 
   /** An open block on a datanode is left there until enough others have its newest version and write it, too. */

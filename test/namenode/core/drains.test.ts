@@ -212,6 +212,25 @@ t.test('a datanode that may leave is asked last to recover a block, and not to a
   t.end()
 })
 
+t.test('a replica that a recovery made and nobody has reported yet lets nobody leave', (t) => {
+  const world = new DrainWorld({ datanodes: 4 })
+  const recovered = blockRow(1, 'complete', { stamp: 1002, length: 10 })
+  world.manager.blockPut(blockRow(1, 'under-recovery'), 3)
+  world.manager.blockPut(recovered, 3)
+  world.manager.expectLocations(recovered.id, recovered.generationStamp, [world.at(0).location])
+  world.ask('dn0', 'decommissioned')
+  world.seconds(5)
+  t.equal(world.state('dn0'), 'decommission-in-progress')
+  t.match(world.view('dn0').progress, { blocks: 1 })
+  world.store(world.at(0), recovered)
+  world.rows.set(recovered.id, { row: recovered, replication: 3 })
+  world.event(world.at(0), 'received', 1, { stamp: 1002, length: 10 })
+  world.seconds(20)
+  t.equal(world.state('dn0'), 'decommissioned')
+  t.equal(world.holders(recovered.id).length, 4, 'it was reported, and copied')
+  t.end()
+})
+
 t.test('maintenance needs one live replica elsewhere, and what is in it is not lost', (t) => {
   const world = new DrainWorld({ datanodes: 5 })
   const triple = world.block(1, 3, [0, 1, 2])
