@@ -2,19 +2,29 @@
  * Changes in the middle of a file, in one run against what there was before: the whole file written anew and renamed over the old one. One JSON
  * object per line, medians over the rounds:
  *
- *     node dist/ops/bench/rewrite.js [hdfs://HOST:PORT] [--mib N] [--changes N] [--rounds N]
+ *     npm run bench:rewrite -- [hdfs://HOST:PORT] [--mib N] [--changes N] [--rounds N]
  *
+ * Without an address it runs on a cluster of its own, of three datanodes, so that every change is made on three replicas.
  * Every change of 4 KiB at a place by chance is durable on every replica before the next one begins; in `batch` 256 of them are. A
  * file of `--mib` is used for all of a round, so that the first change of each of its blocks is in the figures.
  */
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { Prng } from '../../base/prng.ts'
 import { DfsClient } from '../../client/index.ts'
+import { BenchCluster } from './bench-cluster.ts'
 
 const mebibyte = 1024 * 1024
 const changeBytes = 4096
 const batchChanges = 256
+const datanodes = ['dn1', 'dn2', 'dn3']
+
+const here = dirname(fileURLToPath(import.meta.url))
+const bundled = join(here, '../../bin/dfs.js')
+const entry = existsSync(bundled) ? bundled : join(here, '../../client/cli/main.js')
 
 interface Options {
   readonly mib: number
@@ -81,22 +91,15 @@ function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }
 
-async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      mib: { type: 'string', default: '64' },
-      changes: { type: 'string', default: '256' },
-      rounds: { type: 'string', default: '3' },
-    },
-  })
-  const options = { mib: Number(values.mib), changes: Number(values.changes) }
-  const [uri] = positionals
-  const client = new DfsClient(uri === undefined ? {} : { uri })
+async function measure(
+  client: DfsClient,
+  options: Options,
+  rounds: number,
+): Promise<ReadonlyMap<string, readonly number[]>> {
   const directory = `/benchmarks/rewrite-${process.pid}`
   await client.mkdir(directory, { recursive: true })
   const speeds = new Map<string, number[]>()
-  for (let round = 0; round < Number(values.rounds); round += 1) {
+  for (let round = 0; round < rounds; round += 1) {
     for (const [name, bench] of Object.entries(benches)) {
       const path = `${directory}/${name}-${round}`
       await writeFile(client, path, options)
@@ -108,7 +111,40 @@ async function main(): Promise<void> {
     }
   }
   await client.rm(directory, { recursive: true })
-  await client.close()
+  return speeds
+}
+
+/** Runs `action` on the cluster at `uri`, or on one that is there only meanwhile. */
+async function withClient<T>(
+  uri: string | undefined,
+  action: (client: DfsClient) => Promise<T>,
+): Promise<T> {
+  if (uri !== undefined) {
+    await using client = new DfsClient({ uri })
+    return await action(client)
+  }
+  const cluster = await BenchCluster.start(entry, [])
+  try {
+    for (const name of datanodes) await cluster.add(name)
+    return await action(cluster.client)
+  } finally {
+    await cluster.stop()
+  }
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      mib: { type: 'string', default: '64' },
+      changes: { type: 'string', default: '256' },
+      rounds: { type: 'string', default: '3' },
+    },
+  })
+  const options = { mib: Number(values.mib), changes: Number(values.changes) }
+  const speeds = await withClient(positionals[0], (client) =>
+    measure(client, options, Number(values.rounds)),
+  )
   for (const [name, found] of speeds) {
     const result = { bench: name, unit: 'changes/s', ...options, rounds: found.length }
     process.stdout.write(
