@@ -15,6 +15,7 @@ interface Target {
   /** Durable when it returns. */
   writeLarge(path: string, megabytes: number): Promise<void>
   readLarge(path: string): Promise<number>
+  mkdir(path: string): Promise<unknown>
   writeFile(path: string, content: Buffer): Promise<unknown>
   readFile(path: string): Promise<unknown>
   stat(path: string): Promise<unknown>
@@ -44,6 +45,7 @@ function mountTarget(directory: string): Target {
       await file.close()
       return total
     },
+    mkdir: (path) => mkdir(at(path)),
     writeFile: (path, content) => writeFile(at(path), content),
     readFile: (path) => readFile(at(path)),
     stat: (path) => stat(at(path)),
@@ -66,6 +68,7 @@ function sdkTarget(client: DfsClient): Target {
         total += (piece as Buffer).length
       return total
     },
+    mkdir: (path) => client.mkdir(`/${path}`),
     writeFile: (path, content) => client.writeFile(`/${path}`, content),
     readFile: (path) => client.readFile(`/${path}`),
     stat: (path) => client.stat(`/${path}`),
@@ -74,18 +77,16 @@ function sdkTarget(client: DfsClient): Target {
   }
 }
 
-/** Calls `action` for every index below `count`, eight at a time; returns how many a second. */
-async function rateOf(count: number, action: (index: number) => Promise<unknown>): Promise<number> {
-  let next = 0
+/** What one of eight threads does with a file; the kernel changes a directory for one caller at a time, hence one for each thread. */
+type Action = (index: number, thread: number) => Promise<unknown>
+
+/** Calls `action` for every index below `count`, each thread with its share of them; returns how many a second. */
+async function rateOf(count: number, action: Action): Promise<number> {
   const startedMs = performance.now()
-  const thread = async (): Promise<void> => {
-    while (next < count) {
-      const index = next
-      next += 1
-      await action(index)
-    }
+  const run = async (thread: number): Promise<void> => {
+    for (let index = thread; index < count; index += threads) await action(index, thread)
   }
-  await Promise.all(Array.from({ length: threads }, thread))
+  await Promise.all(Array.from({ length: threads }, (_, thread) => run(thread)))
   return count / ((performance.now() - startedMs) / 1000)
 }
 
@@ -107,17 +108,21 @@ async function measure(
   tell('read', megabytes / ((performance.now() - writtenMs) / 1000), 'MiB/s')
   await target.unlink(`${name}/large`)
   const small = Buffer.alloc(4096, 'y')
-  const many = async (op: string, action: (index: number) => Promise<unknown>): Promise<void> => {
+  const many = async (op: string, action: Action): Promise<void> => {
     await sleep(forgottenMs)
     tell(op, await rateOf(files, action), '/s')
   }
   const empty = Buffer.alloc(0)
-  await many('create', (index) => target.writeFile(`${name}/c${index}`, empty))
-  await many('write-4k', (index) => target.writeFile(`${name}/f${index}`, small))
-  await many('stat', (index) => target.stat(`${name}/f${index}`))
-  await many('read-4k', (index) => target.readFile(`${name}/f${index}`))
-  await many('rename', (index) => target.rename(`${name}/f${index}`, `${name}/g${index}`))
-  await many('unlink', (index) => target.unlink(`${name}/g${index}`))
+  const path = (kind: string, index: number, thread: number): string =>
+    `${name}/${thread}/${kind}${index}`
+  // Who reads, renames or removes a file is the one who made it, so that each has a directory to himself.
+  for (let thread = 0; thread < threads; thread += 1) await target.mkdir(`${name}/${thread}`)
+  await many('create', (...of) => target.writeFile(path('c', ...of), empty))
+  await many('write-4k', (...of) => target.writeFile(path('f', ...of), small))
+  await many('stat', (...of) => target.stat(path('f', ...of)))
+  await many('read-4k', (...of) => target.readFile(path('f', ...of)))
+  await many('rename', (...of) => target.rename(path('f', ...of), path('g', ...of)))
+  await many('unlink', (...of) => target.unlink(path('g', ...of)))
 }
 
 const [kind, where = '', megabytes = '256', files = '2000'] = process.argv.slice(2)

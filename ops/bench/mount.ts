@@ -1,6 +1,6 @@
 /**
  * `npm run bench:mount [-- --mib N --files N --rounds N]`: what programs get from the mount, and from the SDK in the same run: one
- * JSON object a line. Large files in MiB a second, small ones in calls a second with eight at a time; what is written is
+ * JSON object a line. Large files in MiB a second, small ones in calls a second of eight threads, each in a directory of its own; what is written is
  * durable. A cluster of one datanode, so that both measure the client's side. `rss` is the mount's process afterwards.
  */
 import { spawn } from 'node:child_process'
