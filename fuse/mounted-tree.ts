@@ -165,15 +165,21 @@ export class MountedTree {
     { mode, umask, ...entry }: EntryName & { readonly mode: number; readonly umask?: number },
     flags: number,
   ): Promise<{ readonly attributes: NodeAttributes; readonly handle: number }> {
+    let isNew = true
     const attributes = await this.names
       .make(caller, entry, { kind: 'file', mode, umask })
       .catch((error: unknown) => {
         const isThere = error instanceof DfsFsError && error.code === 'EEXIST'
         if (!isThere || (flags & constants.O_EXCL) !== 0) throw error
+        isNew = false
         return this.names.lookup(caller, entry)
       })
     try {
-      return { attributes, handle: await this.open(caller, attributes.node, flags) }
+      // What was just made is empty: nothing is to be cut, and the first write need not ask how long it is.
+      const left = isNew ? flags & ~constants.O_TRUNC : flags
+      const handle = await this.open(caller, attributes.node, left)
+      if (isNew) this.#files.get(handle).inode.expect(attributes, this.#attributesMs)
+      return { attributes, handle }
     } catch (error) {
       this.forget(attributes.node, 1)
       throw error

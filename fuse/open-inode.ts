@@ -7,6 +7,9 @@ import { Spool, type SpoolMemory } from './spool.ts'
 
 const copyBytes = 1024 * 1024
 
+/** What of a file's attributes follows its content. */
+type Length = Pick<NodeAttributes, 'size' | 'mtimeMs'>
+
 /**
  * A file that is open, whoever has it open: all its handles share one.
  *
@@ -23,6 +26,8 @@ export class OpenInode {
   /** The name is gone; the content lives in the spool until the last handle is closed. */
   #unlinked: InodeStatus | undefined
   #unlinkedChanges: Partial<NodeAttributes> = {}
+  /** What the first write begins with, where that is known without asking. */
+  #expected: (Length & { readonly untilMs: number }) | undefined
   #spool: Spool | undefined
   /** Bytes that the spool has, of those below {@link #kept}; from there on it has all. */
   readonly #spooled = new RangeSet()
@@ -57,6 +62,14 @@ export class OpenInode {
   get unpublished(): { readonly size: number; readonly mtimeMs: number } | undefined {
     if (!this.#isChanged && !this.isUnlinked) return undefined
     return this.#spool === undefined ? undefined : { size: this.#size, mtimeMs: this.#mtimeMs }
+  }
+
+  /**
+   * The file was just made with these attributes: a write within `validMs` does not ask for them again. Who has changed it meanwhile
+   * is noticed when it is published.
+   */
+  expect({ size, mtimeMs }: Length, validMs: number): void {
+    this.#expected = { size, mtimeMs, untilMs: performance.now() + validMs }
   }
 
   /** Fills `buffer` from `position`; fewer bytes only at the end of the file. */
@@ -220,14 +233,21 @@ export class OpenInode {
   async #writable(client: DfsClient): Promise<Spool> {
     if (this.#spool !== undefined) return this.#spool
     const path = this.#nodes.pathOf(this.node.id)
-    const { size, mtimeMs } = await client.stat(path).catch((error: unknown) => {
-      if (!isRefused(error)) throw error
-      return this.#clientOfMount.stat(path)
-    })
+    const expected = this.#expected
+    this.#expected = undefined
+    const isKnown = expected !== undefined && performance.now() < expected.untilMs
+    const { size, mtimeMs } = isKnown ? expected : await this.#ask(client, path)
     this.#spool = new Spool(this.#memory)
     this.#kept = this.#publishedSize = this.#size = size
     this.#mtimeMs = mtimeMs
     return this.#spool
+  }
+
+  #ask(client: DfsClient, path: string): Promise<Length> {
+    return client.stat(path).catch((error: unknown) => {
+      if (!isRefused(error)) throw error
+      return this.#clientOfMount.stat(path)
+    })
   }
 
   async #fetchAll(client: DfsClient, spool: Spool): Promise<void> {

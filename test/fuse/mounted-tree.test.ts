@@ -17,7 +17,7 @@ const root = 1
 const { uid } = userInfo()
 const who = { uid }
 const at = (name: string): { parent: number; name: string } => ({ parent: root, name })
-const { O_RDWR, O_RDONLY, O_EXCL, O_CREAT } = constants
+const { O_RDWR, O_RDONLY, O_WRONLY, O_EXCL, O_CREAT, O_TRUNC } = constants
 
 async function refused(t: Test, code: string, action: Promise<unknown>): Promise<void> {
   await t.rejects(action, { code }, code)
@@ -69,6 +69,40 @@ t.test('a tree of a cluster', async (t) => {
     await client.writeFile('/replaced', 'theirs')
     await refused(t, 'ESTALE', tree.release(replaced.handle))
     t.equal(await client.readFile('/replaced', 'utf8'), 'theirs')
+  })
+
+  t.test('making a file takes one call, and the first write no further one', async (t) => {
+    const calls = async (): Promise<Record<string, number>> => {
+      const url = `http://${cluster.host}:${cluster.httpPort}/metrics`
+      const text = await (await fetch(url)).text()
+      const lines = text.matchAll(/^trefoil_namenode_rpc_seconds_count\{method="(\w+)"\} (\d+)$/gm)
+      const all = Object.fromEntries([...lines].map(([, method = '', count]) => [method, count]))
+      const methods = ['makeNode', 'getNode', 'getFileInfo', 'setAttributes']
+      return Object.fromEntries(methods.map((method) => [method, Number(all[method] ?? 0)]))
+    }
+    const before = await calls()
+    const flags = O_WRONLY | O_CREAT | O_TRUNC
+    const { handle } = await tree.create(who, { ...at('quick'), mode: 0o644 }, flags)
+    await tree.write(handle, Buffer.from('abc'), 0)
+    const after = await calls()
+    t.strictSame(after, { ...before, makeNode: (before['makeNode'] ?? 0) + 1 })
+    await tree.release(handle)
+    t.equal(await client.readFile('/quick', 'utf8'), 'abc')
+    const again = await tree.create(who, { ...at('quick'), mode: 0o644 }, flags)
+    await tree.release(again.handle)
+    t.equal((await client.stat('/quick')).size, 0, 'one that was there is cut')
+  })
+
+  t.test('a file made a while ago may have been written by others since', async (t) => {
+    const impatient = new MountedTree({
+      ...{ uri: cluster.uri, identities: localIdentities(), attributesMs: 0 },
+    })
+    const { handle } = await impatient.create(who, { ...at('log'), mode: 0o644 }, O_RDWR | O_CREAT)
+    await client.appendFile('/log', 'theirs ')
+    await impatient.write(handle, Buffer.from('ours'), 7)
+    await impatient.release(handle)
+    await impatient.close()
+    t.equal(await client.readFile('/log', 'utf8'), 'theirs ours')
   })
 
   t.test('names that exist, and kinds that differ', async (t) => {
