@@ -6,7 +6,7 @@ export interface MountSettings {
   /** Everything is shown as this user's or group's. */
   readonly uid: number | undefined
   readonly gid: number | undefined
-  /** Bytes of unpublished files that are kept in memory; what is more goes to local files. */
+  /** Bytes of unpublished files, and of what is read ahead, that are kept in memory; what is written beyond goes to local files. */
   readonly cacheBytes: number
   /** How long the kernel answers for attributes and names itself. */
   readonly attributesMs: number

@@ -33,10 +33,25 @@ export async function repairStale(
 /** Whether something is mounted at `directory`; on Linux, elsewhere it is taken for true. */
 export function isMounted(directory: string): boolean {
   if (process.platform !== 'linux') return true
-  const spelled = directory.replace(/[ \t\n\\]/g, (character) => {
+  return mountinfo().includes(` ${spelled(directory)} `)
+}
+
+/** The device number of what was mounted at `directory` last, as `MAJOR:MINOR`; undefined when nothing is. */
+export function deviceOf(directory: string): string | undefined {
+  const lines = mountinfo().split('\n').toReversed()
+  const fields = lines.map((line) => line.split(' '))
+  return fields.find(([, , , , mountPoint]) => mountPoint === spelled(directory))?.[2]
+}
+
+function mountinfo(): string {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+}
+
+/** As `mountinfo` writes it. */
+function spelled(path: string): string {
+  return path.replace(/[ \t\n\\]/g, (character) => {
     return `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`
   })
-  return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${spelled} `)
 }
 
 /**

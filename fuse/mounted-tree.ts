@@ -165,15 +165,16 @@ export class MountedTree {
     { mode, umask, ...entry }: EntryName & { readonly mode: number; readonly umask?: number },
     flags: number,
   ): Promise<{ readonly attributes: NodeAttributes; readonly handle: number }> {
-    let isNew = true
-    const attributes = await this.names
+    const { attributes, isNew } = await this.names
       .make(caller, entry, { kind: 'file', mode, umask })
-      .catch((error: unknown) => {
-        const isThere = error instanceof DfsFsError && error.code === 'EEXIST'
-        if (!isThere || (flags & constants.O_EXCL) !== 0) throw error
-        isNew = false
-        return this.names.lookup(caller, entry)
-      })
+      .then(
+        (made) => ({ attributes: made, isNew: true }),
+        async (error: unknown) => {
+          const isThere = error instanceof DfsFsError && error.code === 'EEXIST'
+          if (!isThere || (flags & constants.O_EXCL) !== 0) throw error
+          return { attributes: await this.names.lookup(caller, entry), isNew: false }
+        },
+      )
     try {
       // What was just made is empty: nothing is to be cut, and the first write need not ask how long it is.
       const left = isNew ? flags & ~constants.O_TRUNC : flags
@@ -190,6 +191,12 @@ export class MountedTree {
   read(handle: number, buffer: Buffer, position: number): Promise<number> {
     const { inode, lease } = this.#files.get(handle)
     return inode.read(lease.client, buffer, position)
+  }
+
+  /** As {@link read}, `size` bytes at most, in pieces that nobody changes: the faster one where a file is read in order. */
+  readPieces(handle: number, position: number, size: number): Promise<readonly Buffer[]> {
+    const { inode, lease } = this.#files.get(handle)
+    return inode.readPieces(lease.client, position, size)
   }
 
   /** Writes at `position`; a handle opened with O_APPEND writes at the end, unless `isPlaced` (the pages of a mapping). */

@@ -3,6 +3,7 @@ import { type DfsClient, DfsFsError, type FileHandle, type InodeStatus } from '.
 import type { NodeAttributes } from './attributes.ts'
 import { MountError } from './errno.ts'
 import type { Node, NodeTable } from './node-table.ts'
+import { ReadAhead } from './read-ahead.ts'
 import { Spool, type SpoolMemory } from './spool.ts'
 
 const copyBytes = 1024 * 1024
@@ -40,6 +41,7 @@ export class OpenInode {
   /** An append broke off: the cluster may have a part of it. */
   #isTailUncertain = false
   #reader: Promise<FileHandle> | undefined
+  #ahead: ReadAhead | undefined
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(node: Node, nodes: NodeTable, clientOfMount: DfsClient, memory: SpoolMemory) {
@@ -86,6 +88,26 @@ export class OpenInode {
       }
       return Math.max(0, end - position)
     })
+  }
+
+  /** As {@link read}, the bytes in pieces that nobody changes; who reads in order finds them asked for. */
+  async readPieces(client: DfsClient, position: number, size: number): Promise<readonly Buffer[]> {
+    if (this.#spool === undefined) {
+      this.#reader ??= client.open(this.#nodes.pathOf(this.node.id), 'r')
+      const opening = this.#reader
+      const reader = await opening.catch(() => undefined) // reading once more tells why
+      // Who begins to write meanwhile takes the reader away.
+      if (reader !== undefined && this.#reader === opening) {
+        this.#ahead ??= new ReadAhead(
+          (part, start) => this.#readPublished(client, part, start),
+          reader.size,
+          this.#memory,
+        )
+        return this.#ahead.read(position, size)
+      }
+    }
+    const buffer = Buffer.allocUnsafe(size)
+    return [buffer.subarray(0, await this.read(client, buffer, position))]
   }
 
   /** Writes at `position`, or with `undefined` at the end. */
@@ -154,7 +176,7 @@ export class OpenInode {
   /** Another reader is opened for the next read: its client may be closed, or the file has changed. */
   async dropReader(): Promise<void> {
     const reader = this.#reader
-    this.#reader = undefined
+    this.#forgetReader()
     await (await reader?.catch(() => undefined))?.close()
   }
 
@@ -164,6 +186,12 @@ export class OpenInode {
     await this.dropReader()
     await this.#spool?.close()
     this.#spool = undefined
+  }
+
+  #forgetReader(): void {
+    this.#reader = undefined
+    this.#ahead?.drop()
+    this.#ahead = undefined
   }
 
   #inTurn<T>(action: () => Promise<T>): Promise<T> {
@@ -212,7 +240,7 @@ export class OpenInode {
         const reader = await opening
         return (await reader.read(buffer, 0, buffer.length, position)).bytesRead
       } catch (error) {
-        if (this.#reader === opening) this.#reader = undefined
+        if (this.#reader === opening) this.#forgetReader()
         // Somebody may have changed the file since: then its blocks are others now.
         const isOutdated = error instanceof DfsFsError && error.dfsCode === 'BLOCK_MISSING'
         if (isRefused(error) && client !== this.#clientOfMount) {
@@ -237,6 +265,7 @@ export class OpenInode {
     this.#expected = undefined
     const isKnown = expected !== undefined && performance.now() < expected.untilMs
     const { size, mtimeMs } = isKnown ? expected : await this.#ask(client, path)
+    this.#forgetReader()
     this.#spool = new Spool(this.#memory)
     this.#kept = this.#publishedSize = this.#size = size
     this.#mtimeMs = mtimeMs

@@ -33,11 +33,17 @@ const handsOutNode: ReadonlySet<RequestBody['kind']> = new Set([
   ...(['lookup', 'mkdir', 'mknod', 'symlink', 'link', 'create'] as const),
 ])
 
+/** What follows the header of a reply. */
+type Payload = Buffer | readonly Buffer[]
+
 /** Takes a reply, in pieces. */
 export type SendReply = (reply: readonly Buffer[]) => void
 
 /** Answers the kernel's requests from a tree. */
 export class KernelSession {
+  /** Resolves when the kernel and this program have agreed on what they speak. */
+  readonly started: Promise<void>
+  #start: () => void = () => undefined
   readonly #tree: MountedTree
   readonly #validity: Validity
   readonly #interrupts = new Interrupts()
@@ -45,6 +51,9 @@ export class KernelSession {
   constructor(tree: MountedTree, validity: Validity) {
     this.#tree = tree
     this.#validity = validity
+    this.started = new Promise((resolve) => {
+      this.#start = resolve
+    })
   }
 
   /**
@@ -76,7 +85,12 @@ export class KernelSession {
       const payload = await this.#answer(header, body)
       if (payload === undefined) return
       if (caller.isGone) await this.#takeBack(body, payload)
-      else send([replyHeader(header.unique, 0, payload.length), payload])
+      else {
+        const pieces = Buffer.isBuffer(payload) ? [payload] : payload
+        const bytes = pieces.reduce((sum, { length }) => sum + length, 0)
+        send([replyHeader(header.unique, 0, bytes), ...pieces])
+        if (body.kind === 'init') this.#start()
+      }
     } catch (error) {
       if (!caller.isGone) send([replyHeader(header.unique, errnoOf(error), 0)])
     } finally {
@@ -86,7 +100,7 @@ export class KernelSession {
 
   // One row per kind of request; the compiler checks that none is missing.
   // eslint-disable-next-line max-lines-per-function -- a table
-  async #answer(header: RequestHeader, body: RequestBody): Promise<Buffer | undefined> {
+  async #answer(header: RequestHeader, body: RequestBody): Promise<Payload | undefined> {
     const { uid, gid, pid, node } = header
     const caller = { uid, gid, pid }
     const tree = this.#tree
@@ -153,10 +167,8 @@ export class KernelSession {
         const made = await tree.create(caller, { parent: node, name, mode, umask }, flags)
         return createReply(made.attributes, made.handle, this.#validity)
       }
-      case 'read': {
-        const bytes = Buffer.allocUnsafe(body.size)
-        return bytes.subarray(0, await tree.read(body.handle, bytes, body.offset))
-      }
+      case 'read':
+        return tree.readPieces(body.handle, body.offset, body.size)
       case 'write':
         return writeReply(await tree.write(body.handle, body.bytes, body.offset, body.isFromCache))
       case 'fallocate':
@@ -215,8 +227,9 @@ export class KernelSession {
   }
 
   /** Nobody was told of what an answer hands out: it is given back. */
-  async #takeBack(body: RequestBody, payload: Buffer): Promise<void> {
+  async #takeBack(body: RequestBody, payload: Payload): Promise<void> {
     const { kind } = body
+    if (!Buffer.isBuffer(payload)) return
     const first = payload.length < 8 ? 0 : Number(payload.readBigUInt64LE(0))
     if (kind === 'open') await this.#tree.release(first)
     if (kind === 'opendir') this.#tree.closedir(first)
