@@ -23,6 +23,7 @@ import {
   isFileClosed,
 } from './operations/get-file-info.ts'
 import { getListing, summarizeDirectory } from './operations/get-listing.ts'
+import { getOpenFile } from './operations/get-open-file.ts'
 import { getXAttrs, listXAttrs } from './operations/get-xattrs.ts'
 import { link } from './operations/link.ts'
 import { createSymlink, makeNode } from './operations/make-node.ts'
@@ -76,6 +77,8 @@ function planRead(context: Context, request: ReadRequest): Plan<ReplyByKind[Read
       return getAdditionalDatanode(context, request)
     case 'getBlockPath':
       return getBlockPath(context, request)
+    case 'getOpenFile':
+      return getOpenFile(context, request)
     case 'summarizeDirectory':
       return summarizeDirectory(context, request)
     default:
@@ -196,6 +199,7 @@ const readKinds: ReadonlySet<string> = new Set<ReadRequest['kind']>([
   'listXAttrs',
   'getAdditionalDatanode',
   'getBlockPath',
+  'getOpenFile',
   'summarizeDirectory',
 ])
 

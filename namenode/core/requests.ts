@@ -86,6 +86,14 @@ export interface ListingView {
   readonly remainingEntries: number
 }
 
+/** A file that is being written, and by whom. */
+export interface OpenFileView {
+  readonly path: string
+  readonly holder: ClientName
+  /** Where the writer was when it opened the file. */
+  readonly clientHost: string
+}
+
 export interface ContentSummaryView {
   readonly length: number
   readonly fileCount: number
@@ -161,6 +169,7 @@ export type ReadRequest =
       readonly count: number
     })
   | { readonly kind: 'getBlockPath'; readonly block: BlockId }
+  | { readonly kind: 'getOpenFile'; readonly inode: InodeId }
   /** Totals of the directory's direct files plus the ids of its subdirectories; the shell adds up a tree page by page. */
   | { readonly kind: 'summarizeDirectory'; readonly path: string; readonly startAfter: string }
 
@@ -358,6 +367,7 @@ export interface ReplyByKind {
   readonly listXAttrs: readonly XAttrRow[]
   readonly getAdditionalDatanode: LocatedBlockView
   readonly getBlockPath: string | undefined
+  readonly getOpenFile: OpenFileView | undefined
   readonly summarizeDirectory: DirectorySummary
   readonly mkdirs: boolean
   readonly create: FileStatusView

@@ -120,7 +120,7 @@ export function administrationHandlers(
       await context.requireSuperuser(call)
       const isBlocking = types.length > 0 && !types.includes('ALL_OPEN_FILES')
       const only = isBlocking ? await filesOnDrains(context, call) : undefined
-      return openFiles(context, { startAfter: id, prefix: path, only })
+      return openFiles(context, call, { startAfter: id, prefix: path, only })
     },
     getCurrentEditLogTxid: () => ({ txid: namenode.journal.durableTxid }),
     getHAServiceState: () => ({ state: 'ACTIVE' }),
@@ -172,8 +172,9 @@ async function filesOnDrains(context: ClientContext, call: RpcCall): Promise<Rea
 }
 
 /** Open files with inode ids after `startAfter`, below `prefix`, among `only`, in the order of their ids. */
-function openFiles(
+async function openFiles(
   context: ClientContext,
+  call: RpcCall,
   {
     startAfter,
     prefix = '',
@@ -183,19 +184,24 @@ function openFiles(
     readonly prefix?: string | undefined
     readonly only: ReadonlySet<string> | undefined
   },
-): OpenFilesPage {
-  const { namesystem } = context.namenode
-  const files = [...namesystem.leases()]
-    .flatMap(({ holder, files: ids }) => [...ids].map((inode) => ({ inode, holder })))
-    .filter(({ inode }) => inode > startAfter)
-    .sort((left, right) => left.inode - right.inode)
-  const entries = files.slice(0, openFilesPerPage).flatMap(({ inode, holder }) => {
-    const path = namesystem.pathOf(inode)
-    const isWanted = path?.startsWith(prefix) === true && only?.has(path) !== false
-    return isWanted ? [{ id: inode, path, clientName: holder, clientMachine: '' }] : []
-  })
+): Promise<OpenFilesPage> {
+  const ids = [...context.namenode.namesystem.leases()]
+    .flatMap(({ files }) => [...files])
+    .filter((inode) => inode > startAfter)
+    .sort((left, right) => left - right)
+  const entries: EncodableOf<typeof openFilesBatchResponse>[] = []
+  let looked = 0
+  // An empty page that is not the last would have clients ask for it for ever.
+  for (const inode of ids) {
+    if (entries.length === openFilesPerPage) break
+    looked += 1
+    const file = await context.execute(call, { kind: 'getOpenFile', inode })
+    if (file?.path.startsWith(prefix) !== true || only?.has(file.path) === false) continue
+    const { path, holder, clientHost } = file
+    entries.push({ id: inode, path, clientName: holder, clientMachine: clientHost })
+  }
   const type = only === undefined ? 'ALL_OPEN_FILES' : 'BLOCKING_DECOMMISSION'
-  return { entries, hasMore: files.length > openFilesPerPage, types: [type] }
+  return { entries, hasMore: looked < ids.length, types: [type] }
 }
 
 function serverDefaultsOf(settings: Settings): EncodableOf<typeof fsServerDefaults> {

@@ -431,7 +431,7 @@ t.test('a file is written and read with three datanodes that report', async (t) 
   t.match(await call('listCorruptFileBlocks', { path: '/' }), { corrupt: { files: [] } })
   await call('create', { ...creation, src: '/open' })
   t.match(await call('listOpenFiles', { id: 0, types: [], path: '/' }), {
-    entries: [{ path: '/open', clientName: 'writer' }],
+    entries: [{ path: '/open', clientName: 'writer', clientMachine: /127\.0\.0\.1$/ }],
     hasMore: false,
   })
   t.same(await call('recoverLease', { src: '/open', clientName: 'other' }), { result: true })
