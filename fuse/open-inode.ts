@@ -5,8 +5,17 @@ import { MountError } from './errno.ts'
 import type { Node, NodeTable } from './node-table.ts'
 import { ReadAhead } from './read-ahead.ts'
 import { Spool, type SpoolMemory } from './spool.ts'
+import { type StreamSlots, streamedBytesMax, streamedBytesMin, TailStream } from './tail-stream.ts'
 
 const copyBytes = 1024 * 1024
+
+/** What the open files of a mount share. */
+export interface Mount {
+  readonly nodes: NodeTable
+  readonly clientOfMount: DfsClient
+  readonly memory: SpoolMemory
+  readonly slots: StreamSlots
+}
 
 /** What of a file's attributes follows its content. */
 type Length = Pick<NodeAttributes, 'size' | 'mtimeMs'>
@@ -15,8 +24,8 @@ type Length = Pick<NodeAttributes, 'size' | 'mtimeMs'>
  * A file that is open, whoever has it open: all its handles share one.
  *
  * Writes go to a {@link Spool}, at the same offsets; all other bytes stay where they are, in the cluster. `publish` brings them there:
- * bytes behind the end are appended, anything else changes the file by `DfsClient.rewrite`, so that readers and crashes find all of it or
- * nothing. Changes and publishing happen one after the other.
+ * bytes behind the end are appended, many of them while they are still being written; anything else changes the file by
+ * `DfsClient.rewrite`, so that readers and crashes find all of it or nothing. Changes and publishing happen one after the other.
  */
 export class OpenInode {
   readonly node: Node
@@ -40,12 +49,18 @@ export class OpenInode {
   #mtimeMs = 0
   /** An append broke off: the cluster may have a part of it. */
   #isTailUncertain = false
+  /** The bytes behind the published end, on their way there already. */
+  #tail: TailStream | undefined
+  /** Streaming failed since the file was published. */
+  #isTailRefused = false
+  readonly #slots: StreamSlots
   #reader: Promise<FileHandle> | undefined
   #ahead: ReadAhead | undefined
   #last: Promise<unknown> = Promise.resolve()
 
-  constructor(node: Node, nodes: NodeTable, clientOfMount: DfsClient, memory: SpoolMemory) {
+  constructor(node: Node, { nodes, clientOfMount, memory, slots }: Mount) {
     this.#memory = memory
+    this.#slots = slots
     this.node = node
     this.#nodes = nodes
     this.#clientOfMount = clientOfMount
@@ -116,8 +131,11 @@ export class OpenInode {
       const spool = await this.#writable(client)
       const start = position ?? this.#size
       const end = start + bytes.length
-      await spool.write(bytes, start)
+      if (start < (this.#tail?.end ?? 0)) await this.#completeTail()
+      const sending = this.#tail?.end === start ? this.#send(spool, end, bytes) : undefined
+      await Promise.all([spool.write(bytes, start), sending])
       this.#changed({ start, end }, Math.max(this.#size, end))
+      await this.#stream(client, spool)
       return bytes.length
     })
   }
@@ -138,6 +156,7 @@ export class OpenInode {
       const size = this.#size
       const end = Math.min(offset + length, size)
       if (zeroes && offset < end) {
+        await this.#completeTail()
         await spool.clear(offset, end, size)
         this.#changed({ start: offset, end }, size)
       }
@@ -154,6 +173,7 @@ export class OpenInode {
   keepUnlinked(status: InodeStatus): Promise<void> {
     const client = this.#clientOfMount
     return this.#inTurn(async () => {
+      await this.#completeTail()
       await this.#fetchAll(client, await this.#writable(client))
       this.#unlinked = status
     })
@@ -183,6 +203,7 @@ export class OpenInode {
   /** Drops what was not published. */
   async close(): Promise<void> {
     await this.#last
+    await this.#completeTail()
     await this.dropReader()
     await this.#spool?.close()
     this.#spool = undefined
@@ -203,6 +224,7 @@ export class OpenInode {
   async #truncate(client: DfsClient, size: number): Promise<boolean> {
     const spool = await this.#writable(client)
     if (size === this.#size) return true
+    await this.#completeTail()
     await spool.truncate(size)
     if (size < this.#kept) {
       this.#kept = size
@@ -291,11 +313,59 @@ export class OpenInode {
     }
   }
 
+  /** Gives the cluster what was written at the end, when that is much. */
+  async #stream(client: DfsClient, spool: Spool): Promise<void> {
+    if (this.#tail === undefined) {
+      if (!this.#isTail || this.#isTailRefused || this.isUnlinked) return
+      if (this.#size - this.#publishedSize < streamedBytesMin) return
+      const path = this.#nodes.pathOf(this.node.id)
+      const where = { end: this.#publishedSize, slots: this.#slots }
+      this.#tail = await TailStream.open(client, path, where)
+      this.#isTailRefused = this.#tail === undefined
+    }
+    if (this.#tail !== undefined && this.#tail.end < this.#size) await this.#send(spool, this.#size)
+    if (this.#tail !== undefined && this.#tail.end - this.#publishedSize >= streamedBytesMax)
+      await this.#completeTail()
+  }
+
+  /** Publishing sends anew what a stream could not. */
+  async #send(spool: Spool, end: number, bytes?: Uint8Array): Promise<void> {
+    try {
+      await this.#tail?.send(spool, end, bytes)
+    } catch {
+      await this.#completeTail()
+    }
+  }
+
+  /** What is being streamed is published, or a part of it may be. */
+  async #completeTail(): Promise<void> {
+    const tail = this.#tail
+    if (tail === undefined) return
+    this.#tail = undefined
+    try {
+      await tail.complete()
+    } catch {
+      this.#isTailUncertain = this.#isTailRefused = true
+      return
+    }
+    this.#publishedSize = tail.end
+    // Less is left where the local disk failed what the cluster took.
+    this.#kept = Math.min(tail.end, this.#size)
+    if (!this.#isChanged) await this.#spool?.truncate(0)
+    await this.dropReader()
+  }
+
+  /** Only bytes behind the published end differ from what the cluster has. */
+  get #isTail(): boolean {
+    const isBehind = this.#spooled.isEmpty && this.#kept === this.#publishedSize
+    return isBehind && !this.#isTailUncertain
+  }
+
   async #publish(client: DfsClient): Promise<void> {
+    await this.#completeTail()
     const spool = this.#spool
     if (spool === undefined || !this.#isChanged || this.isUnlinked) return
-    const isTail = this.#spooled.isEmpty && this.#kept === this.#publishedSize
-    const isAppended = isTail && this.#size > this.#kept && !this.#isTailUncertain
+    const isAppended = this.#isTail && this.#size > this.#kept
     // Rights are checked when a file is opened; a file made read-only since, or from the start, may still be written.
     const clients = client === this.#clientOfMount ? [client] : [client, this.#clientOfMount]
     const ways = [
@@ -319,7 +389,7 @@ export class OpenInode {
     }
     this.#kept = this.#publishedSize = this.#size
     this.#spooled.clear()
-    this.#isTailUncertain = false
+    this.#isTailUncertain = this.#isTailRefused = false
     await spool.truncate(0)
     await this.dropReader()
   }

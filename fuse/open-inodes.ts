@@ -1,8 +1,9 @@
 import type { DfsClient } from '../client/index.ts'
 import { MountError } from './errno.ts'
 import type { NodeTable } from './node-table.ts'
-import { OpenInode } from './open-inode.ts'
+import { type Mount, OpenInode } from './open-inode.ts'
 import type { SpoolMemory } from './spool.ts'
+import { StreamSlots } from './tail-stream.ts'
 import type { ClientLease } from './user-clients.ts'
 
 /** One open file description. */
@@ -14,17 +15,13 @@ export interface OpenHandle {
 
 /** Open files by the number of their handle, and the state that the handles of one inode share. */
 export class OpenInodes {
-  readonly #nodes: NodeTable
-  readonly #clientOfMount: DfsClient
-  readonly #memory: SpoolMemory
+  readonly #mount: Mount
   readonly #byHandle = new Map<number, OpenHandle>()
   readonly #byNode = new Map<number, OpenInode>()
   #next = 1
 
   constructor(nodes: NodeTable, clientOfMount: DfsClient, memory: SpoolMemory) {
-    this.#memory = memory
-    this.#nodes = nodes
-    this.#clientOfMount = clientOfMount
+    this.#mount = { nodes, clientOfMount, memory, slots: new StreamSlots() }
   }
 
   /** A new handle of a node, for the user of `lease`, which is given back when the handle is released. */
@@ -101,7 +98,7 @@ export class OpenInodes {
   #hold(id: number): OpenInode {
     let inode = this.#byNode.get(id)
     if (inode === undefined) {
-      inode = new OpenInode(this.#nodes.get(id), this.#nodes, this.#clientOfMount, this.#memory)
+      inode = new OpenInode(this.#mount.nodes.get(id), this.#mount)
       this.#byNode.set(id, inode)
     }
     inode.handles += 1

@@ -71,6 +71,75 @@ t.test('a tree of a cluster', async (t) => {
     t.equal(await client.readFile('/replaced', 'utf8'), 'theirs')
   })
 
+  t.test('the end of a long file is on its way before it is published', async (t) => {
+    const mebibyte = 1024 * 1024
+    /** Writes `count` MiB at the end, each filled with its number. */
+    const fill = async (handle: number, model: Buffer[], count: number): Promise<void> => {
+      for (let index = 0; index < count; index += 1) {
+        const piece = Buffer.alloc(mebibyte, model.length + 1)
+        await tree.write(handle, piece, model.length * mebibyte)
+        model.push(piece)
+      }
+    }
+    const isSame = async (path: string, content: Buffer, what: string): Promise<void> => {
+      t.ok((await client.readFile(path)).equals(content), what)
+    }
+    const reading = async (handle: number, length: number): Promise<Buffer> => {
+      const buffer = Buffer.alloc(length)
+      return buffer.subarray(0, await tree.read(handle, buffer, 0))
+    }
+
+    const plain = await make('plain', '')
+    const model: Buffer[] = []
+    await fill(plain.handle, model, 12)
+    t.equal(model.length * mebibyte, (await tree.names.getattr(who, plain.node)).size)
+    t.ok((await client.open('/plain', 'r')).size > 0, 'others see a part of it')
+    t.ok((await reading(plain.handle, 20 * mebibyte)).equals(Buffer.concat(model)), 'all is here')
+    await tree.sync(plain.handle)
+    await isSame('/plain', Buffer.concat(model), 'published')
+    await fill(plain.handle, model, 6)
+    await tree.write(plain.handle, Buffer.from('middle'), 16.5 * mebibyte)
+    await tree.write(plain.handle, Buffer.from('start'), 3)
+    let content = Buffer.concat(model)
+    content.write('middle', 16.5 * mebibyte)
+    content.write('start', 3)
+    t.ok((await reading(plain.handle, 20 * mebibyte)).equals(content), 'changed before the end')
+    await tree.write(plain.handle, Buffer.from('far'), 20 * mebibyte)
+    content = Buffer.concat([content, Buffer.alloc(2 * mebibyte), Buffer.from('far')])
+    await tree.release(plain.handle)
+    await isSame('/plain', content, 'with changes and a hole')
+
+    const cut = await make('cut', '')
+    await fill(cut.handle, [], 7)
+    await tree.setattr(who, cut.node, { size: mebibyte + 1 })
+    await tree.write(cut.handle, Buffer.from('!'), 2 * mebibyte)
+    await tree.release(cut.handle)
+    const zeros = Buffer.alloc(mebibyte - 1)
+    const parts = [Buffer.alloc(mebibyte, 1), Buffer.from([2]), zeros, Buffer.from('!')]
+    await isSame('/cut', Buffer.concat(parts), 'cut while it was sent')
+
+    const broken = await make('broken', '')
+    const kept: Buffer[] = []
+    await fill(broken.handle, kept, 6)
+    await client.recoverLease('/broken', { wait: true })
+    await fill(broken.handle, kept, 6)
+    await tree.release(broken.handle)
+    await isSame('/broken', Buffer.concat(kept), 'sent anew where sending broke off')
+
+    const gone = await make('gone-early', '')
+    const last: Buffer[] = []
+    await fill(gone.handle, last, 6)
+    await tree.names.unlink(who, at('gone-early'))
+    await fill(gone.handle, last, 5)
+    t.ok((await reading(gone.handle, 20 * mebibyte)).equals(Buffer.concat(last)), 'without a name')
+    await tree.release(gone.handle)
+
+    const many = await Promise.all(Array.from({ length: 10 }, (_, index) => make(`m${index}`, '')))
+    await Promise.all(many.map(({ handle }) => fill(handle, [], 5)))
+    await Promise.all(many.map(({ handle }) => tree.release(handle)))
+    for (const index of many.keys()) t.equal((await client.stat(`/m${index}`)).size, 5 * mebibyte)
+  })
+
   t.test('making a file takes one call, and the first write no further one', async (t) => {
     const calls = async (): Promise<Record<string, number>> => {
       const url = `http://${cluster.host}:${cluster.httpPort}/metrics`
