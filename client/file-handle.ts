@@ -35,6 +35,19 @@ export class FileHandle implements AsyncDisposable {
   }
 
   /**
+   * Names the content: two handles of a file read the same bytes if they have the same version. Undefined while the file is being written,
+   * and of one so long that not all its blocks are known yet.
+   */
+  get version(): string | undefined {
+    const { isOpen, length, blocks } = this.#reader.file
+    let end = 0
+    for (const block of blocks) if (block.start === end) end = block.end
+    if (isOpen || end < length) return undefined
+    const names = blocks.map(({ located: { b } }) => `${b.blockId}@${b.generationStamp}`)
+    return [length, ...names].join(' ')
+  }
+
+  /**
    * Reads into `buffer`, straight from the socket where whole packets fit. Fills it unless the file ends before.
    *
    * @param offset where in `buffer` the first byte goes

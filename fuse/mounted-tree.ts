@@ -159,6 +159,12 @@ export class MountedTree {
     }
   }
 
+  /** Of a handle that was just opened for reading: whether the pages that the kernel has of the file are still right. */
+  keepsPages(handle: number): Promise<boolean> {
+    const { inode, lease } = this.#files.get(handle)
+    return inode.keepsPages(lease.client)
+  }
+
   /** Makes a file and opens it; one that exists is opened unless `flags` has O_EXCL. */
   async create(
     caller: Caller,

@@ -13,6 +13,8 @@ export interface Node {
   lookups: number
   /** Permission bits when it was last seen. */
   mode?: number
+  /** The version of the content that the kernel may have pages of, all of them; see `OpenInode.keepsPages`. */
+  cachedVersion?: string | undefined
   /** Whether the inode had entries in an ACL, and when that was seen, in the milliseconds of `performance.now()`. */
   acl?: { readonly isThere: boolean; readonly seenAtMs: number }
 }

@@ -105,6 +105,27 @@ export class OpenInode {
     })
   }
 
+  /**
+   * The file was opened for reading once more, by whoever has `client`: whether the pages that the kernel has of it are what the cluster has now.
+   * They are from the last time that it was opened so, if the content is the same, nothing was written here since, and nobody read an older
+   * one meanwhile.
+   */
+  async keepsPages(client: DfsClient): Promise<boolean> {
+    const { node } = this
+    if (this.#spool !== undefined) return false
+    // Who had it open before goes on with what is there now.
+    this.#forgetReader()
+    this.#reader = client.open(this.#nodes.pathOf(node.id), 'r')
+    // Why it cannot be opened is told to who reads.
+    const version = await this.#reader.then(
+      (reader) => reader.version,
+      () => undefined,
+    )
+    const isSame = version !== undefined && version === node.cachedVersion
+    if (!isSame) node.cachedVersion = this.handles === 1 ? version : undefined
+    return isSame
+  }
+
   /** As {@link read}, the bytes in pieces that nobody changes; who reads in order finds them asked for. */
   async readPieces(client: DfsClient, position: number, size: number): Promise<readonly Buffer[]> {
     if (this.#spool === undefined) {
@@ -288,6 +309,7 @@ export class OpenInode {
     const isKnown = expected !== undefined && performance.now() < expected.untilMs
     const { size, mtimeMs } = isKnown ? expected : await this.#ask(client, path)
     this.#forgetReader()
+    this.node.cachedVersion = undefined
     this.#spool = new Spool(this.#memory)
     this.#kept = this.#publishedSize = this.#size = size
     this.#mtimeMs = mtimeMs

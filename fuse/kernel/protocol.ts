@@ -91,6 +91,9 @@ export const writeKillSetBits = 1 << 2
 /** Bit of `fuse_open_in.open_flags`: opening with O_TRUNC takes set-user-id and set-group-id bits away. */
 export const openKillSetBits = 1
 
+/** Bit of `fuse_open_out.open_flags`: pages of the file that the kernel has are still right (FOPEN_KEEP_CACHE). */
+export const openKeepsCache = 1 << 1
+
 /** Bits of `fuse_fallocate_in.mode`, as fallocate(2) has them; without any, a file is made long enough. */
 export const fallocateBits = {
   keepSize: 1 << 0,

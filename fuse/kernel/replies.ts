@@ -2,6 +2,7 @@ import type { NodeAttributes } from '../attributes.ts'
 import { MountError } from '../errno.ts'
 import {
   initBits,
+  openKeepsCache,
   protocolMajor,
   protocolMinor,
   transferBytesMax,
@@ -76,10 +77,11 @@ export function attributesReply(attributes: NodeAttributes, { attributesMs }: Va
   return reply
 }
 
-/** `fuse_open_out`. */
-export function openReply(handle: number): Buffer {
+/** `fuse_open_out`; the kernel drops the pages it has of the file unless `keepsPages`. */
+export function openReply(handle: number, keepsPages = false): Buffer {
   const reply = Buffer.alloc(16)
   reply.writeBigUInt64LE(BigInt(handle), 0)
+  reply.writeUInt32LE(keepsPages ? openKeepsCache : 0, 8)
   return reply
 }
 

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs'
 import type { NewNode, RenameManner } from '../../client/index.ts'
 import { kindOfMode } from '../attributes.ts'
 import { errnoOf, MountError } from '../errno.ts'
@@ -160,8 +161,11 @@ export class KernelSession {
         return noBytes
       case 'rename':
         return this.#rename(header, body)
-      case 'open':
-        return openReply(await tree.open(caller, node, body.flags))
+      case 'open': {
+        const handle = await tree.open(caller, node, body.flags)
+        const isForReading = (body.flags & (constants.O_WRONLY | constants.O_RDWR)) === 0
+        return openReply(handle, isForReading && (await tree.keepsPages(handle)))
+      }
       case 'create': {
         const { name, mode, umask, flags } = body
         const made = await tree.create(caller, { parent: node, name, mode, umask }, flags)

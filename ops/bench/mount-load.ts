@@ -103,9 +103,13 @@ async function measure(
   await target.writeLarge(`${name}/large`, megabytes)
   const writtenMs = performance.now()
   tell('write', megabytes / ((writtenMs - startedMs) / 1000), 'MiB/s')
-  const bytes = await target.readLarge(`${name}/large`)
-  if (bytes !== megabytes * mib) throw new Error(`read ${bytes} bytes of ${megabytes} MiB`)
-  tell('read', megabytes / ((performance.now() - writtenMs) / 1000), 'MiB/s')
+  // The second time a kernel may have it all.
+  for (const op of ['read', 'read-again']) {
+    const beganMs = performance.now()
+    const bytes = await target.readLarge(`${name}/large`)
+    if (bytes !== megabytes * mib) throw new Error(`read ${bytes} bytes of ${megabytes} MiB`)
+    tell(op, megabytes / ((performance.now() - beganMs) / 1000), 'MiB/s')
+  }
   await target.unlink(`${name}/large`)
   const small = Buffer.alloc(4096, 'y')
   const many = async (op: string, action: Action): Promise<void> => {
@@ -121,6 +125,7 @@ async function measure(
   await many('write-4k', (...of) => target.writeFile(path('f', ...of), small))
   await many('stat', (...of) => target.stat(path('f', ...of)))
   await many('read-4k', (...of) => target.readFile(path('f', ...of)))
+  await many('read-4k-again', (...of) => target.readFile(path('f', ...of)))
   await many('rename', (...of) => target.rename(path('f', ...of), path('g', ...of)))
   await many('unlink', (...of) => target.unlink(path('g', ...of)))
 }

@@ -16,6 +16,22 @@ t.test('what only the kernel driver does', { skip }, async (t) => {
     t.equal(await shell('stat -c %i j'), before)
   })
 
+  t.test('who opens a file again reads what others have changed', async (t) => {
+    const client = cluster.client()
+    await client.writeFile('/again', 'one')
+    for (const content of ['two', 'six', 'ten']) {
+      t.equal(await shell('cat again again'), (await client.readFile('/again', 'utf8')).repeat(2))
+      await client.rewrite('/again', {
+        ...{ length: 3, changed: [{ start: 0, end: 3 }] },
+        async *content() {
+          yield await Promise.resolve(Buffer.from(content))
+        },
+      })
+      t.equal(await shell('cat again'), content)
+    }
+    await client.close()
+  })
+
   t.test('what is made belongs to who makes it, and rights hold', async (t) => {
     await shell('mkdir -m 777 open; mkdir -m 700 closed')
     const nobody = (script: string): Promise<string> =>

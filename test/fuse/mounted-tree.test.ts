@@ -140,6 +140,58 @@ t.test('a tree of a cluster', async (t) => {
     for (const index of many.keys()) t.equal((await client.stat(`/m${index}`)).size, 5 * mebibyte)
   })
 
+  t.test('the kernel keeps its pages only of content that is the same', async (t) => {
+    const { node, handle } = await make('pages', 'abc')
+    await tree.release(handle)
+    const keeps = async (path = node): Promise<boolean> => {
+      const reading = await tree.open(who, path, O_RDONLY)
+      const isKept = await tree.keepsPages(reading)
+      await tree.release(reading)
+      return isKept
+    }
+    t.equal(await keeps(), false, 'nothing is known of what was written')
+    t.equal(await keeps(), true)
+    await client.appendFile('/pages', 'd')
+    t.equal(await keeps(), false, 'others have appended')
+    t.equal(await keeps(), true)
+    const length = (await client.stat('/pages')).size
+    await client.rewrite('/pages', {
+      ...{ length, changed: [{ start: 0, end: 1 }] },
+      async *content() {
+        yield await Promise.resolve(Buffer.from('A'))
+      },
+    })
+    t.equal(await keeps(), false, 'others have changed it, and not its length')
+
+    const writing = await tree.open(who, node, O_RDWR)
+    await tree.write(writing, Buffer.from('x'), 0)
+    t.equal(await keeps(), false, 'what is written is not in the cluster')
+    await tree.release(writing)
+    t.equal(await keeps(), false, 'it was written here')
+
+    const early = await tree.open(who, node, O_RDONLY)
+    t.equal(await tree.keepsPages(early), true)
+    await client.appendFile('/pages', 'e')
+    t.equal(await keeps(), false)
+    t.equal(await keeps(), false, 'who opened it before may have read the old pages since')
+    const buffer = Buffer.alloc(10)
+    t.equal(buffer.toString('utf8', 0, await tree.read(early, buffer, 0)), 'xbcde')
+    await tree.release(early)
+
+    const open = await client.open('/growing', 'w')
+    await open.write(Buffer.from('abc'))
+    await open.flush()
+    const { node: growing } = await tree.names.lookup(who, at('growing'))
+    t.equal(await keeps(growing), false)
+    t.equal(await keeps(growing), false, 'it is still being written')
+    await open.close()
+    await client.rm('/growing')
+    const lost = await tree.open(who, growing, O_RDONLY)
+    t.equal(await tree.keepsPages(lost), false, 'it is gone')
+    await refused(t, 'ENOENT', tree.read(lost, Buffer.alloc(1), 0))
+    await tree.release(lost)
+  })
+
   t.test('making a file takes one call, and the first write no further one', async (t) => {
     const calls = async (): Promise<Record<string, number>> => {
       const url = `http://${cluster.host}:${cluster.httpPort}/metrics`
