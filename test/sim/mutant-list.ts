@@ -53,7 +53,7 @@ export const mutants: readonly Mutant[] = [
     file: 'namenode/shell/namenode.ts',
     search: '.then(() => reply)',
     replace: ' && Promise.resolve(reply)',
-    seed: 46,
+    seed: 4,
   },
   {
     name: 'checkpointer: fold before the transactions are durable',
@@ -67,7 +67,7 @@ export const mutants: readonly Mutant[] = [
     file: 'namenode/shell/journal.ts',
     search: ' || next.firstTxid > txid + 1) return',
     replace: ') return',
-    seed: 1,
+    seed: 51,
   },
   {
     name: 'recovery: leave the tail of a killed process unsynced',
@@ -96,7 +96,7 @@ export const mutants: readonly Mutant[] = [
     file: 'namenode/core/residency.ts',
     search: 'this.entries.set(change.parent, change.name, undefined, at)',
     replace: 'this.entries.provide(change.parent, change.name, undefined)',
-    seed: 1,
+    seed: 3,
   },
   {
     name: 'apply: forget the ids that were handed out',
@@ -127,7 +127,7 @@ export const mutants: readonly Mutant[] = [
     search:
       '      oldestLoadStartedAt < this.#foldedThrough ? oldestLoadStartedAt : this.#foldedThrough',
     replace: '      this.#foldedThrough',
-    seed: 31,
+    seed: 168,
     set: [
       'settings.dfs.namenode.resident-inodes=3',
       'storeDelayMsMax=1000',
@@ -142,7 +142,7 @@ export const mutants: readonly Mutant[] = [
     file: 'namenode/core/retry-cache.ts',
     search: '    replies.set(callId, shared(reply))\n',
     replace: '',
-    seed: 1035,
+    seed: 1097,
   },
   // Ids, stamps, leases.
   {
@@ -164,21 +164,21 @@ export const mutants: readonly Mutant[] = [
     file: 'namenode/core/operations/update-pipeline.ts',
     search: 'draft.putBlock(file, { ...block, generationStamp, length })',
     replace: 'draft.putBlock(file, { ...block, length })',
-    seed: 1,
+    seed: 3,
   },
   {
     name: 'leases: never expire',
     file: 'namenode/core/lease-expiry.ts',
     search: '    step(id, true)\n',
     replace: '    void id\n',
-    seed: 5,
+    seed: 7,
   },
   {
     name: 'block synchronization: believe any recovery',
     file: 'namenode/core/operations/commit-block-synchronization.ts',
     search: 'if (stamp !== request.newGenerationStamp) {',
     replace: 'if (request.newGenerationStamp < 0) {',
-    seed: 102,
+    seed: 59,
     set: [
       'faults.crash-client=100',
       'faults.partition-namenode=100',
@@ -211,7 +211,7 @@ export const mutants: readonly Mutant[] = [
     file: 'namenode/core/operations/rename.ts',
     search: '  if (!overwrite) {',
     replace: '  if (!overwrite && last.childCount > 0) {',
-    seed: 7,
+    seed: 25,
   },
   // What the namenode believes of replicas.
   {
@@ -272,7 +272,7 @@ export const mutants: readonly Mutant[] = [
     file: 'namenode/core/balancer.ts',
     search: 'if (hasLeft || isNeeded || (!hasArrived && !isComing)) this.#moves.delete(id)',
     replace: 'if (hasLeft || isNeeded) this.#moves.delete(id)',
-    seed: 66,
+    seed: 92,
   },
   {
     name: 'balancing: give to the fuller',
@@ -280,7 +280,7 @@ export const mutants: readonly Mutant[] = [
     search: 'if (surplus > 0) sources.push(share)',
     replace: 'if (surplus < 0) sources.push(share)',
     also: [takeFromTheEmptier],
-    seed: 41,
+    seed: 4,
   },
   // Datanodes.
   {
@@ -295,7 +295,7 @@ export const mutants: readonly Mutant[] = [
     file: 'datanode/core/block-receiver.ts',
     search: "if (packet.isSync) return 'sync'",
     replace: "if (packet.isSync) return 'flush'",
-    seed: 5,
+    seed: 3,
     set: ['safetyPercent=40', 'faults.power-all=200', 'operations.write=300'],
   },
   {
@@ -310,7 +310,7 @@ export const mutants: readonly Mutant[] = [
     file: 'datanode/core/namenode-session.ts',
     search: '    this.#needsFullReport = true\n',
     replace: '',
-    seed: 46,
+    seed: 208,
   },
   {
     name: 'session: forget what could not be reported',
@@ -341,7 +341,7 @@ export const mutants: readonly Mutant[] = [
     file: 'datanode/core/scrubber.ts',
     search: 'if (ageMs >= 0 && ageMs < periodMs * dueShare) return undefined',
     replace: 'if (ageMs < periodMs * dueShare) return undefined',
-    seed: 22,
+    seed: 40,
     set: ['scrubPeriodMs=20000', 'faults.rot=100', 'faults.jump-clock=100'],
   },
   // What readers see of a file that is being written.
