@@ -16,6 +16,7 @@ import { pickFreePort } from '../cluster/processes.ts'
 import { startDaemon, until } from '../demo/steps.ts'
 import { BenchCluster } from './bench-cluster.ts'
 import { medianOf, report, rounded } from './figures.ts'
+import { exchange, type RawAnswer } from './raw-http.ts'
 
 const here = dirname(fileURLToPath(import.meta.url))
 const bundled = join(here, '../../bin/dfs.js')
@@ -73,13 +74,18 @@ async function drained(answer: IncomingMessage): Promise<number> {
   return bytes
 }
 
+/** The answer, which must be a success. */
+async function success(answer: Promise<RawAnswer>): Promise<number> {
+  const { status, bodyBytes } = await answer
+  if (status < 200 || status >= 300) throw new Error(`HTTP ${status}`)
+  return bodyBytes
+}
+
 /** The second step of a WebHDFS operation, at the datanode. */
 async function locationOf(url: string, method: string): Promise<string> {
-  const answer = await send(url, { method })
-  answer.resume()
-  const { location } = answer.headers
-  if (answer.statusCode !== 307 || location === undefined) {
-    throw new Error(`${url} answered ${answer.statusCode ?? 'nothing'}, not a redirect`)
+  const { status, location } = await exchange(url, method)
+  if (status !== 307 || location === undefined) {
+    throw new Error(`${url} answered ${status}, not a redirect`)
   }
   return location
 }
@@ -87,16 +93,14 @@ async function locationOf(url: string, method: string): Promise<string> {
 type Ways = Readonly<Record<string, (path: string) => Promise<unknown>>>
 
 function uploads({ cluster, port }: Target): Ways {
-  const body = (): Readable => Readable.from(largeBody())
+  const body = () => ({ bytes: mib * mebibyte, pieces: largeBody() })
   const webhdfs = `http://127.0.0.1:${port}/webhdfs/v1`
   return {
-    sdk: (path) =>
-      pipeline(body(), cluster.client.createWriteStream(path, { givesChunksAway: false })),
-    proxied: async (path) =>
-      drained(await send(`http://127.0.0.1:${port}/files${path}`, { method: 'PUT', body: body() })),
+    sdk: (path) => pipeline(Readable.from(largeBody()), cluster.client.createWriteStream(path)),
+    proxied: (path) => success(exchange(`http://127.0.0.1:${port}/files${path}`, 'PUT', body())),
     redirected: async (path) => {
       const to = await locationOf(`${webhdfs}${path}?op=CREATE&proxy=false`, 'PUT')
-      return drained(await send(to, { method: 'PUT', body: body() }))
+      return success(exchange(to, 'PUT', body()))
     },
   }
 }
@@ -111,12 +115,9 @@ function downloads({ cluster, port }: Target): Ways {
       }
       return bytes
     },
-    proxied: async (path) =>
-      drained(await send(`http://127.0.0.1:${port}/files${path}`, { method: 'GET' })),
-    redirected: async (path) => {
-      const from = await locationOf(`${webhdfs}${path}?op=OPEN&proxy=false`, 'GET')
-      return drained(await send(from, { method: 'GET' }))
-    },
+    proxied: (path) => success(exchange(`http://127.0.0.1:${port}/files${path}`, 'GET')),
+    redirected: async (path) =>
+      success(exchange(await locationOf(`${webhdfs}${path}?op=OPEN&proxy=false`, 'GET'), 'GET')),
   }
 }
 
