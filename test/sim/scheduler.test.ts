@@ -21,6 +21,38 @@ t.test(
   },
 )
 
+t.test(
+  'what reaches a process that stands still happens in the order in which it came',
+  async (t) => {
+    const scheduler = new Scheduler()
+    const life = new Lifetime()
+    const happened: string[] = []
+    const reaches = (at: number, what: string): void => {
+      scheduler.after(at, () => {
+        scheduler.within(life, () => happened.push(what))
+      })
+    }
+    life.frozenUntil = 20
+    for (const [at, what] of [
+      [10, 'first'],
+      [20, 'third'],
+      [15, 'second'],
+      [40, 'last'],
+    ] as const) {
+      reaches(at, what)
+    }
+    scheduler.after(12, () => {
+      life.frozenUntil = 30
+    })
+    scheduler.run(() => false, 29)
+    t.same(happened, [])
+    scheduler.run(() => false, 30)
+    t.same(happened, ['first', 'second', 'third'])
+    scheduler.run(() => false, 50)
+    t.same(happened, ['first', 'second', 'third', 'last'])
+  },
+)
+
 t.test('a machine whose clock runs fast has early timers, by its own clock in time', async (t) => {
   const scheduler = new Scheduler()
   const skew = { wallMs: 0, monotonicMs: 0, ratePpm: 10_000 }

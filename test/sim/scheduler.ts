@@ -27,6 +27,8 @@ export class Lifetime {
   #isAlive = true
   /** The process is stopped until then: what reaches it waits. */
   frozenUntil = 0
+  /** What reached it meanwhile, in order. */
+  readonly waiting: (() => void)[] = []
   readonly #mourners = new Set<() => void>()
 
   get isAlive(): boolean {
@@ -116,11 +118,26 @@ export class Scheduler {
     }
   }
 
-  /** Does `action` of a process: at once, when the process runs again, or, when it is dead, never. */
+  /**
+   * Does `action` of a process: at once, when the process runs again, or, when it is dead, never. What has waited goes
+   * before what comes later, in the order in which it came.
+   */
   within(life: Lifetime, action: () => void): void {
     if (!life.isAlive) return
-    if (life.frozenUntil <= this.#now) action()
-    else this.after(life.frozenUntil - this.#now, () => this.within(life, action))
+    if (life.frozenUntil <= this.#now && life.waiting.length === 0) {
+      action()
+      return
+    }
+    life.waiting.push(action)
+    if (life.waiting.length === 1) this.#goOn(life)
+  }
+
+  #goOn(life: Lifetime): void {
+    this.after(life.frozenUntil - this.#now, () => {
+      if (!life.isAlive) return
+      if (life.frozenUntil <= this.#now) life.waiting.shift()?.()
+      if (life.waiting.length > 0) this.#goOn(life)
+    })
   }
 
   /** Timers of a process, by its machine's clock; they die with it. One that is due while it stands still may be cancelled before it goes on. */
